@@ -1,0 +1,3 @@
+"""HashNet in JAX: deep learning to hash by continuation."""
+
+__version__ = "0.1.0"
