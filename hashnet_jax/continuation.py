@@ -7,6 +7,7 @@ Reference: Cao, Long, Wang, Yu, "HashNet: Deep Learning to Hash by Continuation"
 section 3.2 and algorithm 1.
 """
 
+import itertools
 import math
 
 import jax.numpy as jnp
@@ -133,7 +134,7 @@ def stage_schedule(*, total_steps, betas=(1.0, 2.0, 4.0, 8.0, 16.0, math.inf)):
       >>> [float(schedule(step)) for step in (0, 29, 30, 60, 89, 90)]
       [1.0, 1.0, 3.0, 10.0, 10.0, inf]
     """
-    increasing = all(a < b for a, b in zip(betas, betas[1:], strict=False))
+    increasing = all(a < b for a, b in itertools.pairwise(betas))
     if not betas or not 0 < betas[0] < math.inf or not increasing:
         raise ValueError(
             "betas must increase strictly from a positive finite first value, and only the last "
