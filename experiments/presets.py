@@ -1,0 +1,134 @@
+"""The config of a run, and one preset a data set."""
+
+import dataclasses
+import math
+
+from hashnet_jax import ModelSpec
+from hashnet_jax.data.datasets import Options
+from hashnet_jax.model import IMAGENET_MEAN, IMAGENET_STD
+from hashnet_jax.optim import TrainSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that decides what a run computes; saved with it as `config.json`.
+
+    Attributes:
+      dataset: a name in ``hashnet_jax.data.datasets.DATASETS``.
+      model: :class:`hashnet_jax.ModelSpec`.
+      train: :class:`hashnet_jax.optim.TrainSpec`.
+      data: :class:`hashnet_jax.data.datasets.Options`.
+      augmentation: a name in ``hashnet_jax.data.augment.AUGMENTATIONS``.
+      batch_size: of the global batch.
+      seed: of weights, dropout and the order of the data.
+      cutoff: R of MAP@R; None for the whole database.
+      checkpoint_every: steps between checkpoints.
+      validate_every: steps between validations; 0 for never.
+      select: which checkpoint is evaluated: "last", or "best" on validation.
+    """
+
+    dataset: str
+    model: ModelSpec
+    train: TrainSpec
+    data: Options
+    augmentation: str
+    batch_size: int
+    seed: int = 0
+    cutoff: int | None = None
+    checkpoint_every: int = 500
+    validate_every: int = 0
+    select: str = "last"
+
+    def __post_init__(self):
+        if self.select not in ("last", "best"):
+            raise ValueError(f"select must be 'last' or 'best', got {self.select!r}.")
+        if self.select == "best" and not self.validate_every:
+            raise ValueError("select='best' needs a validation: give --validate-every STEPS.")
+        if self.checkpoint_every < 1 or self.validate_every < 0:
+            raise ValueError(
+                "checkpoint_every must be >= 1 and validate_every >= 0, got "
+                f"{self.checkpoint_every} and {self.validate_every}."
+            )
+
+    def to_json(self):
+        """A dict of JSON values."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, content):
+        """The config that :meth:`to_json` gave."""
+        content = dict(content)
+        parts = {"model": ModelSpec, "train": TrainSpec, "data": Options}
+        for name, part in parts.items():
+            content[name] = part(**content[name])
+        return cls(**content)
+
+
+# python experiments/run.py
+# No paper: a first run that needs no download. The database is what is neither query nor trained
+# on. Expected: see README's table of runs.
+DIGITS = Config(
+    dataset="digits",
+    model=ModelSpec("small_cnn", image_size=8, resize=8, mean=(0.3,) * 3, std=(0.38,) * 3),
+    train=TrainSpec(total_steps=500, learning_rate=0.01),
+    data=Options(queries_per_class=20, train_per_class=100, train_in_database=False),
+    augmentation="shift",
+    batch_size=128,
+    checkpoint_every=100,
+)
+
+# python experiments/run.py --dataset imagenet100 --data-dir DIR
+# Sizes, R, batch and rates: the authors' PyTorch code (36 + 36 images a batch, 10,000 steps);
+# 100 training images a class: the paper. MAP@1000 in the paper at 48 bits .6633, from ImageNet
+# weights; from random weights, as here without pretrained ones, far less.
+IMAGENET100 = Config(
+    dataset="imagenet100",
+    model=ModelSpec("alexnet", mean=IMAGENET_MEAN, std=IMAGENET_STD),
+    train=TrainSpec(total_steps=10_000, learning_rate=3e-4),
+    data=Options(queries_per_class=None, train_per_class=100),
+    augmentation="resized_crop_flip",
+    batch_size=72,
+    cutoff=1000,
+)
+
+# python experiments/run.py --dataset cifar10
+# 500 training images and 100 queries of each class, the field's protocol; the database is all the
+# rest, training images included (59,000). From scratch, where others fine-tune an AlexNet.
+CIFAR10 = Config(
+    dataset="cifar10",
+    model=ModelSpec(
+        "small_cnn",
+        image_size=32,
+        resize=32,
+        mean=(0.491, 0.482, 0.447),
+        std=(0.247, 0.243, 0.262),
+    ),
+    train=TrainSpec(total_steps=3_000, learning_rate=0.01),
+    data=Options(),
+    augmentation="shift_flip",
+    batch_size=128,
+)
+
+# python experiments/run.py --dataset fashion_mnist --steps 1500
+# The protocol of CIFAR-10. Expected: see README's table of runs.
+FASHION_MNIST = dataclasses.replace(
+    CIFAR10,
+    dataset="fashion_mnist",
+    model=ModelSpec(
+        "small_cnn", image_size=28, resize=28, mean=(0.286,) * 3, std=(0.353,) * 3
+    ),
+    train=TrainSpec(total_steps=1_500, learning_rate=0.01),
+)
+
+# python experiments/run.py --dataset mnist
+# The protocol of CIFAR-10; no mirror images, which digits do not survive.
+MNIST = dataclasses.replace(
+    FASHION_MNIST,
+    dataset="mnist",
+    model=ModelSpec(
+        "small_cnn", image_size=28, resize=28, mean=(0.131,) * 3, std=(0.308,) * 3
+    ),
+    augmentation="shift",
+)
+
+PRESETS = {preset.dataset: preset for preset in (DIGITS, IMAGENET100, CIFAR10, FASHION_MNIST, MNIST)}

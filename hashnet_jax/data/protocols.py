@@ -1,0 +1,111 @@
+"""Protocols: which images are trained on, asked for (queries) and searched in (database).
+
+Every draw is seeded, and no image is both query and database, or both query and training image.
+"""
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Indices into a data set's source, int64, each sorted and without repeats.
+
+    Attributes:
+      train: images that the network is trained on.
+      query: images that are asked for.
+      database: images that are searched in; may share images with ``train``, where the protocol
+        says so.
+      validation: images asked for while training, to choose a checkpoint: out of the database,
+        never trained on and never queries.
+
+    Raises:
+      ValueError: if a query is also in the database, in train or in validation, if validation
+        overlaps train, or if train, query or database is empty.
+
+    Examples:
+      >>> Split(train=[0, 1], query=[2], database=[1, 2])
+      Traceback (most recent call last):
+      ...
+      ValueError: no image may be both query and database, got 1 (index 2).
+    """
+
+    train: np.ndarray
+    query: np.ndarray
+    database: np.ndarray
+    validation: np.ndarray = ()
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            indices = np.unique(np.asarray(getattr(self, field.name), np.int64))
+            object.__setattr__(self, field.name, indices)
+            if not len(indices) and field.name != "validation":
+                raise ValueError(f"{field.name} must hold at least one image, got none.")
+        for a, b in (
+            ("query", "database"),
+            ("query", "train"),
+            ("query", "validation"),
+            ("validation", "train"),
+        ):
+            shared = np.intersect1d(getattr(self, a), getattr(self, b))
+            if len(shared):
+                raise ValueError(
+                    f"no image may be both {a} and {b}, got {len(shared)} (index {shared[0]})."
+                )
+
+    def sizes(self):
+        """The number of images in each part, by name."""
+        return {field.name: len(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+
+def per_class_split(
+    labels, *, queries, train, validation=0, train_in_database=True, pools=None, seed=0
+):
+    """Draws queries and training images of each class; the rest is the database.
+
+    Args:
+      labels: class ids ``[N]``.
+      queries: queries of a class, or ``None`` for all images of the query pool.
+      train: training images of a class, at most; a class with fewer gives all it has.
+      validation: validation images of a class, at most, drawn from what is left of the database
+        after the training images.
+      train_in_database: whether training images are also searched in.
+      pools: ``(database_pool, query_pool)``, index arrays where the protocol keeps the two apart;
+        by default both are all images.
+      seed: of the draw.
+
+    Returns:
+      :class:`Split`.
+
+    Raises:
+      ValueError: if a class has no more images than its queries.
+
+    Examples:
+      >>> labels = np.repeat([0, 1], 10)
+      >>> per_class_split(labels, queries=2, train=3).sizes()
+      {'train': 6, 'query': 4, 'database': 16, 'validation': 0}
+    """
+    labels = np.asarray(labels)
+    rng = np.random.default_rng(seed)
+    everything = np.arange(len(labels))
+    database_pool, query_pool = pools if pools is not None else (everything, everything)
+    chosen = {"query": [], "train": [], "validation": []}
+    for label in np.unique(labels[database_pool]):
+        candidates = rng.permutation(query_pool[labels[query_pool] == label])
+        query = candidates if queries is None else candidates[:queries]
+        rest = np.setdiff1d(database_pool[labels[database_pool] == label], query)
+        if (queries is not None and len(query) < queries) or not len(rest):
+            raise ValueError(
+                f"class {label} must have more than {queries} images to draw its queries, got "
+                f"{len(query) + len(rest)}: ask for fewer queries a class."
+            )
+        rest = rng.permutation(rest)
+        chosen["query"].append(query)
+        chosen["train"].append(rest[:train])
+        chosen["validation"].append(rest[train : train + validation])
+    parts = {name: np.concatenate(indices) for name, indices in chosen.items()}
+    database = np.setdiff1d(database_pool, parts["query"])
+    if not train_in_database:
+        database = np.setdiff1d(database, parts["train"])
+    return Split(database=database, **parts)

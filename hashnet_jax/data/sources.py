@@ -1,0 +1,74 @@
+"""Images by index: what every data set is read through.
+
+A source has ``len(source)`` and ``source[i]``, a uint8 image ``[H, W, 3]``; it is picklable, so
+that worker processes can read from it.
+"""
+
+import bisect
+import io
+
+import numpy as np
+from PIL import Image
+
+
+class ArraySource:
+    """Images of one size held in memory, for data sets that are small.
+
+    Args:
+      images: uint8 ``[N, H, W, 3]``, or ``[N, H, W, 1]`` for grey ones, shown as three channels.
+
+    Raises:
+      TypeError: if they are not uint8.
+      ValueError: if they have another shape.
+    """
+
+    def __init__(self, images):
+        if images.dtype != np.uint8:
+            raise TypeError(f"images must be uint8, got {images.dtype}.")
+        if images.ndim != 4 or images.shape[3] not in (1, 3):
+            raise ValueError(f"images must be [N, H, W, 3] or [N, H, W, 1], got {images.shape}.")
+        self._images = images
+
+    def __len__(self):
+        return len(self._images)
+
+    def __getitem__(self, index):
+        return np.broadcast_to(self._images[index], (*self._images.shape[1:3], 3))
+
+
+class PooledSource:
+    """Several sources one after the other.
+
+    Examples:
+      >>> black = ArraySource(np.zeros((3, 2, 2, 1), np.uint8))
+      >>> white = ArraySource(np.full((2, 2, 2, 1), 255, np.uint8))
+      >>> pool = PooledSource([black, white])
+      >>> len(pool), pool[2].max(), pool[3].max()
+      (5, np.uint8(0), np.uint8(255))
+    """
+
+    def __init__(self, sources):
+        self._sources = list(sources)
+        self._ends = np.cumsum([len(source) for source in self._sources]).tolist()
+
+    def __len__(self):
+        return self._ends[-1]
+
+    def __getitem__(self, index):
+        which = bisect.bisect_right(self._ends, index)
+        before = self._ends[which - 1] if which else 0
+        return self._sources[which][int(index) - before]
+
+
+def decode(data):
+    """An encoded picture (JPEG, PNG, ...) as uint8 ``[H, W, 3]``."""
+    with Image.open(io.BytesIO(data)) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def squash(image, size):
+    """Resizes uint8 ``[H, W, 3]`` to ``[size, size, 3]`` without keeping the aspect ratio."""
+    if image.shape[:2] == (size, size):
+        return image
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    return np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))

@@ -1,0 +1,37 @@
+"""Codes of whole data sets, and their retrieval quality."""
+
+import numpy as np
+
+from hashnet_jax import parallel
+from hashnet_jax.data.pipeline import image_batches
+from hashnet_jax.hamming import pack_bits
+
+
+def encode_all(params, source, indices, *, devices, batch_size, workers=0, progress=None):
+    """Packed codes of the images ``source[i]`` for i in ``indices``, in that order.
+
+    Args:
+      params: :class:`hashnet_jax.HashNetParams`.
+      source: images by index, see :mod:`hashnet_jax.data.sources`.
+      indices: int ``[N]``.
+      devices: from :func:`hashnet_jax.parallel.local_devices`.
+      batch_size: images at a time, a multiple of the number of devices; the last batch is filled
+        up, so that one shape is compiled.
+      workers: processes that load batches.
+      progress: an entered :class:`hashnet_jax.progress.Progress` counting images, or None.
+
+    Returns:
+      uint8 ``[N, ceil(K/8)]``, see :func:`hashnet_jax.pack_bits`.
+    """
+    encode = parallel.compile_encode(devices)
+    batches = image_batches(
+        source, indices, params.spec.resize, batch_size=batch_size, workers=workers
+    )
+    packed = []
+    for images in batches:
+        filled = np.zeros((batch_size, *images.shape[1:]), np.uint8)
+        filled[: len(images)] = images
+        packed.append(np.asarray(pack_bits(encode(params, filled)))[: len(images)])
+        if progress is not None:
+            progress.update(len(images))
+    return np.concatenate(packed)

@@ -1,0 +1,108 @@
+"""Where functions run: jitted on one device, pmapped on several. The only file that knows devices.
+
+`jax.pmap` is in maintenance mode and, since JAX 0.10, jit of shard_map inside; it stays behind
+this file.
+"""
+
+from functools import partial
+
+import jax
+
+from hashnet_jax.encode import encode
+from hashnet_jax.step import train_step
+
+AXIS = "devices"
+
+
+def local_devices(count=None):
+    """The first ``count`` local devices; all of them when left out.
+
+    Raises:
+      ValueError: if there are fewer.
+
+    Examples:
+      >>> len(local_devices(1))
+      1
+    """
+    devices = jax.local_devices()
+    if count is None:
+        return devices
+    if not 1 <= count <= len(devices):
+        raise ValueError(
+            f"the number of devices must be in 1..{len(devices)}, got {count}: this process sees "
+            f"{len(devices)} of kind {devices[0].device_kind}."
+        )
+    return devices[:count]
+
+
+def compile_step(devices):
+    """A compiled ``train_step`` over ``devices``.
+
+    Args:
+      devices: list of local devices, see :func:`local_devices`.
+
+    Returns:
+      ``step(state, batch) -> (state, metrics)`` on batches whose leading axis is the global batch,
+      a multiple of the number of devices. With one device the buffers of ``state`` are donated:
+      use the returned state only.
+    """
+    if len(devices) == 1:
+        return _on_device(jax.jit(train_step, donate_argnums=0), devices[0])
+    mapped = jax.pmap(
+        partial(train_step, axis_name=AXIS),
+        axis_name=AXIS,
+        devices=devices,
+        in_axes=(None, 0),
+        out_axes=None,
+    )
+    return lambda state, batch: mapped(state, split(batch, len(devices)))
+
+
+def compile_encode(devices):
+    """A compiled ``hashnet_jax.encode`` over ``devices``.
+
+    Returns:
+      ``encode(params, images) -> codes`` int8 ``[B, K]`` on images ``[B, ...]``, B a multiple of
+      the number of devices.
+    """
+    if len(devices) == 1:
+        return _on_device(encode, devices[0])
+    mapped = jax.pmap(encode, devices=devices, in_axes=(None, 0))
+
+    def over_devices(params, images):
+        codes = mapped(params, split(images, len(devices)))
+        return codes.reshape(-1, codes.shape[-1])
+
+    return over_devices
+
+
+def split(batch, n_devices):
+    """Splits the leading axis of every leaf ``[B, ...]`` to ``[n_devices, B / n_devices, ...]``.
+
+    Raises:
+      ValueError: if B is not a multiple of ``n_devices``.
+
+    Examples:
+      >>> import numpy as np
+      >>> split({"label": np.arange(6)}, 2)["label"]
+      array([[0, 1, 2],
+             [3, 4, 5]])
+    """
+
+    def split_leaf(leaf):
+        if leaf.shape[0] % n_devices:
+            raise ValueError(
+                f"the batch size must be a multiple of the number of devices {n_devices}, got "
+                f"{leaf.shape[0]}."
+            )
+        return leaf.reshape(n_devices, leaf.shape[0] // n_devices, *leaf.shape[1:])
+
+    return jax.tree.map(split_leaf, batch)
+
+
+def _on_device(function, device):
+    def run(*args):
+        with jax.default_device(device):
+            return function(*args)
+
+    return run

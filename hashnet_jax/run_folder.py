@@ -1,0 +1,107 @@
+"""The folder of a run: who may write to it, its JSON files and its metrics.
+
+::
+
+    config.json      the resolved config, written first
+    split.npz        indices of train, query, database and validation images
+    metrics.jsonl    one line a logged step
+    checkpoints/     by orbax: train state and data position
+    model.npz        the trained network, for hashnet_jax.load
+    codes.npz        packed codes, labels and indices of queries and database
+    result.json      the MAP of the protocol and how it was reached, written last
+"""
+
+import fcntl
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+
+class RunFolder:
+    """A run's folder, locked against other processes from `with` to its end.
+
+    The operating system drops the lock when the process ends, however it ends.
+
+    Args:
+      path: the folder.
+      resume: whether to continue the run that is in it.
+
+    Raises:
+      FileExistsError: if the folder holds a run and ``resume`` is false.
+      FileNotFoundError: if it holds none and ``resume`` is true.
+      BlockingIOError: on entry, if another process is writing to it.
+    """
+
+    def __init__(self, path, *, resume=False):
+        self.path = Path(path)
+        if (
+            not resume
+            and self.path.exists()
+            and (not self.path.is_dir() or any(self.path.iterdir()))
+        ):
+            raise FileExistsError(
+                f"{self.path} must be a new or an empty folder: continue the run in it with "
+                f"--run-dir {self.path} --resume, or name another with --run-dir."
+            )
+        if resume and not (self.path / "config.json").is_file():
+            raise FileNotFoundError(
+                f"no run to resume in {self.path} (no config.json there): name the folder of a run "
+                "with --run-dir, or start one without --resume."
+            )
+
+    def __enter__(self):
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.path / ".lock", "w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._lock.close()
+            raise BlockingIOError(
+                f"another process is writing to {self.path}: wait until it ends, or name another "
+                "folder with --run-dir."
+            ) from error
+        return self
+
+    def __exit__(self, *error):
+        self._lock.close()
+
+    def write_json(self, name, content):
+        """Writes a JSON file that appears whole or not at all."""
+        self._write(name, lambda file: file.write(json.dumps(content, indent=2).encode() + b"\n"))
+
+    def read_json(self, name):
+        """The content of a JSON file, or None where it is not there."""
+        path = self.path / name
+        return json.loads(path.read_text()) if path.is_file() else None
+
+    def write_arrays(self, name, **arrays):
+        """Writes a compressed .npz file that appears whole or not at all."""
+        self._write(name, lambda file: np.savez_compressed(file, **arrays))
+
+    def open_metrics(self, step):
+        """`metrics.jsonl` for appending, cut back to the lines of steps <= ``step``.
+
+        Steps after the last checkpoint are taken anew, and logged anew.
+        """
+        path = self.path / "metrics.jsonl"
+        lines = path.read_text().splitlines() if path.is_file() else []
+        kept = []
+        for line in lines:
+            try:
+                if json.loads(line)["step"] > step:
+                    break
+            except json.JSONDecodeError:  # the line that a kill cut in two
+                break
+            kept.append(line + "\n")
+        self._write("metrics.jsonl", lambda file: file.write("".join(kept).encode()))
+        return open(path, "a", buffering=1)
+
+    def _write(self, name, write):
+        partial = self.path / f".{name}.partial"
+        with open(partial, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, self.path / name)

@@ -1,0 +1,130 @@
+"""One step of training: a pure function of state and batch, on one device or mapped over several.
+
+The loss is over the pairs of the *global* batch. Each device holds some rows: it compares its own
+codes with the gathered codes of all, and the two sums are added over devices before they are
+divided. The mean of per-device losses would be another loss.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from hashnet_jax.continuation import binarize, quantization_gap, relax
+from hashnet_jax.losses import jaccard, pair_weights, pairwise_loss, similarity
+from hashnet_jax.model import HashNetParams, training_logits
+from hashnet_jax.optim import beta_schedule, optimizer
+from hashnet_jax.preprocess import normalize
+
+
+def train_step(state, batch, *, axis_name=None):
+    """One update of the parameters, then beta of the next step.
+
+    Args:
+      state: :class:`hashnet_jax.state.TrainState`.
+      batch: ``{"image": ..., "label": ...}``: uint8 ``[B, S, S, 3]`` (normalised here) or float
+        (already normalised); class ids ``[B]`` or multi-hot labels ``[B, C]``. Mapped over
+        devices, B is the device's share of the global batch.
+      axis_name: the mapped axis, if any.
+
+    Returns:
+      ``(state, metrics)``: the new state, and float32 scalars of the step over the global batch:
+      ``loss``, ``binary_loss`` (the same with sgn(z) in place of tanh(beta z)),
+      ``quantization_gap``, ``similar_share`` (of the pairs), ``gradient_norm`` and ``beta``.
+
+    Examples:
+      >>> from hashnet_jax import ModelSpec
+      >>> from hashnet_jax.optim import TrainSpec
+      >>> from hashnet_jax.state import init_state
+      >>> spec = ModelSpec(backbone="small_cnn", bits=12, image_size=8, resize=8)
+      >>> state = init_state(jax.random.key(0), spec, TrainSpec(total_steps=100))
+      >>> batch = {"image": jnp.ones((4, 8, 8, 3)), "label": jnp.array([0, 0, 1, 1])}
+      >>> state, metrics = train_step(state, batch)
+      >>> int(state.step), sorted(metrics)[:2]
+      (1, ['beta', 'binary_loss'])
+    """
+    spec = state.spec
+    images = batch["image"]
+    if images.dtype == jnp.uint8:
+        images = normalize(images, state.params.spec)
+    key = jax.random.fold_in(state.key, state.step)
+    similar, weights = _pairs(batch["label"], spec, axis_name)
+    alpha = spec.alpha if spec.alpha is not None else 10.0 / state.params.spec.bits
+    # The weights come from the labels, so no gradient passes through the denominator.
+    total_weight = _sum_over_devices(jnp.sum(weights), axis_name)
+    total_weight = jnp.where(total_weight > 0, total_weight, 1.0)
+
+    def batch_loss(codes):
+        numerator, _ = pairwise_loss(
+            codes, _gather(codes, axis_name), similar, alpha=alpha, weights=weights
+        )
+        return numerator / total_weight
+
+    def device_loss(trained):
+        params = HashNetParams({**state.params.variables, "params": trained}, state.params.spec)
+        z, batch_stats = training_logits(params, images, key=key, axis_name=axis_name)
+        codes = relax(z, state.beta)
+        return batch_loss(codes), (z, codes, batch_stats)
+
+    # Each device differentiates its own rows' share of the loss; the gradients, like the shares,
+    # add up to those of the whole (the gather's transpose brings the other devices' parts home).
+    (loss, (z, codes, batch_stats)), gradients = jax.value_and_grad(device_loss, has_aux=True)(
+        state.params.variables["params"]
+    )
+    gradients = _sum_over_devices(gradients, axis_name)
+    n_devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
+    metrics = {
+        "loss": loss,
+        "binary_loss": batch_loss(binarize(z).astype(jnp.float32)),
+        "quantization_gap": quantization_gap(codes) / n_devices,
+        "similar_share": _similar_share(similar, weights) / n_devices,
+    }
+    metrics = _sum_over_devices(metrics, axis_name)
+    metrics |= {"gradient_norm": optax.tree.norm(gradients), "beta": state.beta}
+
+    updates, opt_state = optimizer(spec).update(
+        gradients, state.opt_state, state.params.variables["params"]
+    )
+    trained = optax.apply_updates(state.params.variables["params"], updates)
+    step = state.step + 1
+    new_state = dataclasses.replace(
+        state,
+        step=step,
+        beta=jnp.asarray(beta_schedule(spec)(step), jnp.float32),
+        params=HashNetParams({"batch_stats": batch_stats, "params": trained}, state.params.spec),
+        opt_state=opt_state,
+    )
+    return new_state, metrics
+
+
+def _pairs(labels, spec, axis_name):
+    """Similarity and weights of this device's rows against the global batch, [B, N]."""
+    all_labels = _gather(labels, axis_name)
+    similar = similarity(labels, all_labels)
+    first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * len(labels)
+    row = first + jnp.arange(len(labels))
+    # An image with itself says nothing about similarity, yet among 100 classes these pairs would
+    # be about half of the similar ones.
+    counted = row[:, None] != jnp.arange(len(all_labels))[None, :]
+    weights = pair_weights(
+        similar,
+        balance=spec.balance,
+        continuous=jaccard(labels, all_labels) if spec.continuous_similarity else None,
+        counted=counted,
+        axis_name=axis_name,
+    )
+    return similar, weights
+
+
+def _similar_share(similar, weights):
+    counted = weights > 0
+    return jnp.sum(similar & counted) / jnp.maximum(jnp.sum(counted), 1)
+
+
+def _gather(rows, axis_name):
+    return rows if axis_name is None else jax.lax.all_gather(rows, axis_name, tiled=True)
+
+
+def _sum_over_devices(tree, axis_name):
+    return tree if axis_name is None else jax.lax.psum(tree, axis_name)

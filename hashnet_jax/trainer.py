@@ -1,0 +1,157 @@
+"""The loop around the pure step: batches, progress, metrics, validation and checkpoints."""
+
+import contextlib
+import json
+import math
+import signal
+
+import jax
+
+from hashnet_jax import parallel
+from hashnet_jax.checkpoint import Checkpoints
+from hashnet_jax.data.pipeline import training_batches
+from hashnet_jax.progress import Progress
+
+
+class Interrupted(Exception):
+    """Training was asked to stop (Ctrl-C, SIGTERM) and has saved its state."""
+
+    def __init__(self, step, signal_number):
+        super().__init__(f"stopped by {signal.Signals(signal_number).name}; saved at step {step}.")
+        self.signal_number = signal_number
+
+
+def fit(
+    state,
+    dataset,
+    folder,
+    *,
+    augmentation,
+    batch_size,
+    seed,
+    devices,
+    checkpoint_every,
+    log_every=10,
+    validate=None,
+    validate_every=0,
+    workers=0,
+):
+    """Trains from the latest checkpoint in ``folder``, or from ``state``, to the last step.
+
+    Killed at any moment and called again, it ends with the same parameters, bit for bit.
+
+    Args:
+      state: a fresh :class:`hashnet_jax.state.TrainState`.
+      dataset: :class:`hashnet_jax.data.datasets.Dataset`.
+      folder: an entered :class:`hashnet_jax.run_folder.RunFolder`.
+      augmentation: a name in ``hashnet_jax.data.augment.AUGMENTATIONS``.
+      batch_size: of the global batch, a multiple of the number of devices.
+      seed: of the order of the data.
+      devices: from :func:`hashnet_jax.parallel.local_devices`.
+      checkpoint_every: steps between checkpoints; the last step is always saved.
+      log_every: steps between lines of `metrics.jsonl`.
+      validate: ``params -> MAP`` on the validation queries, or None.
+      validate_every: steps between validations; 0 for never.
+      workers: processes that load batches.
+
+    Returns:
+      ``(state, best_step)``: the last state, and the step that was best on validation (None
+      without validation).
+
+    Raises:
+      Interrupted: after saving, when asked to stop.
+      FloatingPointError: when the loss is no longer finite, naming the step; the checkpoints
+        before it are kept.
+    """
+    total = state.spec.total_steps
+    with contextlib.ExitStack() as stack:
+        checkpoints = stack.enter_context(
+            contextlib.closing(
+                Checkpoints(folder.path / "checkpoints", keep_best=1 if validate_every else 0)
+            )
+        )
+        first = 0
+        if checkpoints.latest_step() is not None:
+            state, position = checkpoints.restore(state, checkpoints.latest_step())
+            first = position["next_batch"]
+        if first == total:
+            return state, checkpoints.best_step()
+        batches = training_batches(
+            dataset,
+            state.params.spec,
+            augmentation=augmentation,
+            batch_size=batch_size,
+            start=first,
+            stop=total,
+            seed=seed,
+            workers=workers,
+        )
+        step_fn = parallel.compile_step(devices)
+        log = stack.enter_context(folder.open_metrics(first))
+        stop = stack.enter_context(_stop_signals())
+        progress = stack.enter_context(Progress(total, "training", "step", done=first))
+        pending = None
+        for step, batch in enumerate(batches, start=first + 1):
+            state, metrics = step_fn(state, batch)
+            # Read a step late: the device is never waited for while it could be computing.
+            if pending is not None:
+                _record(*pending, log, log_every, total, progress)
+            pending = step, metrics
+            validated = bool(validate_every) and step % validate_every == 0
+            saving = validated or step % checkpoint_every == 0 or step == total or stop.signals
+            if saving:
+                _record(*pending, log, log_every, total, progress)
+                pending = None
+                validation_map = validate(state.params) if validated else None
+                checkpoints.save(
+                    state, position={"next_batch": step}, validation_map=validation_map
+                )
+                if validated:
+                    _write_line(log, {"step": step, "validation_map": validation_map})
+            if stop.signals and step < total:
+                raise Interrupted(step, stop.signals[0])
+        return state, checkpoints.best_step()
+
+
+def _record(step, metrics, log, log_every, total, progress):
+    """Shows and logs the metrics of ``step``; raises if its loss is not finite."""
+    numbers = {name: float(value) for name, value in jax.device_get(metrics).items()}
+    if not math.isfinite(numbers["loss"]) or not math.isfinite(numbers["gradient_norm"]):
+        raise FloatingPointError(
+            f"loss must be finite, got {numbers['loss']} (gradient norm "
+            f"{numbers['gradient_norm']}) at step {step}, beta {numbers['beta']:.3g}: lower "
+            "--learning-rate. The checkpoints before this step are kept."
+        )
+    progress.update(loss=numbers["loss"], beta=numbers["beta"], gap=numbers["quantization_gap"])
+    if step % log_every == 0 or step == total:
+        _write_line(log, {"step": step, **numbers})
+
+
+def _write_line(log, content):
+    log.write(json.dumps(content) + "\n")
+
+
+class _Stop:
+    """The signals that asked for a stop, in their order."""
+
+    def __init__(self):
+        self.signals = []
+
+
+@contextlib.contextmanager
+def _stop_signals():
+    """While open, the first SIGINT or SIGTERM is noted; the next of its kind acts as usual."""
+    stop = _Stop()
+    previous = {}
+
+    def note(number, frame):
+        stop.signals.append(number)
+        signal.signal(number, previous[number])
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        previous[number] = signal.signal(number, note)
+    try:
+        yield stop
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
