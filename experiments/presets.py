@@ -70,7 +70,7 @@ class Config:
 DIGITS = Config(
     dataset="digits",
     model=ModelSpec("small_cnn", image_size=8, resize=8, mean=(0.3,) * 3, std=(0.38,) * 3),
-    train=TrainSpec(total_steps=500, learning_rate=0.01),
+    train=TrainSpec(total_steps=600, learning_rate=0.05, hash_multiplier=1.0),
     data=Options(queries_per_class=20, train_per_class=100, train_in_database=False),
     augmentation="shift",
     batch_size=128,
@@ -114,9 +114,7 @@ CIFAR10 = Config(
 FASHION_MNIST = dataclasses.replace(
     CIFAR10,
     dataset="fashion_mnist",
-    model=ModelSpec(
-        "small_cnn", image_size=28, resize=28, mean=(0.286,) * 3, std=(0.353,) * 3
-    ),
+    model=ModelSpec("small_cnn", image_size=28, resize=28, mean=(0.286,) * 3, std=(0.353,) * 3),
     train=TrainSpec(total_steps=1_500, learning_rate=0.01),
 )
 
@@ -125,10 +123,10 @@ FASHION_MNIST = dataclasses.replace(
 MNIST = dataclasses.replace(
     FASHION_MNIST,
     dataset="mnist",
-    model=ModelSpec(
-        "small_cnn", image_size=28, resize=28, mean=(0.131,) * 3, std=(0.308,) * 3
-    ),
+    model=ModelSpec("small_cnn", image_size=28, resize=28, mean=(0.131,) * 3, std=(0.308,) * 3),
     augmentation="shift",
 )
 
-PRESETS = {preset.dataset: preset for preset in (DIGITS, IMAGENET100, CIFAR10, FASHION_MNIST, MNIST)}
+PRESETS = {
+    preset.dataset: preset for preset in (DIGITS, IMAGENET100, CIFAR10, FASHION_MNIST, MNIST)
+}
