@@ -1,7 +1,6 @@
 """The config of a run, and one preset a data set."""
 
 import dataclasses
-import math
 
 from hashnet_jax import ModelSpec
 from hashnet_jax.data.datasets import Options
@@ -70,7 +69,7 @@ class Config:
 DIGITS = Config(
     dataset="digits",
     model=ModelSpec("small_cnn", image_size=8, resize=8, mean=(0.3,) * 3, std=(0.38,) * 3),
-    train=TrainSpec(total_steps=600, learning_rate=0.05, hash_multiplier=1.0),
+    train=TrainSpec(total_steps=800, learning_rate=0.05, hash_multiplier=1.0),
     data=Options(queries_per_class=20, train_per_class=100, train_in_database=False),
     augmentation="shift",
     batch_size=128,
@@ -127,6 +126,5 @@ MNIST = dataclasses.replace(
     augmentation="shift",
 )
 
-PRESETS = {
-    preset.dataset: preset for preset in (DIGITS, IMAGENET100, CIFAR10, FASHION_MNIST, MNIST)
-}
+_ALL = (DIGITS, IMAGENET100, CIFAR10, FASHION_MNIST, MNIST)
+PRESETS = {preset.dataset: preset for preset in _ALL}

@@ -278,7 +278,7 @@ def report(config, dataset, folder, params, step, devices, workers, started):
         {
             "summary": str(mean),
             "map": dataclasses.asdict(mean),
-            "codes": dataclasses.asdict(statistics) | {"collapsed": statistics.collapsed},
+            "codes": dataclasses.asdict(statistics) | {"ones": statistics.ones.tolist()},
             "step": step,
             "sizes": split.sizes(),
             "devices": describe(devices),
