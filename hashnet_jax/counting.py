@@ -140,7 +140,7 @@ def check_pairs(packed_queries, packed_database, labels_q, labels_db, bits):
         ("labels_q", labels_q, packed_queries),
         ("labels_db", labels_db, packed_database),
     ):
-        if labels.ndim not in (1, 2) or len(labels) != len(packed):
+        if labels.ndim not in (1, 2) or len(labels) != len(packed) or 0 in labels.shape[1:]:
             raise ValueError(
                 f"{name} must be class ids [{len(packed)}] or multi-hot [{len(packed)}, C], one "
                 f"row for each code, got {labels.shape}."
