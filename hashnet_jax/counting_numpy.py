@@ -8,7 +8,7 @@ second thread was tried and gained nothing.
 
 import numpy as np
 
-from hashnet_jax.counting import check_pairs, split_counts
+from hashnet_jax.counting import check_filling, check_pairs, split_counts
 
 # Codes of the database met at once: 1 MiB of words, which a core's cache holds.
 _DATABASE_BLOCK = 2**17
@@ -40,8 +40,7 @@ def distance_counts_numpy(packed_queries, packed_database, labels_q, labels_db, 
     packed_queries, packed_database = np.asarray(packed_queries), np.asarray(packed_database)
     labels_q, labels_db = np.asarray(labels_q), np.asarray(labels_db)
     check_pairs(packed_queries, packed_database, labels_q, labels_db, bits)
-    _check_filling("packed_queries", packed_queries, bits)
-    _check_filling("packed_database", packed_database, bits)
+    check_filling(packed_queries, packed_database, bits)
     queries, database = _words(packed_queries), _words(packed_database)
     if labels_q.ndim == 2:
         # Labels as bits, too: "shares a label" is then an AND, 64 classes at once.
@@ -78,14 +77,6 @@ def _bins(query, database, label, labels, bits):
     bins = _distances(query, database, bits)
     bins += _similar(label, labels) * bins.dtype.type(bits + 1)
     return bins
-
-
-def _check_filling(name, packed, bits):
-    if np.any(packed[:, -1] & (0xFF >> ((bits - 1) % 8 + 1))):
-        raise ValueError(
-            f"the bits of {name} beyond K = {bits} must be zeros, as hamming.pack_bits fills them: "
-            "is bits the number that was packed?"
-        )
 
 
 def _distances(query, database, bits):

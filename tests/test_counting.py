@@ -91,6 +91,7 @@ def test_counts_of_database_parts_add_and_of_query_blocks_concatenate(count):
             ValueError,
             r"\[codes, 2\] for K = 12 bits, got \(300, 3\)",
         ),
+        (0, np.zeros((0, 2), np.uint8), ValueError, "at least one query and one code .* 0 and 300"),
         (2, np.zeros(8, int), ValueError, r"one row for each code, got \(8,\)"),
         (
             2,
@@ -107,12 +108,6 @@ def test_wrong_inputs_name_what_must_hold(count, index, value, error, message):
     arrays[index] = value
     with pytest.raises(error, match=message):
         count(*arrays, bits=12)
-
-
-def test_codes_packed_from_more_bits_are_refused_rather_than_miscounted():
-    arrays = retrieval(16, "class ids")
-    with pytest.raises(ValueError, match="is bits the number that was packed"):
-        distance_counts_numpy(*arrays, bits=12)
 
 
 def test_counts_are_a_pytree():
