@@ -141,7 +141,7 @@ def test_bad_images_say_what_must_hold(params, images, error, message):
 
 
 def test_other_params_than_hashnet_params_say_where_to_get_them():
-    with pytest.raises(TypeError, match="hashnet_jax.load"):
+    with pytest.raises(TypeError, match=r"hashnet_jax\.load"):
         hashnet_jax.encode({"params": {}}, np.zeros((1, 8, 8, 3), np.uint8))
 
 

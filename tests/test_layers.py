@@ -1,4 +1,4 @@
-"""The layers: a file imports only from the rows above its own, and `import hashnet_jax` is light."""
+"""The layers: a file imports only from its row and those above; `import hashnet_jax` is light."""
 
 import ast
 import subprocess
