@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,9 +10,11 @@ import numpy as np
 import optax
 import pytest
 import run
+from flax import linen as nn
 from presets import PRESETS, VARIANTS
 
 from hashnet_jax import ModelSpec
+from hashnet_jax.backbones import BACKBONES, Backbone
 from hashnet_jax.continuation import relax
 from hashnet_jax.losses import jaccard, pair_weights, pairwise_loss, similarity
 from hashnet_jax.model import HashNetParams, training_logits
@@ -90,11 +93,23 @@ def test_continuous_similarity_changes_nothing_on_single_label_data(labels):
     )
 
 
-def test_a_step_of_hashnet_c_moves_the_parameters_as_the_formula_says():
-    spec = ModelSpec("small_cnn", bits=8, image_size=8, resize=8, mean=(0.5,) * 3, std=(0.25,) * 3)
+class Flat(nn.Module):
+    """The pixels as features: a backbone that costs nothing."""
+
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, images, train):
+        return nn.Dense(5, name="dense")(images.reshape(len(images), -1))
+
+
+def test_a_step_of_hashnet_c_moves_the_parameters_as_the_formula_says(monkeypatch):
+    monkeypatch.setitem(BACKBONES, "flat", Backbone(Flat, image_size=4, smallest=4))
+    spec = ModelSpec("flat", bits=8, image_size=4, resize=4, mean=(0.5,) * 3, std=(0.25,) * 3)
     train = dataclasses.replace(TrainSpec(total_steps=100), **VARIANTS["hashnet+c"])
     state = init_state(jax.random.key(0), spec, train)
-    images = np.random.default_rng(2).integers(0, 256, (6, 8, 8, 3), np.uint8)
+    images = np.random.default_rng(2).integers(0, 256, (6, 4, 4, 3), np.uint8)
     normalized = jnp.asarray((images / 255 - 0.5) / 0.25, jnp.float32)
     pairs = [(i, j) for i in range(6) for j in range(6) if i != j]
     terms = [_weight(MULTI_HOT, i, j, "hashnet+c") for i, j in pairs]
