@@ -1,7 +1,6 @@
 """The ablations of the paper: what each changes in the loss, and the option that chooses one."""
 
 import dataclasses
-import math
 from typing import Any
 
 import jax
@@ -11,12 +10,12 @@ import optax
 import pytest
 import run
 from flax import linen as nn
+from pair_oracle import gradient, gradient_by_loop, pair_weight
 from presets import PRESETS, VARIANTS
 
 from hashnet_jax import ModelSpec
 from hashnet_jax.backbones import BACKBONES, Backbone
 from hashnet_jax.continuation import relax
-from hashnet_jax.losses import jaccard, pair_weights, pairwise_loss, similarity
 from hashnet_jax.model import HashNetParams, training_logits
 from hashnet_jax.optim import TrainSpec, beta_schedule, optimizer
 from hashnet_jax.state import init_state
@@ -28,68 +27,22 @@ MULTI_HOT = np.array(
 CLASS_IDS = np.array([0, 0, 1, 2, 1, 0])
 
 
-def _weight(labels, i, j, variant):
-    """w_ij by the formula of the paper, from sets; |S|, |S1|, |S0| count the pairs i != j."""
-    sets = [set(np.flatnonzero(row)) for row in labels]
-    pairs = [(a, b) for a in range(len(sets)) for b in range(len(sets)) if a != b]
-    n_similar = sum(bool(sets[a] & sets[b]) for a, b in pairs)
-    similar = bool(sets[i] & sets[j])
-    weight = len(pairs) / (n_similar if similar else len(pairs) - n_similar)
-    if variant == "hashnet-w":
-        weight = 1.0
-    if variant == "hashnet+c" and similar:
-        weight *= len(sets[i] & sets[j]) / len(sets[i] | sets[j])
-    return similar, weight
-
-
-def _gradient_by_loop(codes, labels, alpha, variant):
-    """d/dh of sum(w l) / sum(w) over the pairs i != j, in float64, pair by pair."""
-    gradient, total = np.zeros_like(codes), 0.0
-    for i in range(len(codes)):
-        for j in range(len(codes)):
-            if i != j:
-                similar, weight = _weight(labels, i, j, variant)
-                link = 1 / (1 + math.exp(-alpha * codes[i] @ codes[j]))
-                slope = weight * alpha * (link - similar)
-                gradient[i] += slope * codes[j]
-                gradient[j] += slope * codes[i]
-                total += weight
-    return gradient / total
-
-
-def _gradient(codes, labels, alpha, variant):
-    fields = VARIANTS[variant]
-    similar = similarity(labels, labels)
-    weights = pair_weights(
-        similar,
-        balance=fields["balance"],
-        continuous=jaccard(labels, labels) if fields["continuous_similarity"] else None,
-        counted=~np.eye(len(labels), dtype=bool),
-    )
-
-    def loss(codes):
-        numerator, denominator = pairwise_loss(codes, codes, similar, alpha=alpha, weights=weights)
-        return numerator / denominator
-
-    return jax.grad(loss)(jnp.asarray(codes, jnp.float32))
-
-
 @pytest.mark.parametrize("variant", ["hashnet", "hashnet+c", "hashnet-w"])
 def test_gradients_of_multi_label_codes_match_a_loop_over_pairs(variant):
     codes = np.random.default_rng(0).uniform(-1, 1, (6, 8))
-    found = _gradient(codes, MULTI_HOT, 1.25, variant)
+    found = gradient(codes, MULTI_HOT, 1.25, variant)
     np.testing.assert_allclose(
-        found, _gradient_by_loop(codes, MULTI_HOT, 1.25, variant), rtol=1e-5, atol=1e-7
+        found, gradient_by_loop(codes, MULTI_HOT, 1.25, variant), rtol=1e-5, atol=1e-7
     )
     if variant != "hashnet":
-        assert np.abs(found - _gradient(codes, MULTI_HOT, 1.25, "hashnet")).max() > 1e-3
+        assert np.abs(found - gradient(codes, MULTI_HOT, 1.25, "hashnet")).max() > 1e-3
 
 
 @pytest.mark.parametrize("labels", [CLASS_IDS, np.eye(3, dtype=np.int8)[CLASS_IDS]])
 def test_continuous_similarity_changes_nothing_on_single_label_data(labels):
     codes = np.random.default_rng(1).uniform(-1, 1, (6, 8))
     np.testing.assert_array_equal(
-        _gradient(codes, labels, 1.25, "hashnet+c"), _gradient(codes, labels, 1.25, "hashnet")
+        gradient(codes, labels, 1.25, "hashnet+c"), gradient(codes, labels, 1.25, "hashnet")
     )
 
 
@@ -112,7 +65,7 @@ def test_a_step_of_hashnet_c_moves_the_parameters_as_the_formula_says(monkeypatc
     images = np.random.default_rng(2).integers(0, 256, (6, 4, 4, 3), np.uint8)
     normalized = jnp.asarray((images / 255 - 0.5) / 0.25, jnp.float32)
     pairs = [(i, j) for i in range(6) for j in range(6) if i != j]
-    terms = [_weight(MULTI_HOT, i, j, "hashnet+c") for i, j in pairs]
+    terms = [pair_weight(MULTI_HOT, i, j, "hashnet+c") for i, j in pairs]
     total = sum(weight for _, weight in terms)
 
     def loss(trained):

@@ -44,7 +44,7 @@ class Lists:
     repeated: int
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class _Line:
     file: str
     number: int

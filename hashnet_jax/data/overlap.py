@@ -1,10 +1,15 @@
 """Images that are in more than one of query, train and database: by index and by content.
 
 A query in the database is a hit of its own, and one that was trained on is no test. By index a
-:class:`hashnet_jax.data.protocols.Split` refuses both. The same *picture* under two indices is
-another matter: Fashion-MNIST, CIFAR-10 and the collections from the web hold such pairs, every
-published figure includes them, and leaving them out would be another protocol. So they are counted
-and reported, and stop nothing.
+:class:`hashnet_jax.data.protocols.Split` refuses both. The same *picture* under two names is
+another matter: collections from the web hold such pairs, every published figure includes them, and
+leaving them out would be another protocol. So they are counted and reported, and stop nothing.
+
+Only equal pixels are found. Near copies are more: of CIFAR-10's test images 3.3 % have one among
+its training images.
+
+Reference: Barz, Denzler, "Do We Train on Test Data? Purging CIFAR of Near-Duplicates", Journal of
+Imaging 6(6), 2020.
 """
 
 import concurrent.futures
@@ -29,8 +34,7 @@ def is_cheap(dataset):
 def overlaps(dataset, *, by_content=True, progress=None):
     """Counts images of one part of the split that are also in another.
 
-    Two pictures are the same if their decoded pixels are, and their height and width: a picture
-    that was resized or compressed anew is another one.
+    Two pictures are the same if their decoded pixels are, and their height and width.
 
     Args:
       dataset: :class:`hashnet_jax.data.dataset.Dataset`.
