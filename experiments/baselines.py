@@ -1,7 +1,7 @@
 """Shallow baselines on a backbone's features, by faiss: LSH and ITQ.
 
-Both see the features that the network starts from (its pretrained backbone, where there is one), are
-fitted on the training images and are evaluated exactly as a run is.
+Both see the features that the network starts from (its pretrained backbone, where there is one),
+are fitted on the training images and are evaluated exactly as a run is.
 
 References: Charikar, "Similarity estimation techniques from rounding algorithms", STOC 2002 (LSH);
 Gong, Lazebnik, "Iterative Quantization", CVPR 2011 (ITQ).

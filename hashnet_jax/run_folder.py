@@ -14,10 +14,11 @@
 
 import fcntl
 import json
-import os
 from pathlib import Path
 
 import numpy as np
+
+from hashnet_jax.files import write_whole
 
 
 class RunFolder:
@@ -99,9 +100,4 @@ class RunFolder:
         return open(path, "a", buffering=1)
 
     def _write(self, name, write):
-        partial = self.path / f".{name}.partial"
-        with open(partial, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, self.path / name)
+        write_whole(self.path / name, write)

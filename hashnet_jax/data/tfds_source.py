@@ -15,6 +15,7 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from hashnet_jax.data.sources import ArraySource, decode
+from hashnet_jax.files import write_whole
 
 # What a user must fetch by hand before TFDS can prepare the data set.
 ARCHIVES = {"imagenet2012": ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")}
@@ -136,9 +137,7 @@ def _cached_labels(builder, split, source, form, read_label):
     chunks = _chunks(source, f"indexing {builder.info.name} {split}")
     labels = np.stack([read_label(record) for _, records in chunks for record in records])
     cache.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.tmp.npy")
-    np.save(partial, labels, allow_pickle=False)
-    os.replace(partial, path)
+    write_whole(path, lambda file: np.save(file, labels, allow_pickle=False))
     return labels
 
 
