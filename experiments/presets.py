@@ -24,6 +24,9 @@ class Config:
       checkpoint_every: steps between checkpoints.
       validate_every: steps between validations; 0 for never.
       select: which checkpoint is evaluated: "last", or "best" on validation.
+      pretrained: where the backbone starts: "none" at random, "auto" from the weights of an
+        installed package, or from the file at this path.
+      pretrained_sha256: of that file, filled in when the run starts; None without one.
     """
 
     dataset: str
@@ -37,6 +40,8 @@ class Config:
     checkpoint_every: int = 500
     validate_every: int = 0
     select: str = "last"
+    pretrained: str = "none"
+    pretrained_sha256: str | None = None
 
     def __post_init__(self):
         if self.select not in ("last", "best"):
