@@ -23,6 +23,7 @@ from hashnet_jax.backbones import BACKBONES
 from hashnet_jax.checkpoint import Checkpoints
 from hashnet_jax.code_statistics import code_statistics
 from hashnet_jax.data.datasets import DATASETS
+from hashnet_jax.data.pipeline import check_batch_size
 from hashnet_jax.evaluation import encode_all
 from hashnet_jax.metrics import evaluate
 from hashnet_jax.model import ModelSpec
@@ -226,8 +227,7 @@ def validator(config, dataset, devices, workers):
 
 def encode(params, config, dataset, indices, devices, workers, what=None):
     """Packed codes of the images at ``indices``."""
-    batch_size = -(-config.batch_size // len(devices)) * len(devices)
-    kwargs = {"devices": devices, "batch_size": batch_size, "workers": workers}
+    kwargs = {"devices": devices, "batch_size": config.batch_size, "workers": workers}
     if what is None:
         return encode_all(params, dataset.source, indices, **kwargs)
     with Progress(len(indices), what, "image") as progress:
@@ -245,6 +245,10 @@ def run(args):
             return
         started = time.monotonic()
         dataset = DATASETS[config.dataset](config.data)
+        # What can be refused is refused before anything is written.
+        parallel.check_splits(config.batch_size, len(devices))
+        check_batch_size(config.batch_size, n_train=len(dataset.split.train))
+        validate = validator(config, dataset, devices, args.workers)
         show(config, dataset, devices)
         state = start_state(config, folder)
         folder.write_json("config.json", config.to_json())
@@ -258,7 +262,7 @@ def run(args):
             seed=config.seed,
             devices=devices,
             checkpoint_every=config.checkpoint_every,
-            validate=validator(config, dataset, devices, args.workers),
+            validate=validate,
             validate_every=config.validate_every,
             workers=args.workers,
         )

@@ -36,11 +36,10 @@ class RunFolder:
 
     def __init__(self, path, *, resume=False):
         self.path = Path(path)
-        if (
-            not resume
-            and self.path.exists()
-            and (not self.path.is_dir() or any(self.path.iterdir()))
-        ):
+        # A lock alone is what an attempt leaves that failed before it began.
+        content = {p.name for p in self.path.iterdir()} if self.path.is_dir() else set()
+        taken = bool(content - {".lock"}) or (self.path.exists() and not self.path.is_dir())
+        if taken and not resume:
             raise FileExistsError(
                 f"{self.path} must be a new or an empty folder: continue the run in it with "
                 f"--run-dir {self.path} --resume, or name another with --run-dir."

@@ -75,7 +75,7 @@ def load(run_dir):
             "run, or finish it with `python experiments/run.py --run-dir DIR --resume`."
         )
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         spec = ModelSpec(**json.loads(str(arrays.pop(SPEC))))
     except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
