@@ -279,11 +279,8 @@ def run(args):
 def start_state(config, folder):
     """The state before the first step; a run that has checkpoints takes its weights from them."""
     state = init_state(jax.random.key(config.seed), config.model, config.train)
-    if config.pretrained == "none":
+    if config.pretrained == "none" or has_checkpoint(folder):
         return state
-    with contextlib.closing(Checkpoints(folder.path / "checkpoints")) as checkpoints:
-        if checkpoints.latest_step() is not None:
-            return state
     file = find_weights(config.model.backbone, config.pretrained)
     if sha256(file) != config.pretrained_sha256:
         raise ValueError(
@@ -292,6 +289,14 @@ def start_state(config, folder):
         )
     print(f"pretrained: {file}, SHA-256 {config.pretrained_sha256}")
     return dataclasses.replace(state, params=load_backbone(state.params, file))
+
+
+def has_checkpoint(folder):
+    path = folder.path / "checkpoints"
+    if not path.is_dir():
+        return False
+    with contextlib.closing(Checkpoints(path)) as checkpoints:
+        return checkpoints.latest_step() is not None
 
 
 def report(config, dataset, folder, params, step, devices, workers, started):
