@@ -278,15 +278,18 @@ def run(args):
 
 def start_state(config, folder):
     """The state before the first step; a run that has checkpoints takes its weights from them."""
+    file = None
+    if config.pretrained != "none" and not has_checkpoint(folder):
+        file = find_weights(config.model.backbone, config.pretrained)
+        if sha256(file) != config.pretrained_sha256:
+            raise ValueError(
+                f"{file} must be the file that the run began with (SHA-256 "
+                f"{config.pretrained_sha256}), got another content: put it back, or start another "
+                "run."
+            )
     state = init_state(jax.random.key(config.seed), config.model, config.train)
-    if config.pretrained == "none" or has_checkpoint(folder):
+    if file is None:
         return state
-    file = find_weights(config.model.backbone, config.pretrained)
-    if sha256(file) != config.pretrained_sha256:
-        raise ValueError(
-            f"{file} must be the file that the run began with (SHA-256 "
-            f"{config.pretrained_sha256}), got another content: put it back, or start another run."
-        )
     print(f"pretrained: {file}, SHA-256 {config.pretrained_sha256}")
     return dataclasses.replace(state, params=load_backbone(state.params, file))
 

@@ -199,10 +199,10 @@ def _complaint(problems, tensors, spec):
     fitting = [
         backbone for backbone in NAMES if backbone != spec.backbone and _fits(tensors, backbone)
     ]
-    hint = f" They have the names of {' and '.join(fitting)}." if fitting else ""
+    hint = f", and have the names of {' and '.join(fitting)}" if fitting else ""
     return (
-        f"the tensors must be those of {spec.backbone} at {spec.image_size} pixels; "
-        f"{'; '.join(lists)}.{hint}"
+        f"the tensors must be those of {spec.backbone} at {spec.image_size} pixels{hint}; "
+        f"{'; '.join(lists)}."
     )
 
 

@@ -8,8 +8,8 @@ import zipfile
 import jax
 import numpy as np
 import pytest
+from public_tensors import zeros_and_tensors_of_ones
 
-import hashnet_jax
 from hashnet_jax import HashNetParams, ModelSpec
 from hashnet_jax.pretrained import convert_backbone, find_weights, load_backbone
 from hashnet_jax.weight_files import read_tensors, sha256
@@ -29,21 +29,6 @@ class Malicious:
 
     def __reduce__(self):
         return os.mkdir, (str(self.marker),)
-
-
-def resnet18(side=32):
-    """Parameters of zeros, and the tensors of ones that a file would hold for them."""
-    spec = ModelSpec("resnet18", image_size=side, resize=side)
-    shapes = jax.eval_shape(lambda: hashnet_jax.init(jax.random.key(0), spec))
-    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
-    tensors = {}
-    for name, target in NAMES["resnet18"]().items():
-        if target is not None:
-            leaf = params.variables[target.collection]["backbone"]
-            for key in target.path.split("/"):
-                leaf = leaf[key]
-            tensors[name] = np.ones(target.file_shape(leaf.shape), np.float32)
-    return params, tensors
 
 
 def torch_file(path, content, **kwargs):
@@ -75,7 +60,7 @@ def test_torchs_files_old_and_new_are_read(tmp_path, zipped):
 def test_safetensors_reach_the_backbone_without_torch(tmp_path, monkeypatch):
     safetensors = pytest.importorskip("safetensors.numpy")
     monkeypatch.setitem(sys.modules, "torch", None)  # import torch fails
-    params, tensors = resnet18()
+    params, tensors = zeros_and_tensors_of_ones()
     path = tmp_path / "resnet18.safetensors"
     safetensors.save_file(tensors, path)
     loaded = load_backbone(params, path)
@@ -153,7 +138,7 @@ def test_a_torch_whose_unpickler_can_be_broken_is_refused(tmp_path, monkeypatch,
 
 
 def test_missing_extra_and_misshaped_tensors_are_named_in_one_error():
-    params, tensors = resnet18()
+    params, tensors = zeros_and_tensors_of_ones()
     del tensors["bn1.running_var"]
     tensors["layer4.1.bn9.weight"] = np.ones(512)
     tensors["conv1.weight"] = np.ones((64, 7, 7, 3))
@@ -169,16 +154,16 @@ def test_missing_extra_and_misshaped_tensors_are_named_in_one_error():
 
 def test_the_weights_of_another_backbone_are_told_by_their_names(tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy")
-    params, _ = resnet18()
+    params, _ = zeros_and_tensors_of_ones()
     others = {name: np.ones(1, np.float32) for name, t in NAMES["alexnet"]().items() if t}
     path = tmp_path / "weights.safetensors"
     safetensors.save_file(others, path)
-    with pytest.raises(ValueError, match=r"and 80 more; extra: .* have the names of alexnet\.$"):
+    with pytest.raises(ValueError, match="pixels, and have the names of alexnet; missing"):
         load_backbone(params, path)
 
 
 def test_the_classifier_and_the_counters_are_left_out():
-    params, tensors = resnet18()
+    params, tensors = zeros_and_tensors_of_ones()
     with_head = tensors | {
         "fc.weight": np.full((3, 512), np.nan),
         "fc.bias": np.full(3, np.nan),
