@@ -65,7 +65,7 @@ def find_weights(backbone, pretrained="auto"):
       >>> find_weights("resnet18")
       Traceback (most recent call last):
       ...
-      ValueError: no package carries weights of resnet18: get resnet18-f37072fd.pth from
+      ValueError: no package carries weights of resnet18: get
       https://download.pytorch.org/models/resnet18-f37072fd.pth and give --pretrained FILE.
     """
     if pretrained != "auto":
@@ -77,9 +77,8 @@ def find_weights(backbone, pretrained="auto"):
             )
         return path
     if backbone in URLS:
-        name = URLS[backbone].rsplit("/", 1)[1]
         raise ValueError(
-            f"no package carries weights of {backbone}: get {name} from {URLS[backbone]} and give "
+            f"no package carries weights of {backbone}: get {URLS[backbone]} and give "
             "--pretrained FILE."
         )
     if backbone not in NAMES:
@@ -152,55 +151,59 @@ def convert_backbone(params, tensors):
             f"public weights must be for one of {', '.join(NAMES)}, got the backbone {backbone}."
         )
     names = NAMES[backbone]()
-    targets = {name: target for name, target in names.items() if target is not None}
     old = {kind: params.variables[kind].get("backbone", {}) for kind in ("params", "batch_stats")}
-    shapes = {name: target.file_shape(_leaf(old, target).shape) for name, target in targets.items()}
-    misshaped = [
-        f"{name} must be {shape}, got {tuple(tensors[name].shape)}"
-        for name, shape in shapes.items()
-        if name in tensors and tuple(tensors[name].shape) != shape
-    ]
-    problems = {
-        "missing": [name for name in targets if name not in tensors],
-        "extra": [name for name in tensors if name not in names],
-        "misshaped": misshaped,
+    sources = {
+        f"{target.collection}/{target.path}": name
+        for name, target in names.items()
+        if target is not None
     }
-    if any(problems.values()):
-        raise ValueError(_complaint(problems, tensors, params.spec))
-    new = jax.tree.map(lambda leaf: leaf, old)  # dicts of its own
-    for name, target in targets.items():
-        *parents, last = target.path.split("/")
-        place = new[target.collection]
-        for parent in parents:
-            place = place[parent]
+    leaves = {_place(path): leaf for path, leaf in jax.tree.leaves_with_path(old)}
+    shapes = {name: names[name].file_shape(leaves[place].shape) for place, name in sources.items()}
+    _check(tensors, names, shapes, params.spec)
+
+    def converted(path, _):
+        name = sources[_place(path)]
         # A copy, so that JAX never shares memory with torch.
-        place[last] = jnp.array(target.convert(tensors[name]), jnp.float32)
-    variables = dict(params.variables)
-    for kind, backbone_variables in new.items():
-        if backbone_variables:
-            variables[kind] = {**variables[kind], "backbone": backbone_variables}
+        return jnp.array(names[name].convert(tensors[name]), jnp.float32)
+
+    new = jax.tree.map_with_path(converted, old)
+    variables = params.variables | {
+        kind: params.variables[kind] | {"backbone": backbone_variables}
+        for kind, backbone_variables in new.items()
+        if backbone_variables
+    }
     return dataclasses.replace(params, variables=variables)
 
 
-def _leaf(tree, target):
-    leaf = tree[target.collection]
-    for name in target.path.split("/"):
-        leaf = leaf[name]
-    return leaf
+def _place(path):
+    return "/".join(key.key for key in path)
 
 
-def _complaint(problems, tensors, spec):
-    """What is wrong with the tensors, and whose they are if another backbone fits them."""
+def _check(tensors, names, shapes, spec):
+    """Raises ValueError that names what is missing, extra or misshaped among ``tensors``.
+
+    ``shapes`` are those that must be there, ``names`` those that may be; where the names are those
+    of other backbones, the error says so.
+    """
+    problems = {
+        "missing": [name for name in shapes if name not in tensors],
+        "extra": [name for name in tensors if name not in names],
+        "misshaped": [
+            f"{name} must be {shape}, got {tuple(tensors[name].shape)}"
+            for name, shape in shapes.items()
+            if name in tensors and tuple(tensors[name].shape) != shape
+        ],
+    }
+    if not any(problems.values()):
+        return
     lists = []
     for kind, entries in problems.items():
         if entries:
             rest = f" and {len(entries) - LISTED} more" if len(entries) > LISTED else ""
             lists.append(f"{kind}: {', '.join(entries[:LISTED])}{rest}")
-    fitting = [
-        backbone for backbone in NAMES if backbone != spec.backbone and _fits(tensors, backbone)
-    ]
+    fitting = [name for name in NAMES if name != spec.backbone and _fits(tensors, name)]
     hint = f", and have the names of {' and '.join(fitting)}" if fitting else ""
-    return (
+    raise ValueError(
         f"the tensors must be those of {spec.backbone} at {spec.image_size} pixels{hint}; "
         f"{'; '.join(lists)}."
     )
