@@ -72,13 +72,20 @@ class MeanAveragePrecision:
     divisor: str
     no_hit: str
 
-    def __str__(self):
+    @property
+    def convention(self):
+        """What the number is: cut-off, ties, divisor and queries without a hit, as text."""
         by = {"hits": "hits within R", "min": "min(R, relevant)", "cutoff": "R"}[self.divisor]
         no_hit = {"zero": "0", "drop": "dropped"}[self.no_hit]
         return (
-            f"MAP@{self.cutoff or 'all'} = {self.expected:.4f} (ties expected; worst "
-            f"{self.worst:.4f}, best {self.best:.4f}; divided by {by}, no-hit queries {no_hit}: "
-            f"{self.queries_without_hit:.6g} of {self.queries})"
+            f"MAP@{self.cutoff or 'all'}, ties expected, divided by {by}, no-hit queries {no_hit}"
+        )
+
+    def __str__(self):
+        name, ties, rest = self.convention.split(", ", 2)
+        return (
+            f"{name} = {self.expected:.4f} ({ties}; worst {self.worst:.4f}, best {self.best:.4f}; "
+            f"{rest}: {self.queries_without_hit:.6g} of {self.queries})"
         )
 
 

@@ -4,6 +4,7 @@
 
     config.json      the resolved config, written first
     split.npz        indices of train, query, database and validation images
+    overlaps.json    images that are in more than one of these, by index and by content
     metrics.jsonl    one line a logged step
     checkpoints/     by orbax: train state and data position
     model.npz        the trained network, for hashnet_jax.load
@@ -13,10 +14,11 @@
 
 import fcntl
 import json
-import os
 from pathlib import Path
 
 import numpy as np
+
+from hashnet_jax.files import write_whole
 
 
 class RunFolder:
@@ -98,9 +100,4 @@ class RunFolder:
         return open(path, "a", buffering=1)
 
     def _write(self, name, write):
-        partial = self.path / f".{name}.partial"
-        with open(partial, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, self.path / name)
+        write_whole(self.path / name, write)

@@ -5,7 +5,6 @@ The file is plain NumPy (no pickle), so that reading it needs neither orbax nor 
 
 import dataclasses
 import json
-import os
 import zipfile
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hashnet_jax.files import write_whole
 from hashnet_jax.model import ModelSpec, init
 
 FILE = "model.npz"
@@ -38,14 +38,9 @@ def save(run_dir, params):
       True
     """
     path = Path(run_dir) / FILE
-    partial = path.with_name(f".{FILE}.{os.getpid()}")
     arrays = {name: np.asarray(leaf) for name, leaf in _named_leaves(params.variables)}
-    spec = json.dumps(dataclasses.asdict(params.spec))
-    with open(partial, "wb") as file:
-        np.savez(file, **{SPEC: np.array(spec)}, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    spec = np.array(json.dumps(dataclasses.asdict(params.spec)))
+    write_whole(path, lambda file: np.savez(file, **{SPEC: spec}, **arrays))
     return path
 
 

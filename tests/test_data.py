@@ -238,7 +238,8 @@ def test_labels_of_a_large_data_set_are_read_once_and_then_from_the_cache(tmp_pa
             return [{"label": i * i} for i in range(start, stop)]
 
     monkeypatch.setitem(os.environ, "XDG_CACHE_HOME", str(tmp_path / "cache"))
+    read = tfds_source.class_ids(None)
     for _ in range(2):
-        labels = tfds_source._cached_labels(Builder, "train", Source())
+        labels = tfds_source._cached_labels(Builder, "train", Source(), "class_ids", read)
         assert labels.tolist() == [0, 1, 4, 9, 16]
     assert Source.reads == 1

@@ -12,7 +12,7 @@ ROWS = [
     (
         {
             "losses", "continuation", "hamming", "metrics", "counting", "counting_numpy", "ties",
-            "average_precision", "curves", "code_statistics",
+            "average_precision", "curves", "code_statistics", "files",
         },
         {"jax", "numpy"},
     ),
