@@ -24,6 +24,9 @@ class Config:
       checkpoint_every: steps between checkpoints.
       validate_every: steps between validations; 0 for never.
       select: which checkpoint is evaluated: "last", or "best" on validation.
+      pretrained: where the backbone starts: "none" at random, "auto" from the weights of an
+        installed package, or from the file at this path.
+      pretrained_sha256: of that file, filled in when the run starts; None without one.
     """
 
     dataset: str
@@ -37,6 +40,8 @@ class Config:
     checkpoint_every: int = 500
     validate_every: int = 0
     select: str = "last"
+    pretrained: str = "none"
+    pretrained_sha256: str | None = None
 
     def __post_init__(self):
         if self.select not in ("last", "best"):
@@ -121,8 +126,8 @@ DIGITS = Config(
 # python experiments/run.py --dataset imagenet100 --data-dir DIR
 # Sizes, R, batch and rates: the authors' PyTorch code (36 + 36 images a batch, 10,000 steps);
 # 100 training images a class: the paper (the authors' published lists have 130:
-# --train-per-class 130). MAP@1000 in the paper at 48 bits .6633, from ImageNet weights; from random
-# weights, as here without pretrained ones, far less.
+# --train-per-class 130). MAP@1000 in the paper at 48 bits .6633, from ImageNet weights
+# (--pretrained alexnet-owt-7be5be79.pth); from random ones, the default, far less.
 IMAGENET100 = Config(
     dataset="imagenet100",
     model=ModelSpec("alexnet", mean=IMAGENET_MEAN, std=IMAGENET_STD),

@@ -6,6 +6,7 @@ python experiments/run.py --run-dir runs/digits-... --resume    continue an inte
 """
 
 import argparse
+import contextlib
 import dataclasses
 import platform
 import sys
@@ -26,11 +27,14 @@ from hashnet_jax.data.datasets import DATASETS
 from hashnet_jax.data.pipeline import check_batch_size
 from hashnet_jax.evaluation import encode_all
 from hashnet_jax.metrics import evaluate
+from hashnet_jax.model import ModelSpec
 from hashnet_jax.optim import BETA_SCHEDULES
+from hashnet_jax.pretrained import find_weights, load_backbone
 from hashnet_jax.progress import Progress
 from hashnet_jax.run_folder import RunFolder
 from hashnet_jax.state import init_state
 from hashnet_jax.trainer import Interrupted, fit
+from hashnet_jax.weight_files import sha256
 
 # Options that change a part of the config, and where they go: (part or None, field).
 FIELDS = {
@@ -60,6 +64,7 @@ FIELDS = {
     "checkpoint_every": (None, "checkpoint_every"),
     "validate_every": (None, "validate_every"),
     "select": (None, "select"),
+    "pretrained": (None, "pretrained"),
 }
 
 # What the words of the command line stand for in the config.
@@ -79,6 +84,12 @@ def parser():
     p.add_argument("--dataset", choices=DATASETS, help="default: digits")
     p.add_argument("--bits", type=int, help="length of a code, K (default: 48)")
     p.add_argument("--backbone", choices=BACKBONES, metavar="NAME", help=", ".join(BACKBONES))
+    p.add_argument(
+        "--pretrained",
+        metavar="auto|none|FILE",
+        help="weights of the backbone: of an installed package (auto), random (none, the default), "
+        "or of a .pth or .safetensors file; they bring their image size, mean and std",
+    )
     p.add_argument("--steps", type=int, help="steps of training; schedules stretch with them")
     p.add_argument("--batch-size", type=int, help="images a step, over all devices")
     p.add_argument("--learning-rate", type=float, help="of the backbone at the start")
@@ -159,7 +170,10 @@ def overrides(args):
 
 
 def with_overrides(config, given):
-    """``config`` with the given options in place; image sizes follow the backbone."""
+    """``config`` with the given options in place; image sizes follow the backbone.
+
+    Other pretrained weights than those of ``config`` bring the preprocessing they expect.
+    """
     given = dict(given)
     changes = {"model": {}, "train": {}, "data": {}, None: {}}
     changes["train"] |= VARIANTS.get(given.pop("variant", None), {})
@@ -173,6 +187,13 @@ def with_overrides(config, given):
         part, field = FIELDS[name]
         changes[part][field] = WORDS.get(name, {}).get(value, value)
     model = changes["model"]
+    before = config.pretrained, config.model.backbone
+    pretrained = given.get("pretrained", before[0]), given.get("backbone", before[1])
+    if pretrained != before and pretrained[0] != "none":
+        expected = ModelSpec.for_backbone(
+            pretrained[1], bits=config.model.bits, dtype=config.model.dtype
+        )
+        config = dataclasses.replace(config, model=expected)
     smallest = BACKBONES[model.get("backbone", config.model.backbone)].smallest
     size = model.get("image_size", config.model.image_size)
     if size < smallest and "image_size" not in given:
@@ -195,6 +216,9 @@ def resolve(args):
     args.run_dir = args.run_dir or default_folder(fresh)
     folder = RunFolder(args.run_dir, resume=args.resume)
     if not args.resume:
+        if fresh.pretrained != "none":
+            file = find_weights(fresh.model.backbone, fresh.pretrained)
+            fresh = dataclasses.replace(fresh, pretrained_sha256=sha256(file))
         return fresh, folder
     saved = Config.from_json(folder.read_json("config.json"))
     config = with_overrides(
@@ -306,10 +330,10 @@ def run(args):
         check_batch_size(config.batch_size, n_train=len(dataset.split.train))
         validate = validator(config, dataset, devices, args.workers)
         show(config, dataset, devices)
+        state = start_state(config, folder)
         folder.write_json("config.json", config.to_json())
         folder.write_arrays("split.npz", **dataclasses.asdict(dataset.split))
         check_overlaps(dataset, folder, args.check_overlap)
-        state = init_state(jax.random.key(config.seed), config.model, config.train)
         state, best_step = fit(
             state,
             dataset,
@@ -331,6 +355,32 @@ def run(args):
             step, params = best_step, state.params
         hashnet_jax.save(folder.path, params)
         report(config, dataset, folder, params, step, devices, args.workers, started)
+
+
+def start_state(config, folder):
+    """The state before the first step; a run that has checkpoints takes its weights from them."""
+    file = None
+    if config.pretrained != "none" and not has_checkpoint(folder):
+        file = find_weights(config.model.backbone, config.pretrained)
+        if sha256(file) != config.pretrained_sha256:
+            raise ValueError(
+                f"{file} must be the file that the run began with (SHA-256 "
+                f"{config.pretrained_sha256}), got another content: put it back, or start another "
+                "run."
+            )
+    state = init_state(jax.random.key(config.seed), config.model, config.train)
+    if file is None:
+        return state
+    print(f"pretrained: {file}, SHA-256 {config.pretrained_sha256}")
+    return dataclasses.replace(state, params=load_backbone(state.params, file))
+
+
+def has_checkpoint(folder):
+    path = folder.path / "checkpoints"
+    if not path.is_dir():
+        return False
+    with contextlib.closing(Checkpoints(path)) as checkpoints:
+        return checkpoints.latest_step() is not None
 
 
 def report(config, dataset, folder, params, step, devices, workers, started):
