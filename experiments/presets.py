@@ -108,7 +108,7 @@ VARIANTS = {
 # The small CNN from random weights: SGD at a rate found on digits. The hash layer learns no faster
 # than the rest: at 10 times the rate, right where a backbone is fine-tuned, it saturates in the
 # first steps and all images get a few codes.
-FROM_SCRATCH = TrainSpec(total_steps=800, learning_rate=0.05, hash_multiplier=1.0)
+FROM_SCRATCH = TrainSpec(total_steps=1_200, learning_rate=0.15, hash_multiplier=1.0)
 
 # python experiments/run.py
 # No paper: a first run that needs no download. The database is what is neither query nor trained
