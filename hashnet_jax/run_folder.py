@@ -9,6 +9,7 @@
     model.npz        the trained network, for hashnet_jax.load
     codes.npz        packed codes, labels and indices of queries and database
     result.json      the MAP of the protocol and how it was reached, written last
+    report.html      by experiments/report.py, from all of the above, with card.json and figures/
 """
 
 import fcntl
@@ -99,9 +100,18 @@ class RunFolder:
         return open(path, "a", buffering=1)
 
     def _write(self, name, write):
-        partial = self.path / f".{name}.partial"
-        with open(partial, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, self.path / name)
+        _write_whole(self.path / name, write)
+
+
+def write_whole(path, content):
+    """Writes bytes to a file that appears whole or not at all."""
+    _write_whole(Path(path), lambda file: file.write(content))
+
+
+def _write_whole(path, write):
+    partial = path.with_name(f".{path.name}.partial")
+    with open(partial, "wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
