@@ -47,7 +47,7 @@ def render_page(card, retrieval_figures, training_figures, tables, queries):
             "drawn by lot."
         ),
         hit_means=f"the result {shares} {'with' if data['multi_label'] else 'of'} the query",
-        gallery="".join(map(_query, queries)),
+        gallery="".join(_query(query, data["multi_label"]) for query in queries),
         footer=escape(
             f"hashnet_jax {card['provenance']['versions']['hashnet_jax']} · weights sha256 "
             f"{card['provenance']['model_sha256'][:16]}… · the figures as PNG and SVG are in the "
@@ -61,8 +61,8 @@ def _result(name, retrieval):
     convention = (
         f"The mean over {retrieval['queries']:,} queries, expected over the orders of ties: from "
         f"{retrieval['worst']:.4f} at worst to {retrieval['best']:.4f} at best. Average precision "
-        f"is divided by {by}; {retrieval['queries_without_hit']:.6g} queries without a hit are "
-        f"{no_hit}."
+        f"is divided by {by}; queries without a hit ({retrieval['queries_without_hit']:.6g} here) "
+        f"are {no_hit}."
     )
     return (
         f'<p class="result"><span class="name">{name}</span> '
@@ -125,16 +125,19 @@ def _table(table):
         return f'<tr><th scope="row"{value}>{shown}</th>{cells}</tr>\n'
 
     body = "".join(row(*cells) for cells in table.rows)
-    # A box that scrolls must be reached by the keyboard, and so needs a name.
+    # Its caption stays put where the table scrolls, and names the box for the keyboard's sake.
     return (
+        f'<p class="caption" id="{table.name}-caption">{escape(table.caption)}</p>\n'
         f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{table.name}-caption">\n'
-        f'<table id="{table.name}"><caption id="{table.name}-caption">{escape(table.caption)}'
-        f"</caption>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}</tbody></table></div>"
+        f'<table id="{table.name}" aria-labelledby="{table.name}-caption">\n'
+        f"<thead><tr>{heads}</tr></thead>\n<tbody>\n{body}</tbody></table></div>"
     )
 
 
-def _query(query):
+def _query(query, multi_label):
     labels = ", ".join(query.labels) or "no label"
+    if not multi_label:
+        labels = f"class {labels}"
     results = "".join(_tile(rank, result) for rank, result in enumerate(query.results, 1))
     return (
         f'<article class="query"><div class="asked">'

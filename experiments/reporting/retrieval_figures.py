@@ -11,9 +11,9 @@ RANKS = 1000  # precision@N is drawn up to here, as the field does
 
 
 def retrieval_figures(run):
-    """The three figures of a run's ranking, see :class:`reporting.figures.ReportFigure`."""
-    counts = run.evaluation.counts
-    return [precision_recall_figure(counts), precision_at_figure(counts), radius_figure(counts)]
+    """The four figures of a run's ranking, see :class:`reporting.figures.ReportFigure`."""
+    draw_of = (precision_recall_figure, precision_at_figure, radius_figure, distance_figure)
+    return [draw_of_counts(run.evaluation.counts) for draw_of_counts in draw_of]
 
 
 def precision_recall_figure(counts):
@@ -35,13 +35,17 @@ def precision_recall_figure(counts):
         bends_up = np.trapezoid(precision, recall) > 0.5
         offset, align = ((-5, -5), ("right", "top")) if bends_up else ((5, 4), ("left", "bottom"))
         for point in labelled:
+            if bends_up and recall[point] < 0.15:  # to the left there is the axis
+                offset_here, align_here = (0, -6), ("left", "top")
+            else:
+                offset_here, align_here = offset, align
             axes.annotate(
                 f"$r$ = {radii[point]}",
                 (recall[point], precision[point]),
-                xytext=offset,
+                xytext=offset_here,
                 textcoords="offset points",
-                ha=align[0],
-                va=align[1],
+                ha=align_here[0],
+                va=align_here[1],
                 fontsize=8,
                 color=GREY,
             )
@@ -157,6 +161,56 @@ def radius_figure(counts):
         f"{ball.precision:.3f}, recall {ball.recall:.3f}, {ball.empty_queries:,} of {queries:,} "
         f"queries find nothing. At radius {last}: precision {balls[last].precision:.3f}, recall "
         f"{balls[last].recall:.3f}.",
+        plot,
+    )
+
+
+def distance_figure(counts):
+    """The histogram of Hamming distances of relevant and of other pairs."""
+    relevant, total = counts.relevant.sum(axis=0), counts.total.sum(axis=0)
+    distances = np.arange(len(total))
+    kinds = {}
+    for name, of, color in (
+        ("relevant", relevant, BLUE),
+        ("not relevant", total - relevant, VERMILION),
+    ):
+        if of.sum():  # a database may hold one kind only
+            kinds[name] = (100 * of / of.sum(), (of * distances).sum() / of.sum(), color)
+
+    def plot(figure):
+        axes = figure.subplots()
+        for share, _, color in kinds.values():
+            edges = np.arange(len(share) + 1) - 0.5
+            axes.stairs(share, edges, fill=True, color=color, alpha=0.2)
+            axes.stairs(share, edges, color=color, linewidth=1.2)
+        axes.set(
+            xlabel="Hamming distance of query and image",
+            ylabel="Pairs of the kind (%)",
+            xlim=(-0.5, len(distances) - 0.5),
+        )
+        axes.set_ylim(0, 1.15 * axes.dataLim.y1)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+        for name, (share, _, color) in kinds.items():
+            peak = int(share.argmax())
+            right = peak > len(distances) / 2
+            axes.annotate(
+                name,
+                (peak + (0.5 if right else -0.5), share[peak]),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="right" if right else "left",
+                va="bottom",
+                fontsize=8,
+                color=color,
+            )
+
+    means = ", ".join(f"{mean:.1f} of {name} pairs" for name, (_, mean, _) in kinds.items())
+    return draw(
+        "distances",
+        "Hamming distances",
+        "Distances of relevant pairs of query and image, which share a label, and of the others; "
+        f"each kind adds up to 100 %. Mean distance: {means}.",
+        f"Two histograms over the Hamming distance 0 to {len(distances) - 1}. Mean: {means}.",
         plot,
     )
 

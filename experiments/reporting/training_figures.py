@@ -7,6 +7,7 @@ import matplotlib.patheffects
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 
 from hashnet_jax import logits, relax
 from hashnet_jax.data.pipeline import image_batches
@@ -88,9 +89,9 @@ def continuation_figure(run):
         lower.set_ylabel("Quantization\ngap", linespacing=0.95)
         figure.align_ylabels()
         upper.set_xlim(0, steps[-1])
-        for axes, end in ((upper, beta[-1]), (lower, gap[-1])):
+        for axes, end, text in ((upper, beta, f"{beta[-1]:.2f}"), (lower, gap, f"{gap[-1]:.3f}")):
             axes.set_ylim(0, 1.08 * max(axes.dataLim.y1, 0.1))
-            label_ends(axes, steps[-1], [(end, f"{end:.3g}", axes.lines[0].get_color())])
+            label_ends(axes, steps[-1], [(end[-1], text, axes.lines[0].get_color())])
 
     return draw(
         "continuation",
@@ -135,7 +136,7 @@ def histogram_figure(run, relaxed):
             xlabel=f"$|h|$ = $|$tanh($\\beta z$)$|$, $\\beta$ = {run.end['beta']:.3g}",
             ylabel="Entries of codes (%)",
             xlim=(0, 1),
-            ylim=(0, None),
+            ylim=(0, 1.25 * share.max()),  # headroom for the note
         )
         axes.axvline(mean, color=PALE, linewidth=0.8, zorder=0)
         axes.annotate(
@@ -231,7 +232,10 @@ def _embed(codes, seed):
     if len(codes) < 5:
         return np.stack([np.arange(len(codes)), np.zeros(len(codes))], axis=1)
     perplexity = min(30, (len(codes) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(codes)
+    tsne = TSNE(perplexity=perplexity, init="pca", random_state=seed)
+    # Its threads wait for each other 1,000 times: a busy machine is many times slower with them.
+    with threadpool_limits(1):
+        return tsne.fit_transform(codes)
 
 
 def _series(run, *names):

@@ -15,7 +15,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-FIGURES = 7
+FIGURES = 8
 FLAGS = (
     "--headless",
     "--no-sandbox",  # needed as root, where CI runs
