@@ -11,12 +11,14 @@ from pathlib import Path
 
 from presets import Config
 from reporting.card import card_text, protocol_card
+from reporting.code_figures import histogram_figure, map_figure, relaxed_codes
+from reporting.distance_figures import distance_figure, radius_figure
 from reporting.finished_run import read_finished_run
 from reporting.gallery import gallery
 from reporting.page import render_page
-from reporting.retrieval_figures import retrieval_figures
+from reporting.ranking_figures import precision_at_figure, precision_recall_figure
 from reporting.tables import class_table, radius_table
-from reporting.training_figures import training_figures
+from reporting.training_figures import continuation_figure, loss_figure
 
 import hashnet_jax
 from hashnet_jax.data.datasets import DATASETS
@@ -47,8 +49,14 @@ def write_report(run_dir, dataset, params, *, seed=0):
 
 def _write(run, dataset, params, seed):
     card = protocol_card(run)
-    retrieval = retrieval_figures(run)
-    training = training_figures(run, dataset, params, seed=seed)
+    of_counts = (precision_recall_figure, precision_at_figure, radius_figure, distance_figure)
+    retrieval = [draw_figure(run.evaluation.counts) for draw_figure in of_counts]
+    training = [
+        loss_figure(run),
+        continuation_figure(run),
+        histogram_figure(run, relaxed_codes(run, dataset, params, seed=seed)),
+        map_figure(run, dataset, seed=seed),
+    ]
     tables = {table.name: table for table in (class_table(run, dataset), radius_table(run))}
     page = render_page(card, retrieval, training, tables, gallery(run, dataset, seed=seed))
     folder = run.path / "figures"

@@ -92,6 +92,13 @@ def draw(name, title, caption, alt, plot, *, height=2.5):
     return ReportFigure(name, title, caption, alt, **files)
 
 
+def unit_axes(figure, xlabel, ylabel):
+    """Axes whose y is a share, 0..1."""
+    axes = figure.subplots()
+    axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, 1.02), yticks=np.linspace(0, 1, 6))
+    return axes
+
+
 def label_ends(axes, x, ends):
     """Writes the name of each line to the right of its end, moved apart where they would meet.
 

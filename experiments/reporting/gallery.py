@@ -10,7 +10,7 @@ from PIL import Image
 from reporting.finished_run import label_ids
 
 QUERIES, RESULTS = 12, 10
-# Larger pictures are shrunk to LARGEST; up to SMALL pixels of side they are shown pixel by pixel.
+# Pixels of side: larger pictures are shrunk to LARGEST; of those up to SMALL every pixel is shown.
 LARGEST, SMALL = 96, 48
 
 
@@ -21,7 +21,7 @@ class Thumbnail:
     Attributes:
       uri: a data URI.
       width, height: in pixels.
-      pixelated: whether it is to be enlarged without smoothing.
+      pixelated: whether it is to be enlarged without smoothing, as it already was.
     """
 
     uri: str
@@ -136,7 +136,7 @@ def thumbnail(image):
     Examples:
       >>> small = thumbnail(np.zeros((8, 8, 3), np.uint8))
       >>> small.uri[:22], small.width, small.pixelated
-      ('data:image/png;base64,', 8, True)
+      ('data:image/png;base64,', 96, True)
       >>> large = thumbnail(np.zeros((300, 600, 3), np.uint8))
       >>> large.uri[:23], large.width, large.height
       ('data:image/jpeg;base64,', 96, 48)
@@ -144,6 +144,10 @@ def thumbnail(image):
     picture = Image.fromarray(np.ascontiguousarray(image))
     small = max(picture.size) <= SMALL
     form = "png" if small else "jpeg"
+    if small:
+        # Here and not in the browser: printers smooth what they enlarge.
+        scale = LARGEST // max(picture.size)
+        picture = picture.resize([scale * side for side in picture.size], Image.Resampling.NEAREST)
     picture.thumbnail((LARGEST, LARGEST))
     buffer = io.BytesIO()
     picture.save(buffer, form, quality=85, optimize=True)

@@ -61,8 +61,8 @@ def _result(name, retrieval):
     convention = (
         f"The mean over {retrieval['queries']:,} queries, expected over the orders of ties: from "
         f"{retrieval['worst']:.4f} at worst to {retrieval['best']:.4f} at best. Average precision "
-        f"is divided by {by}; queries without a hit ({retrieval['queries_without_hit']:.6g} here) "
-        f"are {no_hit}."
+        f"is divided by {by}. Queries without a hit: {retrieval['queries_without_hit']:.6g}, "
+        f"{no_hit}."
     )
     return (
         f'<p class="result"><span class="name">{name}</span> '
@@ -76,8 +76,8 @@ def _alarm(alarms):
         return ""
     return (
         '<div class="alarm"><strong>⚠ Collapsed codes.</strong> '
-        f"{escape('; '.join(alarms))}. Such codes rank by the order of ties alone: no number of "
-        "this page tells what the method can do.</div>"
+        f"{escape('; '.join(alarms))}. Many images share a code, so that the order of ties "
+        "decides: read no number of this page without its band.</div>"
     )
 
 

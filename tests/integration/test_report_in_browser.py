@@ -122,10 +122,10 @@ def test_no_width_of_screen_needs_sideways_scroll(page, width):
 
 @pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
 def test_a_screenshot_of_the_whole_page_is_taken(page, screenshots, width, dark):
-    page.refresh()
     _resize(page, width, dark=dark)
     height = page.execute_script("return document.documentElement.scrollHeight")
     _resize(page, width, dark=dark, height=height)
+    page.refresh()  # laid out anew: a resized page may keep stale parts in its picture
     name = f"{page.name_of_run}-{width}{'-dark' if dark else ''}.png"
     assert page.save_screenshot(str(screenshots / name))
     assert height > 1000
