@@ -22,7 +22,8 @@ from reporting.training_figures import continuation_figure, loss_figure
 
 import hashnet_jax
 from hashnet_jax.data.datasets import DATASETS
-from hashnet_jax.run_folder import RunFolder, write_whole
+from hashnet_jax.files import write_whole
+from hashnet_jax.run_folder import RunFolder
 
 
 def write_report(run_dir, dataset, params, *, seed=0):
@@ -33,7 +34,7 @@ def write_report(run_dir, dataset, params, *, seed=0):
 
     Args:
       run_dir: the folder, see :mod:`hashnet_jax.run_folder`.
-      dataset: the :class:`hashnet_jax.data.datasets.Dataset` of the run.
+      dataset: the :class:`hashnet_jax.data.dataset.Dataset` of the run.
       params: :class:`hashnet_jax.HashNetParams` of the run's network.
       seed: of the queries in the gallery, of t-SNE, and of draws from large data sets.
 
@@ -59,13 +60,15 @@ def _write(run, dataset, params, seed):
     ]
     tables = {table.name: table for table in (class_table(run, dataset), radius_table(run))}
     page = render_page(card, retrieval, training, tables, gallery(run, dataset, seed=seed))
-    folder = run.path / "figures"
-    folder.mkdir(exist_ok=True)
-    for figure in (*retrieval, *training):
-        write_whole(folder / f"{figure.name}.png", figure.png)
-        write_whole(folder / f"{figure.name}.svg", figure.svg)
-    write_whole(run.path / "card.json", json.dumps(card, indent=2).encode() + b"\n")
-    write_whole(run.path / "report.html", page.encode())
+    (run.path / "figures").mkdir(exist_ok=True)
+    contents = {
+        "card.json": json.dumps(card, indent=2).encode() + b"\n",
+        **{f"figures/{figure.name}.png": figure.png for figure in (*retrieval, *training)},
+        **{f"figures/{figure.name}.svg": figure.svg for figure in (*retrieval, *training)},
+        "report.html": page.encode(),
+    }
+    for name, content in contents.items():
+        write_whole(run.path / name, lambda file, content=content: file.write(content))
     return run.path / "report.html"
 
 

@@ -14,14 +14,16 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from presets import PRESETS, Config
+from presets import PRESETS, VARIANTS, Config
 
 import hashnet_jax
 from hashnet_jax import parallel
 from hashnet_jax.backbones import BACKBONES
 from hashnet_jax.checkpoint import Checkpoints
 from hashnet_jax.code_statistics import code_statistics
+from hashnet_jax.data import overlap
 from hashnet_jax.data.datasets import DATASETS
+from hashnet_jax.data.pipeline import check_batch_size
 from hashnet_jax.evaluation import encode_all
 from hashnet_jax.metrics import evaluate
 from hashnet_jax.optim import BETA_SCHEDULES
@@ -42,9 +44,17 @@ FIELDS = {
     "train_per_class": ("data", "train_per_class"),
     "queries_per_class": ("data", "queries_per_class"),
     "validation_per_class": ("data", "validation_per_class"),
+    "queries": ("data", "queries"),
+    "train_images": ("data", "train_images"),
+    "validation_images": ("data", "validation_images"),
+    "database": ("data", "train_in_database"),
+    "allow_overlap": ("data", "allow_overlap"),
     "split_seed": ("data", "split_seed"),
     "data_dir": ("data", "data_dir"),
     "manual_dir": ("data", "manual_dir"),
+    "lists": ("data", "lists"),
+    "image_root": ("data", "image_root"),
+    "cutoff": (None, "cutoff"),
     "batch_size": (None, "batch_size"),
     "seed": (None, "seed"),
     "checkpoint_every": (None, "checkpoint_every"),
@@ -52,8 +62,14 @@ FIELDS = {
     "select": (None, "select"),
 }
 
+# What the words of the command line stand for in the config.
+WORDS = {
+    "database": {"rest": True, "rest-without-train": False},
+    "cutoff": {"all": None},
+}
+
 # What may differ between a run and its continuation: where the data is, not what it is.
-FREE_ON_RESUME = ("data_dir", "manual_dir")
+FREE_ON_RESUME = ("data_dir", "manual_dir", "image_root")
 
 
 def parser():
@@ -92,13 +108,41 @@ def parser():
     data.add_argument(
         "--manual-dir", help="folder of the ILSVRC2012 archives, to prepare imagenet100 from"
     )
-    data.add_argument("--train-per-class", type=int, metavar="N", help="training images a class")
-    data.add_argument("--queries-per-class", type=int, metavar="N", help="queries a class")
     data.add_argument(
-        "--validation-per-class", type=int, metavar="N", help="validation images a class"
+        "--lists", metavar="DIR", help="folder of train.txt, test.txt and database.txt, for lists"
     )
-    data.add_argument("--split-seed", type=int, help="of the draw of the split (default: 0)")
+    data.add_argument(
+        "--image-root", metavar="DIR", help="where the lists' paths start (default: with the lists)"
+    )
+    protocol = p.add_argument_group("protocol (coco has numbers in all, lists their own)")
+    protocol.add_argument("--train-per-class", type=int, metavar="N", help="training images")
+    protocol.add_argument("--queries-per-class", type=int, metavar="N")
+    protocol.add_argument("--validation-per-class", type=int, metavar="N")
+    protocol.add_argument("--train-images", type=int, metavar="N", help="in all, for coco")
+    protocol.add_argument("--queries", type=int, metavar="N", help="in all, for coco")
+    protocol.add_argument("--validation-images", type=int, metavar="N", help="for coco and lists")
+    protocol.add_argument(
+        "--database",
+        choices=WORDS["database"],
+        help="what is searched in: all but the queries, with or without the training images",
+    )
+    protocol.add_argument("--split-seed", type=int, help="of the draw of the split (default: 0)")
+    protocol.add_argument("--cutoff", type=cutoff, metavar="R", help="of MAP@R; or: all")
+    protocol.add_argument(
+        "--allow-overlap",
+        action="store_true",
+        default=None,
+        help="accept lists with queries in the database or in train",
+    )
+    protocol.add_argument(
+        "--check-overlap",
+        choices=("auto", "always", "never"),
+        default="auto",
+        help="look for copies of pictures under other names; auto (default): where data is in "
+        f"memory, or at most {overlap.SMALL:,} images must be decoded",
+    )
     method = p.add_argument_group("method")
+    method.add_argument("--variant", choices=VARIANTS, help="of the paper (default: hashnet)")
     method.add_argument("--beta-schedule", choices=BETA_SCHEDULES)
     method.add_argument("--image-size", type=int, help="side the backbone sees, pixels")
     method.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the computation")
@@ -108,17 +152,32 @@ def parser():
     return p
 
 
+def cutoff(text):
+    if text != "all" and not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"R must be a number >= 1 or all, got {text!r}.")
+    return text if text == "all" else int(text)
+
+
 def overrides(args):
-    """The config fields that were given on the command line: {option: value}."""
-    return {name: getattr(args, name) for name in FIELDS if getattr(args, name) is not None}
+    """The options that were given on the command line and change the config: {option: value}."""
+    names = ("variant", *FIELDS)
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
 
 
 def with_overrides(config, given):
     """``config`` with the given options in place; image sizes follow the backbone."""
+    given = dict(given)
     changes = {"model": {}, "train": {}, "data": {}, None: {}}
+    changes["train"] |= VARIANTS.get(given.pop("variant", None), {})
+    schedule = given.get("beta_schedule", "constant")
+    if changes["train"].get("beta_schedule") == "constant" and schedule != "constant":
+        raise ValueError(
+            f"--variant hashnet-sgn has no continuation, got --beta-schedule {schedule}: leave one "
+            "of the two out."
+        )
     for name, value in given.items():
         part, field = FIELDS[name]
-        changes[part][field] = value
+        changes[part][field] = WORDS.get(name, {}).get(value, value)
     model = changes["model"]
     smallest = BACKBONES[model.get("backbone", config.model.backbone)].smallest
     size = model.get("image_size", config.model.image_size)
@@ -147,11 +206,13 @@ def resolve(args):
     config = with_overrides(
         saved, {name: value for name, value in given.items() if name in FREE_ON_RESUME}
     )
-    differing = [
-        f"--{name.replace('_', '-')} {value}"
-        for name, value in given.items()
-        if with_overrides(config, {name: value}) != config
-    ]
+    differing = []
+    if with_overrides(config, given) != config:
+        differing = [
+            f"--{name.replace('_', '-')} {value}"
+            for name, value in given.items()
+            if with_overrides(config, {name: value}) != config
+        ]
     if args.dataset not in (None, saved.dataset):
         differing.insert(0, f"--dataset {args.dataset}")
     if differing:
@@ -163,8 +224,11 @@ def resolve(args):
 
 
 def default_folder(config):
-    model = config.model
-    return Path("runs") / (f"{config.dataset}-{model.backbone}-{model.bits}bits-seed{config.seed}")
+    model, lists = config.model, config.data.lists
+    dataset = config.dataset if lists is None else Path(lists).expanduser().resolve().name
+    variant = "" if config.variant == "hashnet" else f"-{config.variant}"
+    name = f"{dataset}{variant}-{model.backbone}-{model.bits}bits-seed{config.seed}"
+    return Path("runs") / name
 
 
 def show(config, dataset, devices):
@@ -178,10 +242,27 @@ def show(config, dataset, devices):
     sizes = ", ".join(f"{count:,} {name}" for name, count in dataset.split.sizes().items())
     searched = np.isin(dataset.split.train, dataset.split.database).mean()
     print(f"images: {sizes}; {searched:.0%} of the training images are in the database")
+    for note in dataset.notes:
+        print(f"note: {note}")
 
 
 def describe(devices):
     return f"{len(devices)} x {devices[0].device_kind}"
+
+
+def check_overlaps(dataset, folder, when):
+    """Writes `overlaps.json`, and says what is in it; copies are looked for once in a run."""
+    by_content = when == "always" or (when == "auto" and overlap.is_cheap(dataset))
+    found = folder.read_json("overlaps.json")
+    if found is None or (by_content and not overlap.has_content(found)):
+        if by_content:
+            count = overlap.n_compared(dataset)
+            with Progress(count, "comparing pictures", "image") as progress:
+                found = overlap.overlaps(dataset, progress=progress)
+        else:
+            found = overlap.overlaps(dataset, by_content=False)
+        folder.write_json("overlaps.json", found)
+    print(overlap.describe(found))
 
 
 def validator(config, dataset, devices, workers):
@@ -208,8 +289,7 @@ def validator(config, dataset, devices, workers):
 
 def encode(params, config, dataset, indices, devices, workers, what=None):
     """Packed codes of the images at ``indices``."""
-    batch_size = -(-config.batch_size // len(devices)) * len(devices)
-    kwargs = {"devices": devices, "batch_size": batch_size, "workers": workers}
+    kwargs = {"devices": devices, "batch_size": config.batch_size, "workers": workers}
     if what is None:
         return encode_all(params, dataset.source, indices, **kwargs)
     with Progress(len(indices), what, "image") as progress:
@@ -227,9 +307,14 @@ def run(args):
             return
         started = time.monotonic()
         dataset = DATASETS[config.dataset](config.data)
+        # What can be refused is refused before anything is written.
+        parallel.check_splits(config.batch_size, len(devices))
+        check_batch_size(config.batch_size, n_train=len(dataset.split.train))
+        validate = validator(config, dataset, devices, args.workers)
         show(config, dataset, devices)
         folder.write_json("config.json", config.to_json())
         folder.write_arrays("split.npz", **dataclasses.asdict(dataset.split))
+        check_overlaps(dataset, folder, args.check_overlap)
         state = init_state(jax.random.key(config.seed), config.model, config.train)
         state, best_step = fit(
             state,
@@ -240,7 +325,7 @@ def run(args):
             seed=config.seed,
             devices=devices,
             checkpoint_every=config.checkpoint_every,
-            validate=validator(config, dataset, devices, args.workers),
+            validate=validate,
             validate_every=config.validate_every,
             workers=args.workers,
         )
@@ -289,6 +374,9 @@ def report(config, dataset, folder, params, step, devices, workers, started):
             "codes": dataclasses.asdict(statistics) | {"ones": statistics.ones.tolist()},
             "step": step,
             "sizes": split.sizes(),
+            "overlaps": folder.read_json("overlaps.json"),
+            "notes": dataset.notes,
+            "variant": config.variant,
             "devices": describe(devices),
             "seconds": round(time.monotonic() - started, 1),
             "versions": {

@@ -68,6 +68,8 @@ class Checkpoints:
 
     def best_step(self):
         """The step of the best checkpoint on validation, or None if none was measured."""
+        # Metrics are read from disk, where a checkpoint saved just now may still be on its way.
+        self._manager.wait_until_finished()
         step = self._manager.best_step() if self._keep_best else None
         if step is None or self._manager.metrics(step)[METRIC] == NOT_MEASURED:
             return None

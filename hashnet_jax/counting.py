@@ -9,12 +9,17 @@ An image of the database is relevant to a query if the two share at least one la
 """
 
 import dataclasses
+import functools
+import operator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from hashnet_jax import hamming, losses
+
+# Pairs counted at once on a device: 2**24 distances are 64 MiB.
+_QUERY_BLOCK, _DATABASE_BLOCK = 256, 2**16
 
 
 @jax.tree_util.register_dataclass
@@ -58,7 +63,8 @@ def distance_counts(packed_queries, packed_database, labels_q, labels_db, *, bit
     """Counts codes by distance, on device; pure, works under ``jax.jit`` (``bits`` static).
 
     It holds all Q N distances at once: give it blocks, and add or concatenate the counts, as
-    ``metrics.evaluate(..., on_device=True)`` does.
+    :func:`distance_counts_blocks` does. The bits that fill the last byte must be zeros,
+    which a traced function cannot check.
 
     Args:
       packed_queries: uint8 ``[Q, ceil(K/8)]``, see :func:`hashnet_jax.hamming.pack_bits`.
@@ -89,6 +95,37 @@ def distance_counts(packed_queries, packed_database, labels_q, labels_db, *, bit
     bins = (2 * row + similar) * (bits + 1) + distance
     counts = jnp.bincount(bins.ravel(), length=2 * queries * (bits + 1))
     return split_counts(counts.reshape(queries, 2, bits + 1))
+
+
+_jitted_counts = jax.jit(distance_counts, static_argnames="bits")
+
+
+def distance_counts_blocks(packed_queries, packed_database, labels_q, labels_db, *, bits):
+    """:func:`distance_counts` of any numbers of codes, on jax's default device block by block.
+
+    Args:
+      packed_queries, packed_database, labels_q, labels_db, bits: as :func:`distance_counts`.
+
+    Returns:
+      :class:`DistanceCounts` of NumPy arrays, int32 ``[Q, K+1]``.
+
+    Raises:
+      TypeError, ValueError: as :func:`distance_counts`, and if the bits that fill the last byte
+        are not zeros, as with a wrong ``bits``.
+    """
+    queries = [jnp.asarray(array) for array in (packed_queries, labels_q)]
+    database = [jnp.asarray(array) for array in (packed_database, labels_db)]
+    check_pairs(queries[0], database[0], queries[1], database[1], bits)
+    check_filling(queries[0], database[0], bits)
+    blocks = []
+    for q in range(0, len(queries[0]), _QUERY_BLOCK):
+        codes_q, of_q = (array[q : q + _QUERY_BLOCK] for array in queries)
+        parts = []
+        for n in range(0, len(database[0]), _DATABASE_BLOCK):
+            codes_db, of_db = (array[n : n + _DATABASE_BLOCK] for array in database)
+            parts.append(_jitted_counts(codes_q, codes_db, of_q, of_db, bits=bits))
+        blocks.append(jax.device_get(functools.reduce(operator.add, parts)))
+    return DistanceCounts.concatenate(blocks)
 
 
 def array_namespace(array):
@@ -132,15 +169,31 @@ def check_packed(name, packed, bits):
         )
 
 
+def check_filling(packed_queries, packed_database, bits):
+    """Raises if bits beyond ``bits`` are set, which would count beyond distance K. Host only."""
+    filling = 0xFF >> ((bits - 1) % 8 + 1)
+    for name, packed in (("packed_queries", packed_queries), ("packed_database", packed_database)):
+        if (packed[:, -1] & filling).any():
+            raise ValueError(
+                f"the bits of {name} beyond K = {bits} must be zeros, as hamming.pack_bits fills "
+                "them: is bits the number that was packed?"
+            )
+
+
 def check_pairs(packed_queries, packed_database, labels_q, labels_db, bits):
     """Raises unless these are arrays of packed codes with their labels, of shapes that fit."""
     check_packed("packed_queries", packed_queries, bits)
     check_packed("packed_database", packed_database, bits)
+    if 0 in (len(packed_queries), len(packed_database)):
+        raise ValueError(
+            "there must be at least one query and one code in the database, got "
+            f"{len(packed_queries)} and {len(packed_database)}."
+        )
     for name, labels, packed in (
         ("labels_q", labels_q, packed_queries),
         ("labels_db", labels_db, packed_database),
     ):
-        if labels.ndim not in (1, 2) or len(labels) != len(packed):
+        if labels.ndim not in (1, 2) or len(labels) != len(packed) or 0 in labels.shape[1:]:
             raise ValueError(
                 f"{name} must be class ids [{len(packed)}] or multi-hot [{len(packed)}, C], one "
                 f"row for each code, got {labels.shape}."

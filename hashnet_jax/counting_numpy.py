@@ -1,14 +1,14 @@
 """The per-distance counts on the host: those of the device form, many times faster on a CPU.
 
 XLA's histogram is a serial scatter on a CPU, some 13 ns a pair. Here a query meets the whole
-database in four passes of NumPy (XOR and popcount of 64 bits at once, label comparison, one
-``bincount`` over distance and relevance together), 2 to 3 ns a pair; a second thread gains nothing,
-for ``bincount`` holds the interpreter's lock.
+database in a few passes of NumPy: XOR and popcount of 64 bits at once, a comparison of labels, and
+``bincount`` over distance and relevance together, for two queries at once: under 2 ns a pair. A
+second thread was tried and gained nothing.
 """
 
 import numpy as np
 
-from hashnet_jax.counting import check_pairs, split_counts
+from hashnet_jax.counting import check_filling, check_pairs, split_counts
 
 # Codes of the database met at once: 1 MiB of words, which a core's cache holds.
 _DATABASE_BLOCK = 2**17
@@ -40,8 +40,7 @@ def distance_counts_numpy(packed_queries, packed_database, labels_q, labels_db, 
     packed_queries, packed_database = np.asarray(packed_queries), np.asarray(packed_database)
     labels_q, labels_db = np.asarray(labels_q), np.asarray(labels_db)
     check_pairs(packed_queries, packed_database, labels_q, labels_db, bits)
-    _check_filling("packed_queries", packed_queries, bits)
-    _check_filling("packed_database", packed_database, bits)
+    check_filling(packed_queries, packed_database, bits)
     queries, database = _words(packed_queries), _words(packed_database)
     if labels_q.ndim == 2:
         # Labels as bits, too: "shares a label" is then an AND, 64 classes at once.
@@ -50,20 +49,34 @@ def distance_counts_numpy(packed_queries, packed_database, labels_q, labels_db, 
     counts = np.zeros((len(packed_queries), 2 * (bits + 1)), np.int32)
     for start in range(0, len(packed_database), _DATABASE_BLOCK):
         block = slice(start, start + _DATABASE_BLOCK)
-        for q, row in enumerate(counts):
-            bins = _distances(queries[:, q], database[:, block], bits)
-            similar = _similar(labels_q[..., q], labels_db[..., block])
-            bins += similar * bins.dtype.type(bits + 1)
-            row += np.bincount(bins, minlength=len(row)).astype(np.int32)
+        bins = (
+            _bins(queries[:, q], database[:, block], label, labels_db[..., block], bits)
+            for q, label in enumerate(labels_q.T)
+        )
+        _add_histograms(counts, bins, codes=len(packed_database[block]))
     return split_counts(counts.reshape(-1, 2, bits + 1))
 
 
-def _check_filling(name, packed, bits):
-    if np.any(packed[:, -1] & (0xFF >> ((bits - 1) % 8 + 1))):
-        raise ValueError(
-            f"the bits of {name} beyond K = {bits} must be zeros, as hamming.pack_bits fills them: "
-            "is bits the number that was packed?"
-        )
+def _add_histograms(counts, bins, codes):
+    """Adds to each row of ``counts`` the histogram of the bins ``[codes]`` of its query."""
+    size = counts.shape[1]
+    # One bincount over the combinations of two queries' bins costs little more than that of one,
+    # as long as the table of combinations is small beside the codes, and fits uint16.
+    paired = len(counts) // 2 * 2 if size * size <= min(codes, 2**16) else 0
+    for q in range(0, paired, 2):
+        pair = np.multiply(next(bins), size, dtype=np.uint16) + next(bins)
+        table = np.bincount(pair, minlength=size * size).reshape(size, size)
+        counts[q] += table.sum(axis=1)
+        counts[q + 1] += table.sum(axis=0)
+    for q, row in enumerate(bins, start=paired):
+        counts[q] += np.bincount(row, minlength=size)
+
+
+def _bins(query, database, label, labels, bits):
+    """The bin of each code for one query: its distance, plus K + 1 if it is relevant."""
+    bins = _distances(query, database, bits)
+    bins += _similar(label, labels) * bins.dtype.type(bits + 1)
+    return bins
 
 
 def _distances(query, database, bits):
@@ -86,7 +99,8 @@ def _similar(label, labels):
 
 
 def _words(packed):
-    """uint8 ``[N, bytes]`` as uint64 words ``[ceil(bytes/8), N]``, filled up with zeros."""
-    padded = np.zeros((len(packed), -(-packed.shape[1] // 8) * 8), np.uint8)
+    """uint8 ``[N, bytes]`` as words ``[W, N]``, uint64 or one smaller that holds all the bytes."""
+    width = min(8, 1 << (packed.shape[1] - 1).bit_length())
+    padded = np.zeros((len(packed), -(-packed.shape[1] // width) * width), np.uint8)
     padded[:, : packed.shape[1]] = packed
-    return np.ascontiguousarray(padded.view(np.uint64).T)
+    return np.ascontiguousarray(padded.view(f"u{width}").T)

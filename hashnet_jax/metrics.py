@@ -7,15 +7,13 @@ of ties makes of them. So a result here carries its convention, and the band ove
 
 import dataclasses
 import functools
-import operator
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from hashnet_jax.average_precision import average_precision
-from hashnet_jax.counting import DistanceCounts, array_namespace, distance_counts
+from hashnet_jax.counting import DistanceCounts, array_namespace, distance_counts_blocks
 from hashnet_jax.counting_numpy import distance_counts_numpy
 
 NO_HIT = ("zero", "drop")
@@ -39,9 +37,6 @@ CONVENTIONS = {
     # counts a group of ties as one rank: equal on rankings without ties.
     "scikit-learn": {"divisor": "hits", "no_hit": "zero"},
 }
-
-# Pairs counted at once on a device: 2**24 distances are 64 MiB.
-_QUERY_BLOCK, _DATABASE_BLOCK = 256, 2**16
 
 
 @functools.partial(
@@ -77,13 +72,20 @@ class MeanAveragePrecision:
     divisor: str
     no_hit: str
 
-    def __str__(self):
+    @property
+    def convention(self):
+        """What the number is: cut-off, ties, divisor and queries without a hit, as text."""
         by = {"hits": "hits within R", "min": "min(R, relevant)", "cutoff": "R"}[self.divisor]
         no_hit = {"zero": "0", "drop": "dropped"}[self.no_hit]
         return (
-            f"MAP@{self.cutoff or 'all'} = {self.expected:.4f} (ties expected; worst "
-            f"{self.worst:.4f}, best {self.best:.4f}; divided by {by}, no-hit queries {no_hit}: "
-            f"{self.queries_without_hit:.6g} of {self.queries})"
+            f"MAP@{self.cutoff or 'all'}, ties expected, divided by {by}, no-hit queries {no_hit}"
+        )
+
+    def __str__(self):
+        name, ties, rest = self.convention.split(", ", 2)
+        return (
+            f"{name} = {self.expected:.4f} ({ties}; worst {self.worst:.4f}, best {self.best:.4f}; "
+            f"{rest}: {self.queries_without_hit:.6g} of {self.queries})"
         )
 
 
@@ -183,7 +185,7 @@ def evaluate(
       MAP@all = 0.8333 (ties expected; worst 0.6667, best 1.0000; divided by hits within R,
       no-hit queries 0: 0 of 3)
     """
-    count = _count_on_device if on_device else distance_counts_numpy
+    count = distance_counts_blocks if on_device else distance_counts_numpy
     counts = count(packed_queries, packed_database, labels_q, labels_db, bits=bits)
     mean = mean_average_precision(counts, cutoff=cutoff, divisor=divisor, no_hit=no_hit)
     return Evaluation(mean, counts)
@@ -207,20 +209,3 @@ def _lowest_mean(values, always, maybe):
     means = xp.where(ranked < xp.inf, (base + chosen) / (n + xp.arange(1, len(values) + 1)), xp.inf)
     lowest = xp.minimum(xp.min(means), xp.where(n > 0, base / xp.maximum(n, 1), xp.inf))
     return xp.where(lowest < xp.inf, lowest, xp.nan)
-
-
-_distance_counts = jax.jit(distance_counts, static_argnames="bits")
-
-
-def _count_on_device(packed_queries, packed_database, labels_q, labels_db, *, bits):
-    queries = [jnp.asarray(array) for array in (packed_queries, labels_q)]
-    database = [jnp.asarray(array) for array in (packed_database, labels_db)]
-    blocks = []
-    for q in range(0, len(queries[0]), _QUERY_BLOCK):
-        codes_q, of_q = (array[q : q + _QUERY_BLOCK] for array in queries)
-        parts = []
-        for n in range(0, len(database[0]), _DATABASE_BLOCK):
-            codes_db, of_db = (array[n : n + _DATABASE_BLOCK] for array in database)
-            parts.append(_distance_counts(codes_q, codes_db, of_q, of_db, bits=bits))
-        blocks.append(jax.device_get(functools.reduce(operator.add, parts)))
-    return DistanceCounts.concatenate(blocks)

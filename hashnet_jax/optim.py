@@ -95,8 +95,8 @@ def learning_rate_schedule(spec, multiplier=1.0):
 
     Examples:
       >>> schedule = learning_rate_schedule(TrainSpec(total_steps=10_000, learning_rate=1e-3))
-      >>> [f"{float(schedule(step)):.1e}" for step in (0, 1999, 2000, 9999)]
-      ['1.0e-03', '1.0e-03', '5.0e-04', '6.2e-05']
+      >>> [f"{float(schedule(step)):.2e}" for step in (0, 1999, 2000, 9999)]
+      ['1.00e-03', '1.00e-03', '5.00e-04', '6.25e-05']
     """
     return optax.exponential_decay(
         spec.learning_rate * multiplier,

@@ -76,6 +76,15 @@ def compile_encode(devices):
     return over_devices
 
 
+def check_splits(batch_size, n_devices):
+    """Raises ValueError unless ``batch_size`` is a multiple of ``n_devices``."""
+    if batch_size % n_devices:
+        raise ValueError(
+            f"the batch size must be a multiple of the number of devices {n_devices}, got "
+            f"{batch_size}: change --batch-size or --devices."
+        )
+
+
 def split(batch, n_devices):
     """Splits the leading axis of every leaf ``[B, ...]`` to ``[n_devices, B / n_devices, ...]``.
 
@@ -90,11 +99,7 @@ def split(batch, n_devices):
     """
 
     def split_leaf(leaf):
-        if leaf.shape[0] % n_devices:
-            raise ValueError(
-                f"the batch size must be a multiple of the number of devices {n_devices}, got "
-                f"{leaf.shape[0]}."
-            )
+        check_splits(leaf.shape[0], n_devices)
         return leaf.reshape(n_devices, leaf.shape[0] // n_devices, *leaf.shape[1:])
 
     return jax.tree.map(split_leaf, batch)

@@ -4,6 +4,7 @@
 
     config.json      the resolved config, written first
     split.npz        indices of train, query, database and validation images
+    overlaps.json    images that are in more than one of these, by index and by content
     metrics.jsonl    one line a logged step
     checkpoints/     by orbax: train state and data position
     model.npz        the trained network, for hashnet_jax.load
@@ -14,10 +15,11 @@
 
 import fcntl
 import json
-import os
 from pathlib import Path
 
 import numpy as np
+
+from hashnet_jax.files import write_whole
 
 
 class RunFolder:
@@ -37,11 +39,10 @@ class RunFolder:
 
     def __init__(self, path, *, resume=False):
         self.path = Path(path)
-        if (
-            not resume
-            and self.path.exists()
-            and (not self.path.is_dir() or any(self.path.iterdir()))
-        ):
+        # A lock alone is what an attempt leaves that failed before it began.
+        content = {p.name for p in self.path.iterdir()} if self.path.is_dir() else set()
+        taken = bool(content - {".lock"}) or (self.path.exists() and not self.path.is_dir())
+        if taken and not resume:
             raise FileExistsError(
                 f"{self.path} must be a new or an empty folder: continue the run in it with "
                 f"--run-dir {self.path} --resume, or name another with --run-dir."
@@ -100,18 +101,4 @@ class RunFolder:
         return open(path, "a", buffering=1)
 
     def _write(self, name, write):
-        _write_whole(self.path / name, write)
-
-
-def write_whole(path, content):
-    """Writes bytes to a file that appears whole or not at all."""
-    _write_whole(Path(path), lambda file: file.write(content))
-
-
-def _write_whole(path, write):
-    partial = path.with_name(f".{path.name}.partial")
-    with open(partial, "wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+        write_whole(self.path / name, write)

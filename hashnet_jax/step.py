@@ -40,7 +40,7 @@ def train_step(state, batch, *, axis_name=None):
       >>> spec = ModelSpec(backbone="small_cnn", bits=12, image_size=8, resize=8)
       >>> state = init_state(jax.random.key(0), spec, TrainSpec(total_steps=100))
       >>> batch = {"image": jnp.ones((4, 8, 8, 3)), "label": jnp.array([0, 0, 1, 1])}
-      >>> state, metrics = train_step(state, batch)
+      >>> state, metrics = jax.jit(train_step)(state, batch)
       >>> int(state.step), sorted(metrics)[:2]
       (1, ['beta', 'binary_loss'])
     """

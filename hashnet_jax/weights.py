@@ -5,7 +5,6 @@ The file is plain NumPy (no pickle), so that reading it needs neither orbax nor 
 
 import dataclasses
 import json
-import os
 import zipfile
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hashnet_jax.files import write_whole
 from hashnet_jax.model import ModelSpec, init
 
 FILE = "model.npz"
@@ -38,14 +38,9 @@ def save(run_dir, params):
       True
     """
     path = Path(run_dir) / FILE
-    partial = path.with_name(f".{FILE}.{os.getpid()}")
     arrays = {name: np.asarray(leaf) for name, leaf in _named_leaves(params.variables)}
-    spec = json.dumps(dataclasses.asdict(params.spec))
-    with open(partial, "wb") as file:
-        np.savez(file, **{SPEC: np.array(spec)}, **arrays)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    spec = np.array(json.dumps(dataclasses.asdict(params.spec)))
+    write_whole(path, lambda file: np.savez(file, **{SPEC: spec}, **arrays))
     return path
 
 
@@ -75,7 +70,7 @@ def load(run_dir):
             "run, or finish it with `python experiments/run.py --run-dir DIR --resume`."
         )
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         spec = ModelSpec(**json.loads(str(arrays.pop(SPEC))))
     except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:

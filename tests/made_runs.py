@@ -9,7 +9,9 @@ from presets import DIGITS
 
 import hashnet_jax
 from hashnet_jax.code_statistics import code_statistics
-from hashnet_jax.data.datasets import Dataset, digits
+from hashnet_jax.data.dataset import Dataset
+from hashnet_jax.data.datasets import DATASETS
+from hashnet_jax.data.overlap import overlaps
 from hashnet_jax.data.protocols import Split
 from hashnet_jax.data.sources import ArraySource
 from hashnet_jax.metrics import evaluate
@@ -31,7 +33,7 @@ def make_run(path, *, multi_label=False, collapsed=False):
     """
     rng = np.random.default_rng(0)
     config = dataclasses.replace(DIGITS, model=dataclasses.replace(DIGITS.model, bits=BITS))
-    dataset = pictures(rng) if multi_label else digits(config.data)
+    dataset = pictures(rng) if multi_label else DATASETS["digits"](config.data)
     codes = {name: _codes(rng, dataset, name, collapsed) for name in ("query", "database")}
     labels = {name: dataset.labels[getattr(dataset.split, name)] for name in codes}
     mean, _ = evaluate(*codes.values(), *labels.values(), bits=BITS, cutoff=config.cutoff)
@@ -57,6 +59,9 @@ def make_run(path, *, multi_label=False, collapsed=False):
                 "codes": dataclasses.asdict(statistics) | {"ones": statistics.ones.tolist()},
                 "step": config.train.total_steps,
                 "sizes": dataset.split.sizes(),
+                "overlaps": overlaps(dataset, by_content=not multi_label),
+                "notes": dataset.notes,
+                "variant": config.variant,
                 "devices": "1 x cpu",
                 "seconds": 12.5,
                 "versions": {"hashnet_jax": hashnet_jax.__version__, "jax": jax.__version__},
@@ -74,7 +79,8 @@ def pictures(rng):
             image[:, 24 * class_id : 24 * class_id + 20, class_id % 3] += 160
     classes = ("person", "traffic light", "dog", "<b>bold & brave</b>", "potted plant")
     split = Split(train=range(20, 60), query=range(20), database=range(20, 80))
-    return Dataset("pictures", ArraySource(images), labels, classes, split)
+    notes = ("made for a test.",)
+    return Dataset("pictures", ArraySource(images), labels, classes, split, notes)
 
 
 def _codes(rng, dataset, name, collapsed):

@@ -146,6 +146,21 @@ def test_hits_within_equal_binomial_coefficients(size, hits, inside):
         np.testing.assert_allclose(probability, ways / math.comb(size, inside), atol=1e-14)
 
 
+def test_the_expectation_takes_in_every_number_of_hits_at_a_large_cutoff():
+    # A group of 20,000 straddles R = 1,200 after 200 codes with 120 hits, all of them first.
+    before, size, relevant, inside = 200, 20_000, 9_000, 1_000
+    counts = DistanceCounts(np.array([[120, 0, relevant]]), np.array([[120, 80, size]]))
+    places = np.arange(inside)
+    expected = 0.0
+    for hits in range(1, inside + 1):
+        ways = math.comb(relevant, hits) * math.comb(size - relevant, inside - hits)
+        found = 120 + 1 + places * (hits - 1) / (inside - 1)
+        total = 120 + hits / inside * np.sum(found / (before + 1 + places))
+        expected += ways / math.comb(size, inside) * total / (120 + hits)
+    result = average_precision(counts, cutoff=before + inside)
+    np.testing.assert_allclose(result.expected, expected, rtol=1e-13)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

@@ -141,13 +141,19 @@ def test_compatibility_names_hold_conventions_that_exist():
 
 @pytest.mark.parametrize("bits", [7, 12, 64])
 def test_evaluation_on_device_in_blocks_equals_that_on_the_host(bits, monkeypatch):
-    monkeypatch.setattr("hashnet_jax.metrics._QUERY_BLOCK", 13)
-    monkeypatch.setattr("hashnet_jax.metrics._DATABASE_BLOCK", 150)
+    monkeypatch.setattr("hashnet_jax.counting._QUERY_BLOCK", 13)
+    monkeypatch.setattr("hashnet_jax.counting._DATABASE_BLOCK", 150)
     arrays = trained_codes(bits=bits)
     options = {"bits": bits, "cutoff": 60, "divisor": "min", "no_hit": "drop"}
     on_device, on_host = (evaluate(*arrays, **options, on_device=where) for where in (True, False))
     assert on_device.mean_average_precision == on_host.mean_average_precision
     np.testing.assert_array_equal(on_device.counts.total, on_host.counts.total)
+
+
+@pytest.mark.parametrize("on_device", [True, False])
+def test_codes_packed_from_more_bits_are_refused_rather_than_miscounted(on_device):
+    with pytest.raises(ValueError, match="is bits the number that was packed"):
+        evaluate(*trained_codes(bits=16), bits=12, on_device=on_device)
 
 
 def test_evaluation_takes_jax_arrays_and_class_ids_or_multi_hot_alike():

@@ -34,8 +34,8 @@ def protocol_card(run):
             "sizes": result["sizes"],
             "seed": config["seed"],
             "split_seed": config["data"]["split_seed"],
-            # By index where the run tells no more: the same picture may be there under two names.
-            "overlaps": result.get("overlaps") or {"by index": _overlaps(run.split)},
+            "overlaps": result["overlaps"],
+            "notes": result["notes"],
         },
         "retrieval": {
             **result["map"],
@@ -46,6 +46,7 @@ def protocol_card(run):
             "queries_with_empty_ball": ball.empty_queries,
         },
         "training": {
+            "variant": result["variant"],
             "backbone": config["model"]["backbone"],
             "step": result["step"],
             "total_steps": config["train"]["total_steps"],
@@ -80,7 +81,11 @@ def card_sections(card):
                 *((f"Images, {name}", f"{size:,}") for name, size in data["sizes"].items()),
                 ("Labels", _labels(data)),
                 ("Seeds", f"{data['seed']} (weights, order), {data['split_seed']} (split)"),
-                *_overlap_rows(data["overlaps"]),
+                *(
+                    (f"Overlap, {pair.replace('/', ' in ')}", _overlap(counts))
+                    for pair, counts in data["overlaps"].items()
+                ),
+                *(("Note", note) for note in data["notes"]),
             ],
         ),
         (
@@ -103,6 +108,7 @@ def card_sections(card):
         (
             "Training",
             [
+                ("Variant", training["variant"]),
                 ("Backbone", training["backbone"]),
                 ("Steps", "{step:,} of {total_steps:,}".format(**training)),
                 ("β at the end", f"{training['beta']:.4g}"),
@@ -173,24 +179,12 @@ def alarm_line(codes):
     return "COLLAPSED: " + "; ".join(codes["alarms"]) if codes["alarms"] else "silent"
 
 
-def _overlaps(split):
-    pairs = itertools.combinations(split, 2)
-    return {f"{a} and {b}": len(np.intersect1d(split[a], split[b])) for a, b in pairs}
-
-
-def _overlap_rows(overlaps):
-    """``(term, description)`` of counts by name, or by kind and name; zeros are told as one."""
-    groups = {
-        f"Overlaps {name}": content if isinstance(content, dict) else {"": content}
-        for name, content in overlaps.items()
-    }
-    for term, content in groups.items():
-        found = [
-            f"{name.replace('_', ' ')} {value:,}" if isinstance(value, int) else f"{name} {value}"
-            for name, value in content.items()
-            if value
-        ]
-        yield term.replace("_", " "), ", ".join(found).strip() or "none"
+def _overlap(counts):
+    """One line on the images and pictures that two parts of the split share."""
+    by_index = f"{counts['same_image']:,} by index"
+    if counts["same_picture"] is None:
+        return f"{by_index}; copies under other names not looked for"
+    return f"{by_index}; {counts['same_picture']:,} with a copy under another name"
 
 
 def _labels(data):

@@ -11,7 +11,7 @@ import numpy as np
 from hashnet_jax.average_precision import average_precision
 from hashnet_jax.metrics import Evaluation, MeanAveragePrecision, evaluate
 
-FILES = ("config.json", "split.npz", "metrics.jsonl", "model.npz", "codes.npz", "result.json")
+FILES = ("config.json", "metrics.jsonl", "model.npz", "codes.npz", "result.json")
 
 
 class CodeSet(NamedTuple):
@@ -37,7 +37,6 @@ class FinishedRun:
       config: content of `config.json`.
       result: content of `result.json`.
       history: the lines of `metrics.jsonl` that hold a loss, by step.
-      split: indices of train, query, database and validation, by these names.
       query, database: :class:`CodeSet`.
       evaluation: MAP and per-distance counts, computed again from the codes.
     """
@@ -46,7 +45,6 @@ class FinishedRun:
     config: dict
     result: dict
     history: list
-    split: dict
     query: CodeSet
     database: CodeSet
     evaluation: Evaluation
@@ -115,15 +113,13 @@ def read_finished_run(run_dir):
             f"{path / 'metrics.jsonl'} must have logged a loss up to the evaluated step "
             f"{result['step']}, but has {len(history)} losses: run it again."
         )
-    with np.load(path / "split.npz") as file:
-        split = dict(file)
     with np.load(path / "codes.npz") as file:
         sets = [
             CodeSet(*(file[f"{name}_{part}"] for part in CodeSet._fields))
             for name in ("query", "database")
         ]
     evaluation = _evaluate_again(path, config["model"]["bits"], *sets, result["map"])
-    return FinishedRun(path, config, result, history, split, *sets, evaluation)
+    return FinishedRun(path, config, result, history, *sets, evaluation)
 
 
 def _evaluate_again(path, bits, query, database, reported):

@@ -69,7 +69,7 @@ def gallery(run, dataset, *, seed=0):
 
     Args:
       run: :class:`reporting.finished_run.FinishedRun`.
-      dataset: :class:`hashnet_jax.data.datasets.Dataset`.
+      dataset: :class:`hashnet_jax.data.dataset.Dataset`.
       seed: of the draw, and of the order of tied results.
 
     Returns:

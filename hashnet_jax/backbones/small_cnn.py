@@ -17,7 +17,7 @@ class SmallCNN(nn.Module):
 
     dtype: Any = jnp.float32
     axis_name: str | None = None
-    filters: tuple[int, ...] = (32, 64, 128)
+    filters: tuple[int, ...] = (16, 32, 64)
     features: int = 256
 
     @nn.compact

@@ -3,55 +3,16 @@
 To add one: a function ``(options) -> Dataset`` and a line in ``DATASETS``.
 """
 
-import dataclasses
 from importlib import resources
 
 import numpy as np
 
-from hashnet_jax.data.protocols import Split, per_class_split
+from hashnet_jax.data.dataset import IN_ALL, OF_LISTS, Dataset, Options, refuse
+from hashnet_jax.data.multilabel import coco, lists
+from hashnet_jax.data.protocols import per_class_split
 from hashnet_jax.data.sources import ArraySource, PooledSource
 
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """What a user may say about where a data set is and how it is split.
-
-    Attributes:
-      data_dir: TFDS's folder, or None for its default.
-      manual_dir: folder with archives fetched by hand, or None for TFDS's default.
-      queries_per_class: None for all of the query pool, where the protocol keeps one.
-      train_per_class: training images of a class.
-      validation_per_class: validation images of a class.
-      train_in_database: whether the training images are also searched in.
-      split_seed: of the draw.
-    """
-
-    data_dir: str | None = None
-    manual_dir: str | None = None
-    queries_per_class: int | None = 100
-    train_per_class: int = 500
-    validation_per_class: int = 0
-    train_in_database: bool = True
-    split_seed: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Dataset:
-    """Images by index, their labels, and which of them are for what.
-
-    Attributes:
-      name: a name in ``DATASETS``.
-      source: images uint8 ``[H, W, 3]`` by index, see :mod:`hashnet_jax.data.sources`.
-      labels: class ids int ``[N]``, or multi-hot ``[N, C]``, by the same index.
-      classes: names of the C classes.
-      split: :class:`hashnet_jax.data.protocols.Split`.
-    """
-
-    name: str
-    source: object
-    labels: np.ndarray
-    classes: tuple[str, ...]
-    split: Split
+__all__ = ["DATASETS", "Dataset", "Options", "digits", "imagenet100", "pooled_tfds"]
 
 
 def digits(options):
@@ -63,7 +24,9 @@ def digits(options):
     images = np.round(loaded.images * (255 / 16)).astype(np.uint8)[..., None]
     labels = loaded.target.astype(np.int64)
     classes = tuple(str(name) for name in loaded.target_names)
-    return Dataset("digits", ArraySource(images), labels, classes, _drawn(labels, options))
+    return Dataset(
+        "digits", ArraySource(images), labels, classes, _by_class("digits", labels, options)
+    )
 
 
 def pooled_tfds(name):
@@ -77,7 +40,7 @@ def pooled_tfds(name):
         source = PooledSource([source for source, _ in parts])
         labels = np.concatenate([labels for _, labels in parts])
         classes = tuple(builder.info.features["label"].names)
-        return Dataset(name, source, labels, classes, _drawn(labels, options))
+        return Dataset(name, source, labels, classes, _by_class(name, labels, options))
 
     return load
 
@@ -106,26 +69,32 @@ def imagenet100(options):
         PooledSource([train, held_out]),
         labels,
         classes,
-        _drawn(labels, options, pools),
+        _by_class("imagenet100", labels, options, pools),
     )
 
 
 DATASETS = {
     "digits": digits,
     "imagenet100": imagenet100,
+    "coco": coco,
+    "lists": lists,
     "cifar10": pooled_tfds("cifar10"),
     "fashion_mnist": pooled_tfds("fashion_mnist"),
     "mnist": pooled_tfds("mnist"),
 }
 
 
-def _drawn(labels, options, pools=None):
+def _by_class(name, labels, options, pools=None):
+    refuse(name, options, IN_ALL, "say how many a class with --queries-per-class and the like")
+    refuse(name, options, OF_LISTS, "leave it out, or read lists with --dataset lists")
+    if pools is None and options.queries_per_class is None:
+        raise ValueError(f"{name} needs queries_per_class, got None: the field takes 100.")
     return per_class_split(
         labels,
         queries=options.queries_per_class,
         train=options.train_per_class,
         validation=options.validation_per_class,
-        train_in_database=options.train_in_database,
+        train_in_database=options.train_in_database is not False,
         pools=pools,
         seed=options.split_seed,
     )

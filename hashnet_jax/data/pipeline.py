@@ -61,14 +61,9 @@ def training_batches(
     Raises:
       ValueError: if the batch is larger than the training set, or has fewer than two images.
     """
-    n_train = len(dataset.split.train)
-    if not 2 <= batch_size <= n_train:
-        raise ValueError(
-            f"batch_size must be in 2..{n_train} (the training images), got {batch_size}: a loss "
-            "over pairs needs two images, and an image must not meet itself in a batch."
-        )
+    check_batch_size(batch_size, n_train=len(dataset.split.train))
     batches = (
-        grain.MapDataset.range(n_train)
+        grain.MapDataset.range(len(dataset.split.train))
         .seed(seed)
         .shuffle()
         .repeat()
@@ -76,6 +71,15 @@ def training_batches(
         .random_map(_Augmented(dataset, spec, augmentation))
     )
     return iter(_read(batches[start:stop], threads, workers))
+
+
+def check_batch_size(batch_size, *, n_train):
+    """Raises ValueError unless ``batch_size`` images make pairs and are all different ones."""
+    if not 2 <= batch_size <= n_train:
+        raise ValueError(
+            f"batch_size must be in 2..{n_train} (the training images), got {batch_size}: a loss "
+            "over pairs needs two images, and an image must not meet itself in a batch."
+        )
 
 
 def image_batches(source, indices, size, *, batch_size, threads=2, workers=0):

@@ -1,6 +1,7 @@
 """Protocols: which images are trained on, asked for (queries) and searched in (database).
 
-Every draw is seeded, and no image is both query and database, or both query and training image.
+Every draw is seeded, and no image is both query and database, or both query and training image,
+unless that is allowed by name.
 """
 
 import dataclasses
@@ -19,10 +20,12 @@ class Split:
         says so.
       validation: images asked for while training, to choose a checkpoint: out of the database,
         never trained on and never queries.
+      allow_overlap: whether queries may be in the database and in train, as in list files that
+        others have published; not kept.
 
     Raises:
-      ValueError: if a query is also in the database, in train or in validation, if validation
-        overlaps train, or if train, query or database is empty.
+      ValueError: if a query is also in the database, in train (unless allowed) or in validation,
+        if validation overlaps train, or if train, query or database is empty.
 
     Examples:
       >>> Split(train=[0, 1], query=[2], database=[1, 2])
@@ -35,19 +38,18 @@ class Split:
     query: np.ndarray
     database: np.ndarray
     validation: np.ndarray = ()
+    allow_overlap: dataclasses.InitVar[bool] = False
 
-    def __post_init__(self):
+    def __post_init__(self, allow_overlap):
         for field in dataclasses.fields(self):
             indices = np.unique(np.asarray(getattr(self, field.name), np.int64))
             object.__setattr__(self, field.name, indices)
             if not len(indices) and field.name != "validation":
                 raise ValueError(f"{field.name} must hold at least one image, got none.")
-        for a, b in (
-            ("query", "database"),
-            ("query", "train"),
-            ("query", "validation"),
-            ("validation", "train"),
-        ):
+        refused = [("query", "validation"), ("validation", "train")]
+        if not allow_overlap:
+            refused = [("query", "database"), ("query", "train"), *refused]
+        for a, b in refused:
             shared = np.intersect1d(getattr(self, a), getattr(self, b))
             if len(shared):
                 raise ValueError(
@@ -109,3 +111,50 @@ def per_class_split(
     if not train_in_database:
         database = np.setdiff1d(database, parts["train"])
     return Split(database=database, **parts)
+
+
+def random_split(pool, *, queries, train, validation=0, train_in_database=True, seed=0):
+    """Draws queries and training images from all images alike; the rest is the database.
+
+    For multi-label data, where an image is of no one class to draw from.
+
+    Args:
+      pool: int ``[N]``, the indices to draw from, e.g. of the images that have a label.
+      queries: number of queries.
+      train: number of training images.
+      validation: number of validation images, drawn from what is left of the database after the
+        training images.
+      train_in_database: whether training images are also searched in.
+      seed: of the draw.
+
+    Returns:
+      :class:`Split`.
+
+    Raises:
+      ValueError: if there are not as many images, or none is left to search in.
+
+    Examples:
+      >>> random_split(np.arange(100), queries=20, train=30).sizes()
+      {'train': 30, 'query': 20, 'database': 80, 'validation': 0}
+
+    References:
+      The protocol of NUS-WIDE and COCO in the HashNet paper: 5,000 queries, 10,000 training
+      images out of the database, which is all but the queries.
+    """
+    pool = np.unique(np.asarray(pool, np.int64))
+    wanted = queries + train + validation
+    left = len(pool) - queries - validation - (0 if train_in_database else train)
+    if min(queries, train) < 1 or validation < 0 or wanted > len(pool) or left < 1:
+        raise ValueError(
+            "queries and training images must be at least 1 each, and with the validation images "
+            f"leave one of the {len(pool):,} images to search in, got {queries:,} queries, "
+            f"{train:,} training and {validation:,} validation images: ask for fewer with "
+            "--queries, --train-images and --validation-images."
+        )
+    parts = np.split(
+        np.random.default_rng(seed).permutation(pool),
+        np.cumsum([queries, train, validation]),
+    )
+    query, trained, validated, rest = parts
+    database = np.concatenate([rest, trained]) if train_in_database else rest
+    return Split(train=trained, query=query, database=database, validation=validated)

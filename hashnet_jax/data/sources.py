@@ -1,14 +1,15 @@
 """Images by index: what every data set is read through.
 
-A source has ``len(source)`` and ``source[i]``, a uint8 image ``[H, W, 3]``; it is picklable, so
-that worker processes can read from it.
+A source has ``len(source)`` and ``source[i]``, a uint8 image ``[H, W, 3]``, and says by
+``in_memory`` whether that costs no decoding; it is picklable, so that worker processes can read
+from it.
 """
 
 import bisect
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 
 class ArraySource:
@@ -21,6 +22,8 @@ class ArraySource:
       TypeError: if they are not uint8.
       ValueError: if they have another shape.
     """
+
+    in_memory = True
 
     def __init__(self, images):
         if images.dtype != np.uint8:
@@ -51,6 +54,10 @@ class PooledSource:
         self._sources = list(sources)
         self._ends = np.cumsum([len(source) for source in self._sources]).tolist()
 
+    @property
+    def in_memory(self):
+        return all(source.in_memory for source in self._sources)
+
     def __len__(self):
         return self._ends[-1]
 
@@ -58,6 +65,40 @@ class PooledSource:
         which = bisect.bisect_right(self._ends, index)
         before = self._ends[which - 1] if which else 0
         return self._sources[which][int(index) - before]
+
+
+class FileSource:
+    """Pictures in files, of any format and size that PIL reads, opened when asked for.
+
+    They are turned upright by their EXIF orientation, as a viewer shows them. (torchvision's and
+    TFDS's loaders, so the authors' code, leave them as stored; few pictures of the usual data sets
+    are concerned.) Grey, palette and CMYK pictures become RGB; transparency is dropped.
+
+    Args:
+      paths: of the files, ``[N]``.
+
+    Raises:
+      OSError: on reading a file that is missing or that PIL cannot decode, by its name.
+    """
+
+    in_memory = False
+
+    def __init__(self, paths):
+        self.paths = tuple(str(path) for path in paths)
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        path = self.paths[index]
+        try:
+            with Image.open(path) as picture:
+                return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+        except OSError as error:
+            raise OSError(
+                f"{path} must be a picture that PIL can decode, got {error}: replace the file, or "
+                "take it out of the list."
+            ) from error
 
 
 def decode(data):

@@ -15,6 +15,7 @@ import tensorflow_datasets as tfds
 from tqdm import tqdm
 
 from hashnet_jax.data.sources import ArraySource, decode
+from hashnet_jax.files import write_whole
 
 # What a user must fetch by hand before TFDS can prepare the data set.
 ARCHIVES = {"imagenet2012": ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")}
@@ -24,6 +25,8 @@ MEMORY = 512 * 2**20  # bytes; a smaller data set is decoded once and held in me
 
 class TfdsSource:
     """One split of a prepared data set: encoded images on disk, decoded when asked for."""
+
+    in_memory = False
 
     def __init__(self, builder, split):
         self._records = builder.as_data_source(
@@ -45,7 +48,8 @@ def open_builder(name, *, data_dir=None, manual_dir=None):
     """The TFDS builder of a data set, prepared first if it is not there yet.
 
     Args:
-      name: TFDS's name, e.g. ``"imagenet2012"``.
+      name: TFDS's name, with the config where there are several: ``"imagenet2012"``,
+        ``"coco/2014"``.
       data_dir: TFDS's folder; by default ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
       manual_dir: folder with the archives fetched by hand; by default
         ``<data_dir>/downloads/manual``.
@@ -73,46 +77,67 @@ def open_builder(name, *, data_dir=None, manual_dir=None):
     return builder
 
 
-def read_split(builder, split):
+def class_ids(features):
+    """``record -> class id``, an int64 scalar, of data with one label an image."""
+    return lambda record: np.int64(record["label"])
+
+
+def object_labels(features):
+    """``record -> multi-hot int8 [C]`` of the categories of an image's objects, crowds included."""
+    n_classes = features["objects"].feature["label"].num_classes
+
+    def read(record):
+        row = np.zeros(n_classes, np.int8)
+        row[np.asarray(record["objects"]["label"], np.int64)] = 1
+        return row
+
+    return read
+
+
+# What a record's label is: ``features -> (record -> label)``. The name is part of a cache's key.
+LABELS = {"class_ids": class_ids, "object_labels": object_labels}
+
+
+def read_split(builder, split, labels="class_ids"):
     """A split's images and labels.
 
     Args:
       builder: see :func:`open_builder`.
       split: e.g. ``"train"``.
+      labels: a name in ``LABELS``.
 
     Returns:
-      ``(source, labels)``: images by index, in memory if they are small; class ids int64 ``[N]``.
+      ``(source, labels)``: images by index, in memory if they are small; class ids int64 ``[N]``
+      or multi-hot labels int8 ``[N, C]``.
     """
+    read_label = LABELS[labels](builder.info.features)
     source = TfdsSource(builder, split)
     shape = builder.info.features["image"].shape
     if None in shape or len(source) * int(np.prod(shape)) > MEMORY:
-        return source, _cached_labels(builder, split, source)
+        return source, _cached_labels(builder, split, source, labels, read_label)
     images = np.empty((len(source), *shape), np.uint8)
-    labels = np.empty(len(source), np.int64)
+    rows = []
     for start, records in _chunks(source, f"reading {builder.info.name} {split}"):
         for i, record in enumerate(records, start):
             images[i] = decode(record["image"])[:, :, : shape[2]]
-            labels[i] = record["label"]
-    return ArraySource(images), labels
+            rows.append(read_label(record))
+    return ArraySource(images), np.stack(rows)
 
 
-def _cached_labels(builder, split, source):
+def _cached_labels(builder, split, source, form, read_label):
     """Labels of all records; read once, since records must be read whole, then kept in a cache."""
     info = builder.info.splits[split]
-    fingerprint = [builder.info.full_name, split, info.num_bytes, list(info.shard_lengths)]
+    fingerprint = [builder.info.full_name, split, form, info.num_bytes, list(info.shard_lengths)]
     fingerprint.append(str(Path(builder.data_dir).resolve()))
     digest = hashlib.sha256(json.dumps(fingerprint).encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hashnet_jax"
     path = cache / f"{builder.info.name}-{split}-{digest}.npy"
     if path.is_file():
         return np.load(path, allow_pickle=False)
-    labels = np.empty(len(source), np.int64)
-    for start, records in _chunks(source, f"indexing {builder.info.name} {split}"):
-        labels[start : start + len(records)] = [record["label"] for record in records]
+    chunks = _chunks(source, f"indexing {builder.info.name} {split}")
+    labels = np.stack([read_label(record) for _, records in chunks for record in records])
     cache.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.tmp.npy")
-    np.save(partial, labels, allow_pickle=False)
-    os.replace(partial, path)
+    write_whole(path, lambda file: np.save(file, labels, allow_pickle=False))
     return labels
 
 

@@ -1,0 +1,86 @@
+"""The program on real data in the formats that users have, without TensorFlow."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHARED = Path(os.environ.get("HASHNET_SHARED", ROOT.parent / "shared"))
+DATA = SHARED / "data" / "tfds"
+
+
+def run(*args):
+    """`experiments/run.py` in a process whose imports of TensorFlow fail."""
+    program = ROOT / "experiments" / "run.py"
+    code = (
+        "import sys, runpy; sys.modules['tensorflow'] = None; "
+        f"sys.path.insert(0, {str(program.parent)!r}); sys.argv = sys.argv[1:]; "
+        f"runpy.run_path({str(program)!r}, run_name='__main__')"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, str(program), *map(str, args)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def result_of(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+def test_imagenet100_runs_from_random_weights_to_its_map_at_1000(tmp_path):
+    result = run(
+        *("--dataset", "imagenet100", "--data-dir", DATA, "--steps", 3, "--batch-size", 16),
+        *("--run-dir", tmp_path / "run"),
+    )
+    assert result.returncode == 0, result.stderr
+    assert "backbone=alexnet" in result.stdout
+    assert "MAP@1000 = 0." in result.stdout
+    assert result_of(tmp_path / "run")["sizes"] == {
+        "train": 1518,
+        "query": 294,
+        "database": 1518,
+        "validation": 0,
+    }
+
+
+def test_imagenet100_without_data_and_archives_says_what_to_get(tmp_path):
+    result = run(
+        *("--dataset", "imagenet100", "--data-dir", tmp_path, "--manual-dir", tmp_path),
+        *("--run-dir", tmp_path / "run"),
+    )
+    assert result.returncode == 1
+    for needed in ("ILSVRC2012_img_train.tar", "image-net.org", str(tmp_path)):
+        assert needed in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is not None, reason="asks what happens without it"
+)
+def test_imagenet100_with_archives_but_without_tensorflow_gives_the_pip_command(tmp_path):
+    result = run(
+        *("--dataset", "imagenet100", "--data-dir", tmp_path),
+        *("--manual-dir", SHARED / "data" / "ilsvrc2012", "--run-dir", tmp_path / "run"),
+    )
+    assert result.returncode == 1
+    assert "pip install -e '.[prepare]'" in result.stderr
+
+
+def test_fashion_mnist_reaches_a_map_of_80_percent_at_48_bits(tmp_path):
+    result = run(
+        *("--dataset", "fashion_mnist", "--data-dir", DATA, "--steps", 1500),
+        *("--run-dir", tmp_path / "run"),
+    )
+    assert result.returncode == 0, result.stderr
+    saved = result_of(tmp_path / "run")
+    assert saved["sizes"]["train"] == 5000
+    assert saved["sizes"]["query"] == 1000
+    assert saved["map"]["cutoff"] is None
+    assert saved["map"]["expected"] >= 0.80

@@ -1,0 +1,209 @@
+"""The program, run as a user runs it: in a process of its own."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hashnet_jax
+
+ROOT = Path(__file__).parents[1]
+SMALL = ["--steps", "40", "--bits", "12", "--batch-size", "32", "--checkpoint-every", "3"]
+
+
+def command(*args):
+    return [sys.executable, str(ROOT / "experiments" / "run.py"), *map(str, args)]
+
+
+def environment(n_devices=1):
+    flags = f"--xla_force_host_platform_device_count={n_devices}"
+    return os.environ | {"XLA_FLAGS": flags, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+
+
+def run(*args, n_devices=1, **kwargs):
+    return subprocess.run(
+        command(*args), env=environment(n_devices), capture_output=True, text=True, **kwargs
+    )
+
+
+def model_of(folder):
+    with np.load(folder / "model.npz") as file:
+        return {name: file[name] for name in file.files}
+
+
+def losses_of(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [(line["step"], line["loss"]) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Runs never interrupted, by number of devices."""
+    folders = {}
+
+    def of(n_devices):
+        if n_devices not in folders:
+            folders[n_devices] = tmp_path_factory.mktemp("whole") / "run"
+            result = run(*SMALL, "--run-dir", folders[n_devices], n_devices=n_devices)
+            assert result.returncode == 0, result.stderr
+        return folders[n_devices]
+
+    return of
+
+
+def test_a_run_prints_its_config_and_map_and_leaves_a_folder_that_explains_itself(tmp_path):
+    folder = tmp_path / "run"
+    result = run(*SMALL, "--run-dir", folder)
+    assert result.returncode == 0, result.stderr
+    assert "total_steps=40" in result.stdout
+    assert "1,000 train, 200 query, 597 database" in result.stdout
+    assert "MAP@all = 0." in result.stdout
+    assert "ties expected" in result.stdout
+    assert "training: 40/40 steps" in result.stderr
+    assert "\r" not in result.stderr, "no bar when piped"
+
+    saved = json.loads((folder / "result.json").read_text())
+    assert saved["summary"] in result.stdout
+    assert json.loads((folder / "config.json").read_text())["train"]["total_steps"] == 40
+    params = hashnet_jax.load(folder)
+    with np.load(folder / "codes.npz") as codes, np.load(folder / "split.npz") as split:
+        from sklearn.datasets import load_digits
+
+        images = np.round(load_digits().images * (255 / 16)).astype(np.uint8)
+        queries = np.repeat(images[split["query"]][..., None], 3, axis=-1)
+        expected = hashnet_jax.pack_bits(hashnet_jax.encode(params, queries))
+        np.testing.assert_array_equal(codes["query_codes"], expected)
+        assert codes["database_codes"].shape == (597, 2)
+        np.testing.assert_array_equal(codes["query_indices"], split["query"])
+
+    again = run("--run-dir", folder, "--resume")
+    assert saved["summary"] in again.stdout
+    assert "already finished" in again.stdout
+
+
+@pytest.mark.parametrize("n_devices", [1, 4])
+def test_killed_at_random_steps_and_resumed_a_run_ends_bit_for_bit_as_one_never_killed(
+    n_devices, whole, tmp_path
+):
+    folder = tmp_path / "run"
+    rng = random.Random(n_devices)
+    kills = sorted(rng.sample(range(2, 36), 3))
+    for i, step in enumerate(kills):
+        resume = ["--run-dir", folder, "--resume"] if i else [*SMALL, "--run-dir", folder]
+        process = subprocess.Popen(
+            command(*resume), env=environment(n_devices), stderr=subprocess.PIPE, text=True
+        )
+        # A plain line is printed every second step: it tells when the step is reached.
+        for line in process.stderr:
+            if line.startswith("training: ") and int(line.split()[1].split("/")[0]) >= step:
+                break
+        time.sleep(rng.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        process.stderr.close()
+        assert process.wait() == -signal.SIGKILL, "killed while training"
+    result = run("--run-dir", folder, "--resume", n_devices=n_devices)
+    assert result.returncode == 0, result.stderr
+
+    expected, got = model_of(whole(n_devices)), model_of(folder)
+    assert expected.keys() == got.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(got[name], array, err_msg=name)
+    assert losses_of(folder) == losses_of(whole(n_devices))
+
+
+def test_ctrl_c_saves_says_how_to_go_on_and_exits_with_130(tmp_path):
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        command("--steps", "100000", "--bits", "12", "--run-dir", folder),
+        env=environment(),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not (folder / "checkpoints").is_dir() or not losses_of(folder):
+        time.sleep(0.1)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in errors
+    assert f"--run-dir {folder} --resume" in errors
+    assert [path.name for path in (folder / "checkpoints").iterdir() if path.name.isdigit()]
+
+
+def test_two_runs_at_once_in_one_folder_are_refused(tmp_path):
+    folder = tmp_path / "run"
+    process = subprocess.Popen(
+        command("--steps", "100000", "--run-dir", folder),
+        env=environment(),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not (folder / "config.json").is_file():
+            time.sleep(0.1)
+            assert process.poll() is None
+        second = run("--run-dir", folder, "--resume")
+        assert second.returncode == 1
+        assert "another process is writing" in second.stderr
+        assert "Traceback" not in second.stderr
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--run-dir", "RUN"], "--resume"),
+        (["--run-dir", "RUN", "--resume", "--bits", "16"], "got --bits 16"),
+        (["--run-dir", "RUN", "--resume", "--dataset", "mnist"], "got --dataset mnist"),
+        (["--run-dir", "NONE", "--resume"], "no run to resume"),
+        (["--run-dir", "NEW", "--batch-size", "5000"], "batch_size must be in 2..1000"),
+        (["--run-dir", "NEW", "--steps", "0"], "total_steps must be >= 1"),
+        (["--run-dir", "NEW", "--devices", "64"], "number of devices must be in"),
+        (["--run-dir", "NEW", "--validate-every", "5"], "--validation-per-class"),
+        (["--run-dir", "NEW", "--dataset", "imagenet100", "--data-dir", "NONE"], "image-net.org"),
+    ],
+)
+def test_a_mistake_ends_with_one_line_that_says_what_to_do(
+    args, message, whole, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    import run as program
+
+    places = {"RUN": whole(1), "NONE": tmp_path / "none", "NEW": tmp_path / "new"}
+    code = program.main([str(places.get(arg, arg)) for arg in args])
+    errors = capsys.readouterr().err
+    assert code == 1
+    assert message in errors
+    assert errors.count("\n") == 1
+    before = set((tmp_path).rglob("*"))
+    assert not [path for path in before if path.name == "config.json"], "nothing is left behind"
+
+
+def test_validation_chooses_the_checkpoint_that_is_evaluated(tmp_path):
+    folder = tmp_path / "run"
+    result = run(
+        *SMALL[:6],
+        "--run-dir",
+        folder,
+        *("--validation-per-class", 5, "--validate-every", 10, "--select", "best"),
+    )
+    assert result.returncode == 0, result.stderr
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    scores = {line["step"]: line["validation_map"] for line in lines if "validation_map" in line}
+    assert set(scores) == {10, 20, 30, 40}
+    assert json.loads((folder / "result.json").read_text())["step"] == max(scores, key=scores.get)
+
+
+def test_help_reads_well():
+    result = run("--help")
+    assert result.returncode == 0
+    for option in ("--dataset", "--bits", "--resume", "--data-dir", "--beta-schedule"):
+        assert option in result.stdout

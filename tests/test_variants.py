@@ -1,0 +1,128 @@
+"""The ablations of the paper: what each changes in the loss, and the option that chooses one."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import run
+from flax import linen as nn
+from pair_oracle import gradient, gradient_by_loop, pair_weight
+from presets import PRESETS, VARIANTS
+
+from hashnet_jax import ModelSpec
+from hashnet_jax.backbones import BACKBONES, Backbone
+from hashnet_jax.continuation import relax
+from hashnet_jax.model import HashNetParams, training_logits
+from hashnet_jax.optim import TrainSpec, beta_schedule, optimizer
+from hashnet_jax.state import init_state
+from hashnet_jax.step import train_step
+
+MULTI_HOT = np.array(
+    [[1, 1, 0, 0], [1, 0, 0, 0], [0, 1, 1, 1], [0, 0, 0, 1], [0, 0, 0, 0], [1, 1, 1, 1]], np.int8
+)
+CLASS_IDS = np.array([0, 0, 1, 2, 1, 0])
+
+
+@pytest.mark.parametrize("variant", ["hashnet", "hashnet+c", "hashnet-w"])
+def test_gradients_of_multi_label_codes_match_a_loop_over_pairs(variant):
+    codes = np.random.default_rng(0).uniform(-1, 1, (6, 8))
+    found = gradient(codes, MULTI_HOT, 1.25, variant)
+    np.testing.assert_allclose(
+        found, gradient_by_loop(codes, MULTI_HOT, 1.25, variant), rtol=1e-5, atol=1e-7
+    )
+    if variant != "hashnet":
+        assert np.abs(found - gradient(codes, MULTI_HOT, 1.25, "hashnet")).max() > 1e-3
+
+
+@pytest.mark.parametrize("labels", [CLASS_IDS, np.eye(3, dtype=np.int8)[CLASS_IDS]])
+def test_continuous_similarity_changes_nothing_on_single_label_data(labels):
+    codes = np.random.default_rng(1).uniform(-1, 1, (6, 8))
+    np.testing.assert_array_equal(
+        gradient(codes, labels, 1.25, "hashnet+c"), gradient(codes, labels, 1.25, "hashnet")
+    )
+
+
+class Flat(nn.Module):
+    """The pixels as features: a backbone that costs nothing."""
+
+    dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, images, train):
+        return nn.Dense(5, name="dense")(images.reshape(len(images), -1))
+
+
+def test_a_step_of_hashnet_c_moves_the_parameters_as_the_formula_says(monkeypatch):
+    monkeypatch.setitem(BACKBONES, "flat", Backbone(Flat, image_size=4, smallest=4))
+    spec = ModelSpec("flat", bits=8, image_size=4, resize=4, mean=(0.5,) * 3, std=(0.25,) * 3)
+    train = dataclasses.replace(TrainSpec(total_steps=100), **VARIANTS["hashnet+c"])
+    state = init_state(jax.random.key(0), spec, train)
+    images = np.random.default_rng(2).integers(0, 256, (6, 4, 4, 3), np.uint8)
+    normalized = jnp.asarray((images / 255 - 0.5) / 0.25, jnp.float32)
+    pairs = [(i, j) for i in range(6) for j in range(6) if i != j]
+    terms = [pair_weight(MULTI_HOT, i, j, "hashnet+c") for i, j in pairs]
+    total = sum(weight for _, weight in terms)
+
+    def loss(trained):
+        params = HashNetParams({**state.params.variables, "params": trained}, spec)
+        z, _ = training_logits(params, normalized, key=jax.random.fold_in(state.key, 0))
+        codes = relax(z, state.beta)
+        loss = 0.0
+        for (i, j), (similar, weight) in zip(pairs, terms, strict=True):
+            logit = 10 / 8 * jnp.vdot(codes[i], codes[j])
+            loss += weight * (jnp.logaddexp(0.0, logit) - similar * logit)
+        return loss / total
+
+    trained = state.params.variables["params"]
+    value, gradients = jax.jit(jax.value_and_grad(loss))(trained)
+    updates, _ = optimizer(state.spec).update(gradients, state.opt_state, trained)
+    batch = {"image": jnp.asarray(images), "label": jnp.asarray(MULTI_HOT)}
+    stepped, metrics = jax.jit(train_step)(state, batch)
+    np.testing.assert_allclose(metrics["loss"], value, rtol=1e-5)
+    np.testing.assert_allclose(metrics["gradient_norm"], optax.tree.norm(gradients), rtol=1e-4)
+    jax.tree.map(
+        lambda found, expected: np.testing.assert_allclose(found, expected, atol=1e-6),
+        stepped.params.variables["params"],
+        optax.apply_updates(trained, updates),
+    )
+
+
+def test_hashnet_sgn_keeps_beta_at_one_and_the_others_raise_it():
+    for variant, fields in VARIANTS.items():
+        schedule = beta_schedule(dataclasses.replace(TrainSpec(), **fields))
+        assert float(schedule(0)) == 1.0
+        assert (float(schedule(9_999)) == 1.0) == (variant == "hashnet-sgn")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_variant_option_sets_its_fields_and_names_the_run(variant):
+    args = run.parser().parse_args(["--variant", variant])
+    config = run.with_overrides(PRESETS["digits"], run.overrides(args))
+    assert config.variant == variant
+    for field, value in VARIANTS[variant].items():
+        assert getattr(config.train, field) == value
+    assert config.train.total_steps == PRESETS["digits"].train.total_steps
+    folder = run.default_folder(config).name
+    assert folder.startswith("digits-small" if variant == "hashnet" else f"digits-{variant}-small")
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_every_preset_is_hashnet(preset):
+    assert preset.variant == "hashnet"
+
+
+def test_a_schedule_of_its_own_goes_with_a_variant_but_not_with_none():
+    def config(*argv):
+        args = run.parser().parse_args(argv)
+        return run.with_overrides(PRESETS["coco"], run.overrides(args))
+
+    assert config("--variant", "hashnet+c", "--beta-schedule", "stages").variant == "custom"
+    with pytest.raises(
+        ValueError, match="hashnet-sgn has no continuation, got --beta-schedule sqrt"
+    ):
+        config("--variant", "hashnet-sgn", "--beta-schedule", "sqrt")
