@@ -15,9 +15,12 @@ from pathlib import Path
 
 import run as program
 from baselines import BASELINES, evaluate_baselines
+from options import config_of
+from options import parser as parser_of_run
 from presets import PRESETS, VARIANTS
 
-from hashnet_jax.run_folder import write_whole
+from hashnet_jax.data.datasets import DATASETS
+from hashnet_jax.files import write_whole
 
 # MAP of the paper's table 1 at 16, 32, 48 and 64 bits, as recalled; "read" are those that were
 # also read in another source. ImageNet-100 at 1000, COCO at 5000 (NUS-WIDE comes as lists).
@@ -82,7 +85,9 @@ def baselines(args):
     results = {}
     for seed in args.seeds if args.baselines else ():
         argv = ["--dataset", args.dataset, "--seed", str(seed), *args.rest]
-        params, dataset, config = program.initial(argv)
+        config = config_of(parser_of_run().parse_args(argv))
+        params = program.initial_state(config).params
+        dataset = DATASETS[config.dataset](config.data)
         for key, result in evaluate_baselines(
             params, dataset, args.baselines, bits=args.bits, cutoff=config.cutoff, seed=seed
         ).items():
@@ -140,8 +145,8 @@ def main(argv=None):
         {"method": method, "bits": bits, "seeds": args.seeds, "map": values}
         for (method, bits), values in results.items()
     ]
-    write_whole(args.out / "table.json", json.dumps(content, indent=2).encode())
-    write_whole(args.out / "table.md", text.encode())
+    for name, data in (("table.json", json.dumps(content, indent=2)), ("table.md", text)):
+        write_whole(args.out / name, lambda file, data=data: file.write(data.encode()))
     print("\n" + text)
     print(f"in {args.out}: table.md, table.json and a folder a run")
 

@@ -13,10 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import export
 
-from hashnet_jax.backbones import BACKBONES
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
+from hashnet_jax.backbones import BACKBONES, IMAGENET_MEAN, IMAGENET_STD
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +70,21 @@ class ModelSpec:
             )
         if self.dtype not in ("float32", "bfloat16"):
             raise ValueError(f"dtype must be 'float32' or 'bfloat16', got {self.dtype!r}.")
+
+    @classmethod
+    def for_backbone(cls, backbone, *, bits=48, dtype="float32"):
+        """The spec with the image sizes, mean and std that a backbone's public weights expect.
+
+        Examples:
+          >>> spec = ModelSpec.for_backbone("vit_b16", bits=64)
+          >>> spec.bits, spec.image_size, spec.resize, spec.mean
+          (64, 224, 248, (0.5, 0.5, 0.5))
+        """
+        spec = cls(backbone, bits=bits, dtype=dtype)
+        like = BACKBONES[backbone]
+        return dataclasses.replace(
+            spec, image_size=like.image_size, resize=like.resize, mean=like.mean, std=like.std
+        )
 
 
 @jax.tree_util.register_dataclass

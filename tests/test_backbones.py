@@ -9,8 +9,8 @@ from hashnet_jax.backbones import BACKBONES
 from hashnet_jax.backbones.common import Dropout, adaptive_avg_pool
 from hashnet_jax.model import features, training_logits
 
-# Parameters of the backbone alone: torchvision's totals less their classifiers of 1,000 classes
-# (4096 * 1000 + 1000 for AlexNet and VGG, 512 or 2048 * 1000 + 1000 for ResNet).
+# Parameters of the backbone alone: the published totals (torchvision's, timm's) less their
+# classifiers of 1,000 classes, (D + 1) * 1000 at D features.
 PARAMETERS = {
     "alexnet": 61_100_840 - 4_097_000,
     "vgg11": 132_863_336 - 4_097_000,
@@ -26,11 +26,14 @@ PARAMETERS = {
     "resnet50": 25_557_032 - 2_049_000,
     "resnet101": 44_549_160 - 2_049_000,
     "resnet152": 60_192_808 - 2_049_000,
+    "efficientnet_lite0": 4_652_008 - 1_281_000,
+    "vit_s16": 22_050_664 - 385_000,
+    "vit_b16": 86_567_656 - 769_000,
 }
 
 
 @pytest.mark.parametrize("name", PARAMETERS)
-def test_a_backbone_has_as_many_parameters_as_torchvisions(name):
+def test_a_backbone_has_as_many_parameters_as_published(name):
     spec = ModelSpec(name)
     params = jax.eval_shape(lambda: hashnet_jax.init(jax.random.key(0), spec))
     leaves = jax.tree.leaves(params.variables["params"]["backbone"])

@@ -16,7 +16,10 @@ ROWS = [
         },
         {"jax", "numpy"},
     ),
-    ({"backbones", "model", "preprocess"}, {"flax"}),
+    (
+        {"backbones", "model", "preprocess", "weight_names", "weight_files", "pretrained"},
+        {"flax", "torch", "safetensors"},
+    ),
     ({"weights", "encode", "__init__"}, set()),
     ({"optim", "state", "step", "parallel", "checkpoint"}, {"optax", "orbax"}),
     ({"data"}, {"absl", "grain", "tensorflow_datasets", "PIL", "tqdm", "sklearn"}),
@@ -26,6 +29,8 @@ ROWS = [
 # Libraries that only these files may import.
 CONFINED = {
     "flax": ("model", "backbones"),
+    "torch": ("weight_files",),
+    "safetensors": ("weight_files",),
     "orbax": ("checkpoint",),
     "tensorflow_datasets": ("data.tfds_source",),
     "grain": ("data.pipeline",),
@@ -90,5 +95,6 @@ def test_importing_the_package_loads_only_what_encode_needs():
     )
     loaded = set(result.stdout.split())
     heavy = {"optax", "orbax", "tensorflow_datasets", "grain", "matplotlib", "sklearn", "PIL"}
+    heavy |= {"torch", "safetensors"}
     assert "flax" in loaded
     assert not loaded & heavy

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import options
 import pytest
 import run
 
@@ -14,8 +15,10 @@ from hashnet_jax.run_folder import RunFolder
 
 
 def config(*argv):
-    args = run.parser().parse_args(argv)
-    return run.with_overrides(run.PRESETS[args.dataset or "digits"], run.overrides(args))
+    args = options.parser().parse_args(argv)
+    return options.with_overrides(
+        options.PRESETS[args.dataset or "digits"], options.overrides(args)
+    )
 
 
 def test_presets_have_the_sizes_and_cutoffs_of_the_field():
@@ -31,7 +34,7 @@ def test_presets_have_the_sizes_and_cutoffs_of_the_field():
 
 
 def test_every_data_set_has_a_preset():
-    assert set(run.PRESETS) == set(run.DATASETS)
+    assert set(options.PRESETS) == set(options.DATASETS)
 
 
 @pytest.mark.parametrize(("word", "value"), [("rest", True), ("rest-without-train", False)])
@@ -50,7 +53,7 @@ def test_cutoff_is_a_number_or_all(capsys):
 
 def test_runs_of_lists_are_named_by_the_folder_of_the_lists(tmp_path):
     lists = config("--dataset", "lists", "--lists", str(tmp_path / "nus_wide"))
-    assert run.default_folder(lists).name == "nus_wide-alexnet-48bits-seed0"
+    assert options.default_folder(lists).name == "nus_wide-alexnet-48bits-seed0"
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ def resumed(tmp_path):
     def resolve(*argv):
         (tmp_path / "config.json").write_text(json.dumps(config(*begun).to_json()))
         argv = ["--run-dir", str(tmp_path), "--resume", *argv]
-        return run.resolve(run.parser().parse_args(argv))[0]
+        return options.resolve(options.parser().parse_args(argv))[0]
 
     resolve.begun = begun
     return resolve

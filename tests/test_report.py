@@ -13,6 +13,7 @@ import pytest
 import report
 import run
 from made_runs import make_run
+from options import parser
 from reporting.card import card_text, protocol_card
 from reporting.figures import _spread
 from reporting.finished_run import read_finished_run
@@ -275,5 +276,5 @@ def test_a_run_ends_with_its_report_and_the_program_writes_it_again(tmp_path, ca
 
 
 def test_no_report_is_an_option():
-    assert run.parser().parse_args([]).report
-    assert not run.parser().parse_args(["--no-report"]).report
+    assert parser().parse_args([]).report
+    assert not parser().parse_args(["--no-report"]).report

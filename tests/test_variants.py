@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import options
 import pytest
-import run
 from flax import linen as nn
 from pair_oracle import gradient, gradient_by_loop, pair_weight
 from presets import PRESETS, VARIANTS
@@ -101,13 +101,13 @@ def test_hashnet_sgn_keeps_beta_at_one_and_the_others_raise_it():
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_variant_option_sets_its_fields_and_names_the_run(variant):
-    args = run.parser().parse_args(["--variant", variant])
-    config = run.with_overrides(PRESETS["digits"], run.overrides(args))
+    args = options.parser().parse_args(["--variant", variant])
+    config = options.with_overrides(PRESETS["digits"], options.overrides(args))
     assert config.variant == variant
     for field, value in VARIANTS[variant].items():
         assert getattr(config.train, field) == value
     assert config.train.total_steps == PRESETS["digits"].train.total_steps
-    folder = run.default_folder(config).name
+    folder = options.default_folder(config).name
     assert folder.startswith("digits-small" if variant == "hashnet" else f"digits-{variant}-small")
 
 
@@ -118,8 +118,8 @@ def test_every_preset_is_hashnet(preset):
 
 def test_a_schedule_of_its_own_goes_with_a_variant_but_not_with_none():
     def config(*argv):
-        args = run.parser().parse_args(argv)
-        return run.with_overrides(PRESETS["coco"], run.overrides(args))
+        args = options.parser().parse_args(argv)
+        return options.with_overrides(PRESETS["coco"], options.overrides(args))
 
     assert config("--variant", "hashnet+c", "--beta-schedule", "stages").variant == "custom"
     with pytest.raises(

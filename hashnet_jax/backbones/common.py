@@ -34,12 +34,25 @@ class Dropout(nn.Module):
         return jnp.where(keep, inputs / (1.0 - self.rate), 0).astype(inputs.dtype)
 
 
-def batch_norm(train, *, dtype, axis_name, name, scale_init=nn.initializers.ones):
-    """Batch normalisation with torchvision's constants, its statistics over the global batch."""
+def batch_norm(
+    train,
+    *,
+    dtype,
+    axis_name,
+    name,
+    momentum=0.9,
+    epsilon=1e-5,
+    scale_init=nn.initializers.ones,
+):
+    """Batch normalisation, its statistics over the global batch.
+
+    The default constants are torchvision's; ``momentum`` is the share of the old running
+    statistics, one minus torch's.
+    """
     return nn.BatchNorm(
         use_running_average=not train,
-        momentum=0.9,
-        epsilon=1e-5,
+        momentum=momentum,
+        epsilon=epsilon,
         dtype=dtype,
         axis_name=axis_name if train else None,
         scale_init=scale_init,

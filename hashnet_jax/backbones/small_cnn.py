@@ -11,8 +11,8 @@ from hashnet_jax.backbones.common import batch_norm, he_normal, max_pool
 class SmallCNN(nn.Module):
     """[B, H, W, 3] to features [B, 256]; H and W at least 4.
 
-    Three stages of two 3x3 convolutions with batch normalisation, halved in between, and the mean
-    over what is left of the image.
+    Three stages of two 3x3 convolutions with batch normalisation, halved in between, the mean over
+    what is left of the image, and a dense layer.
     """
 
     dtype: Any = jnp.float32
@@ -42,5 +42,9 @@ class SmallCNN(nn.Module):
                 )(x)
                 x = nn.relu(x)
         x = jnp.mean(x, axis=(1, 2), dtype=jnp.float32).astype(self.dtype)
-        x = nn.Dense(self.features, dtype=self.dtype, kernel_init=he_normal, name="dense")(x)
+        x = nn.Dense(
+            self.features, use_bias=False, dtype=self.dtype, kernel_init=he_normal, name="dense"
+        )(x)
+        # Without it the hash layer sees features whose scale drifts, and learns much slower.
+        x = batch_norm(train, dtype=self.dtype, axis_name=self.axis_name, name="bn_dense")(x)
         return nn.relu(x)
