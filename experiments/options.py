@@ -96,6 +96,12 @@ def parser():
         choices=("last", "best"),
         help="evaluate the last checkpoint (default) or the best on validation",
     )
+    folder.add_argument(
+        "--no-report",
+        dest="report",
+        action="store_false",
+        help="leave out report.html and figures/, which need matplotlib and scikit-learn",
+    )
     data = p.add_argument_group("data")
     data.add_argument("--data-dir", help="TFDS's folder (default: ~/tensorflow_datasets)")
     data.add_argument(

@@ -132,6 +132,8 @@ def run(args):
             step, params = best_step, state.params
         hashnet_jax.save(folder.path, params)
         report(config, dataset, folder, params, step, devices, args.workers, started)
+        if args.report:
+            add_report(folder.path, dataset, params)
 
 
 def initial_state(config):
@@ -216,6 +218,20 @@ def report(config, dataset, folder, params, step, devices, workers, started):
         f"{len(split.database):,} images: {mean}"
     )
     print(f"in {time.monotonic() - started:.0f} s; everything is in {folder.path}")
+
+
+def add_report(run_dir, dataset, params):
+    """Writes `report.html`; where that fails, says so: the run is finished without it."""
+    try:
+        from report import write_report  # matplotlib and scikit-learn, which no run needs
+
+        print(f"report: {write_report(run_dir, dataset, params)}")
+    except Exception as error:
+        print(
+            f"the result is written, but not its report ({type(error).__name__}: {error}): once "
+            f"that is mended, `python experiments/report.py {run_dir}` writes it.",
+            file=sys.stderr,
+        )
 
 
 def main(argv=None):

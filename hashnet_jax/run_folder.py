@@ -10,6 +10,7 @@
     model.npz        the trained network, for hashnet_jax.load
     codes.npz        packed codes, labels and indices of queries and database
     result.json      the MAP of the protocol and how it was reached, written last
+    report.html      by experiments/report.py, from all of the above, with card.json and figures/
 """
 
 import fcntl
