@@ -172,7 +172,7 @@ CIFAR10 = Config(
     train=dataclasses.replace(FROM_SCRATCH, total_steps=3_000),
     data=Options(queries_per_class=100, train_per_class=500, train_in_database=True),
     augmentation="shift_flip",
-    batch_size=64,
+    batch_size=128,
 )
 
 # python experiments/run.py --dataset fashion_mnist --steps 1500

@@ -73,7 +73,7 @@ def test_the_hash_layer_starts_as_a_narrow_normal_and_logits_as_finite_numbers(n
     np.testing.assert_allclose(hash_layer["kernel"].std(), 0.01, rtol=0.05)
     np.testing.assert_array_equal(hash_layer["bias"], 0)
     images = jax.random.normal(jax.random.key(2), (2, size, size, 3))
-    z = hashnet_jax.logits(params, images)
+    z = jax.jit(hashnet_jax.logits)(params, images)
     assert np.isfinite(z).all()
     assert np.abs(z).max() > 0
 
@@ -83,8 +83,9 @@ def test_bfloat16_computes_nearly_what_float32_does():
     half = ModelSpec("small_cnn", bits=16, image_size=8, resize=8, dtype="bfloat16")
     params = hashnet_jax.init(jax.random.key(0), spec)
     images = jax.random.normal(jax.random.key(1), (4, 8, 8, 3))
-    z = hashnet_jax.logits(params, images)
-    z_half = hashnet_jax.logits(hashnet_jax.HashNetParams(params.variables, half), images)
+    logits = jax.jit(hashnet_jax.logits)
+    z = logits(params, images)
+    z_half = logits(hashnet_jax.HashNetParams(params.variables, half), images)
     np.testing.assert_allclose(z_half, z, atol=0.03 * np.abs(z).max())
 
 

@@ -1,6 +1,7 @@
 """The table of variants, and the shallow baselines beside it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 def reproduce(*args):
     return subprocess.run(
         [sys.executable, str(EXPERIMENTS / "reproduce.py"), *map(str, args)],
+        env=os.environ | {"PYTHONPATH": str(EXPERIMENTS.parent)},
         capture_output=True,
         text=True,
     )

@@ -1,5 +1,6 @@
 """The program, run as a user runs it: in a process of its own."""
 
+import contextlib
 import json
 import os
 import random
@@ -40,8 +41,26 @@ def model_of(folder):
 
 
 def losses_of(folder):
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [(line["step"], line["loss"]) for line in lines]
+    path = folder / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return [(line["step"], line["loss"]) for line in map(json.loads, lines)]
+
+
+@contextlib.contextmanager
+def started(*args, **kwargs):
+    """A run that is ended with the block, whatever happens in it."""
+    process = subprocess.Popen(command(*args), env=environment(), text=True, **kwargs)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def wait_until(condition, process):
+    while not condition():
+        assert process.poll() is None, "the run has ended early"
+        time.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -121,17 +140,11 @@ def test_killed_at_random_steps_and_resumed_a_run_ends_bit_for_bit_as_one_never_
 
 def test_ctrl_c_saves_says_how_to_go_on_and_exits_with_130(tmp_path):
     folder = tmp_path / "run"
-    process = subprocess.Popen(
-        command("--steps", "100000", "--bits", "12", "--run-dir", folder),
-        env=environment(),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not (folder / "checkpoints").is_dir() or not losses_of(folder):
-        time.sleep(0.1)
-        assert process.poll() is None
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    args = ["--steps", 100_000, "--bits", 12, "--run-dir", folder]
+    with started(*args, stderr=subprocess.PIPE) as process:
+        wait_until(lambda: losses_of(folder), process)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in errors
     assert f"--run-dir {folder} --resume" in errors
@@ -140,22 +153,13 @@ def test_ctrl_c_saves_says_how_to_go_on_and_exits_with_130(tmp_path):
 
 def test_two_runs_at_once_in_one_folder_are_refused(tmp_path):
     folder = tmp_path / "run"
-    process = subprocess.Popen(
-        command("--steps", "100000", "--run-dir", folder),
-        env=environment(),
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        while not (folder / "config.json").is_file():
-            time.sleep(0.1)
-            assert process.poll() is None
+    args = ["--steps", 100_000, "--run-dir", folder]
+    with started(*args, stderr=subprocess.DEVNULL) as process:
+        wait_until((folder / "config.json").is_file, process)
         second = run("--run-dir", folder, "--resume")
-        assert second.returncode == 1
-        assert "another process is writing" in second.stderr
-        assert "Traceback" not in second.stderr
-    finally:
-        process.kill()
-        process.wait()
+    assert second.returncode == 1
+    assert "another process is writing" in second.stderr
+    assert "Traceback" not in second.stderr
 
 
 @pytest.mark.parametrize(

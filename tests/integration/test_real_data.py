@@ -37,7 +37,7 @@ def result_of(folder):
 def test_imagenet100_runs_from_random_weights_to_its_map_at_1000(tmp_path):
     result = run(
         *("--dataset", "imagenet100", "--data-dir", DATA, "--steps", 3, "--batch-size", 16),
-        *("--run-dir", tmp_path / "run"),
+        *("--run-dir", tmp_path / "run", "--no-report"),
     )
     assert result.returncode == 0, result.stderr
     assert "backbone=alexnet" in result.stdout
@@ -53,7 +53,7 @@ def test_imagenet100_runs_from_random_weights_to_its_map_at_1000(tmp_path):
 def test_imagenet100_without_data_and_archives_says_what_to_get(tmp_path):
     result = run(
         *("--dataset", "imagenet100", "--data-dir", tmp_path, "--manual-dir", tmp_path),
-        *("--run-dir", tmp_path / "run"),
+        *("--run-dir", tmp_path / "run", "--no-report"),
     )
     assert result.returncode == 1
     for needed in ("ILSVRC2012_img_train.tar", "image-net.org", str(tmp_path)):
@@ -76,7 +76,7 @@ def test_imagenet100_with_archives_but_without_tensorflow_gives_the_pip_command(
 def test_fashion_mnist_reaches_a_map_of_80_percent_at_48_bits(tmp_path):
     result = run(
         *("--dataset", "fashion_mnist", "--data-dir", DATA, "--steps", 1500),
-        *("--run-dir", tmp_path / "run"),
+        *("--run-dir", tmp_path / "run", "--no-report"),
     )
     assert result.returncode == 0, result.stderr
     saved = result_of(tmp_path / "run")
@@ -84,3 +84,13 @@ def test_fashion_mnist_reaches_a_map_of_80_percent_at_48_bits(tmp_path):
     assert saved["sizes"]["query"] == 1000
     assert saved["map"]["cutoff"] is None
     assert saved["map"]["expected"] >= 0.80
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_digits_reach_a_map_of_98_percent_at_48_bits(seed, tmp_path):
+    result = run("--seed", seed, "--run-dir", tmp_path / "run", "--no-report")
+    assert result.returncode == 0, result.stderr
+    saved = result_of(tmp_path / "run")
+    assert saved["sizes"] == {"train": 1000, "query": 200, "database": 597, "validation": 0}
+    assert saved["map"]["cutoff"] is None
+    assert saved["map"]["expected"] >= 0.98
