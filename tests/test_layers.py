@@ -22,8 +22,8 @@ ROWS = [
     ),
     ({"weights", "encode", "__init__"}, set()),
     ({"optim", "state", "step", "parallel", "checkpoint"}, {"optax", "orbax"}),
-    ({"data"}, {"absl", "grain", "tensorflow_datasets", "PIL", "tqdm", "sklearn"}),
-    ({"run_folder", "progress", "evaluation", "trainer"}, {"tqdm"}),
+    ({"data", "progress"}, {"absl", "grain", "tensorflow_datasets", "PIL", "tqdm", "sklearn"}),
+    ({"run_folder", "evaluation", "trainer"}, {"tqdm"}),
 ]  # fmt: skip
 
 # Libraries that only these files may import.
