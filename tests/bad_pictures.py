@@ -8,6 +8,8 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from hashnet_jax.data import pictures
+
 
 def picture(seed=0, size=(20, 16)):
     """A picture of noise, so that no two are alike."""
@@ -93,3 +95,17 @@ def write_bad(folder):
         "script.png": "not a picture",
         "floats.tif": "8 bits a channel",
     }
+
+
+def write_forbidden(path, monkeypatch):
+    """A picture that this user may not read, also if this user is root."""
+    path.write_bytes(jpeg(6))
+    path.chmod(0)
+
+    def refuse(name, *args):
+        if str(name) == str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return open(name, *args)
+
+    if os.access(path, os.R_OK):
+        monkeypatch.setattr(pictures, "open", refuse, raising=False)

@@ -1,19 +1,22 @@
 """`hashnet encode`: what it writes, what it skips, and what a kill does to it."""
 
+import configparser
 import fcntl
+import importlib.metadata
 import itertools
 import json
 import os
 import signal
+import sys
 import time
 
 import numpy as np
 import pytest
-from bad_pictures import jpeg, write_bad, write_good
-from cli_case import content, hashnet, make_pictures, make_run, start
+from bad_pictures import jpeg, write_bad, write_forbidden, write_good
+from cli_case import ROOT, content, hashnet, make_pictures, make_run, start
 
 import hashnet_jax
-from hashnet_jax.cli import encode, journal
+from hashnet_jax.cli import encode, journal, main
 from hashnet_jax.cli.codes_folder import open_codes, read_ids, read_manifest
 from hashnet_jax.data.pictures import read_picture
 from hashnet_jax.weight_files import sha256
@@ -54,10 +57,18 @@ def test_codes_are_those_of_encode_and_the_manifest_says_what_they_are(trained, 
     assert set(content(tmp_path / "codes")) == {"codes.npy", "ids.txt", "manifest.json"}
 
 
-def test_bad_pictures_are_named_and_skipped_and_the_rest_encoded(trained, tmp_path, capsys):
+def test_bad_pictures_are_named_and_skipped_and_the_rest_encoded(
+    trained, tmp_path, capsys, monkeypatch
+):
     folder = tmp_path / "my pictures ☃"
     folder.mkdir()
     good, reasons = write_good(folder), write_bad(folder)
+    if sys.platform == "linux":  # elsewhere names are Unicode
+        latin = os.fsdecode(b"caf\xe9.jpg")
+        (folder / latin).write_bytes(jpeg())
+        good[latin] = None
+    write_forbidden(folder / "forbidden.jpg", monkeypatch)
+    reasons["forbidden.jpg"] = "permission denied"
     (folder / "loop").symlink_to(folder)
     (folder / "two\nlines.jpg").write_bytes(jpeg())
     reasons["two\ufffdlines.jpg"] = "line break"
@@ -233,6 +244,14 @@ def test_help_and_version_name_the_commands(capsys):
     printed = capsys.readouterr().out
     assert "encode" in printed
     assert f"hashnet_jax {hashnet_jax.__version__}" in printed
+
+
+def test_installing_the_package_brings_the_command():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    name, target = setup["options.entry_points"]["console_scripts"].strip().split(" = ")
+    assert name == "hashnet"
+    assert importlib.metadata.EntryPoint(name, target, "console_scripts").load() is main
 
 
 def test_nothing_but_lines_is_printed_when_piped(trained, tmp_path):

@@ -6,9 +6,8 @@ import os
 import numpy as np
 import pytest
 import run
-from bad_pictures import bomb, jpeg, picture, write_bad, write_good
+from bad_pictures import bomb, jpeg, picture, write_bad, write_forbidden, write_good
 
-from hashnet_jax.data import pictures
 from hashnet_jax.data.dataset import Options
 from hashnet_jax.data.datasets import DATASETS
 from hashnet_jax.data.folder import folder
@@ -57,17 +56,9 @@ def test_the_limit_of_pixels_is_that_at_which_pil_only_warns(tmp_path):
 
 
 def test_a_picture_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
-    path = tmp_path / "secret.jpg"
-    path.write_bytes(jpeg())
-    path.chmod(0)
-    if os.access(path, os.R_OK):  # root may read everything
-
-        def refuse(*_):
-            raise PermissionError(13, "Permission denied")
-
-        monkeypatch.setattr(pictures, "open", refuse, raising=False)
+    write_forbidden(tmp_path / "secret.jpg", monkeypatch)
     with pytest.raises(UnreadablePicture, match="permission denied"):
-        read_picture(path)
+        read_picture(tmp_path / "secret.jpg")
 
 
 def test_links_are_followed_but_each_folder_is_entered_once(root):
