@@ -15,9 +15,9 @@ from hashnet_jax.cli import main
 ROOT = Path(__file__).parents[1]
 
 
-def make_run(folder, bits=12, seed=0):
+def make_run(folder, seed=0):
     folder.mkdir(parents=True)
-    spec = hashnet_jax.ModelSpec("small_cnn", bits=bits, image_size=8, resize=8)
+    spec = hashnet_jax.ModelSpec("small_cnn", bits=12, image_size=8, resize=8)
     hashnet_jax.save(folder, hashnet_jax.init(jax.random.key(seed), spec))
     return folder
 

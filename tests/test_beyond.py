@@ -31,7 +31,7 @@ for count in (1, len(images)):
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
-    make_run(folder / "run", bits=48)
+    make_run(folder / "run")
     make_pictures(folder / "pictures", 60)
     args = ("encode", folder / "run", folder / "pictures", "-o", folder / "codes")
     assert hashnet(*args, "--devices", 1) == 0
