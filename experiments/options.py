@@ -19,6 +19,7 @@ DESCRIPTION = """Trains HashNet on a data set, encodes queries and database, and
 
   python experiments/run.py                                       digits, no download
   python experiments/run.py --dataset imagenet100 --data-dir DIR
+  python experiments/run.py --dataset folder --image-root DIR     a subfolder a class
   python experiments/run.py --run-dir runs/digits-... --resume    continue an interrupted run
 """
 
@@ -44,6 +45,7 @@ FIELDS = {
     "manual_dir": ("data", "manual_dir"),
     "lists": ("data", "lists"),
     "image_root": ("data", "image_root"),
+    "csv": ("data", "csv"),
     "cutoff": (None, "cutoff"),
     "batch_size": (None, "batch_size"),
     "seed": (None, "seed"),
@@ -111,15 +113,26 @@ def parser():
         "--lists", metavar="DIR", help="folder of train.txt, test.txt and database.txt, for lists"
     )
     data.add_argument(
-        "--image-root", metavar="DIR", help="where the lists' paths start (default: with the lists)"
+        "--image-root",
+        metavar="DIR",
+        help="for folder: a subfolder a class; or where paths start (default: with lists or CSV)",
     )
-    protocol = p.add_argument_group("protocol (coco has numbers in all, lists their own)")
+    data.add_argument(
+        "--csv", metavar="FILE", help="for folder: a line `path,label1;label2` a picture"
+    )
+    protocol = p.add_argument_group(
+        "protocol (multi-label data has numbers in all, lists their own)"
+    )
     protocol.add_argument("--train-per-class", type=int, metavar="N", help="training images")
     protocol.add_argument("--queries-per-class", type=int, metavar="N")
     protocol.add_argument("--validation-per-class", type=int, metavar="N")
-    protocol.add_argument("--train-images", type=int, metavar="N", help="in all, for coco")
-    protocol.add_argument("--queries", type=int, metavar="N", help="in all, for coco")
-    protocol.add_argument("--validation-images", type=int, metavar="N", help="for coco and lists")
+    protocol.add_argument(
+        "--train-images", type=int, metavar="N", help="in all, of multi-label data"
+    )
+    protocol.add_argument("--queries", type=int, metavar="N", help="in all, of multi-label data")
+    protocol.add_argument(
+        "--validation-images", type=int, metavar="N", help="of multi-label data and lists"
+    )
     protocol.add_argument(
         "--database",
         choices=WORDS["database"],
@@ -240,8 +253,9 @@ def resolve(args):
 
 
 def default_folder(config):
-    model, lists = config.model, config.data.lists
-    dataset = config.dataset if lists is None else Path(lists).expanduser().resolve().name
+    model, data = config.model, config.data
+    of_user = {"lists": data.lists, "folder": data.csv or data.image_root}.get(config.dataset)
+    dataset = config.dataset if of_user is None else Path(of_user).expanduser().resolve().stem
     variant = "" if config.variant == "hashnet" else f"-{config.variant}"
     name = f"{dataset}{variant}-{model.backbone}-{model.bits}bits-seed{config.seed}"
     return Path("runs") / name

@@ -193,5 +193,17 @@ MNIST = dataclasses.replace(
     augmentation="shift",
 )
 
-_ALL = (DIGITS, IMAGENET100, COCO, LISTS, CIFAR10, FASHION_MNIST, MNIST)
+# python experiments/run.py --dataset folder --image-root DIR
+# Any folder of pictures, a subfolder a class. No paper: from scratch and small, so that it runs
+# anywhere. Photographs want --backbone efficientnet_lite0 --pretrained auto instead.
+FOLDER = Config(
+    dataset="folder",
+    model=ModelSpec("small_cnn", image_size=64, resize=72, mean=IMAGENET_MEAN, std=IMAGENET_STD),
+    train=dataclasses.replace(FROM_SCRATCH, total_steps=2_000),
+    data=Options(),
+    augmentation="resized_crop_flip",
+    batch_size=32,
+)
+
+_ALL = (DIGITS, IMAGENET100, COCO, LISTS, CIFAR10, FASHION_MNIST, MNIST, FOLDER)
 PRESETS = {preset.dataset: preset for preset in _ALL}

@@ -16,6 +16,7 @@ from hashnet_jax.checkpoint import Checkpoints
 from hashnet_jax.code_statistics import code_statistics
 from hashnet_jax.data import overlap
 from hashnet_jax.data.datasets import DATASETS
+from hashnet_jax.data.pictures import ignore_warnings
 from hashnet_jax.data.pipeline import check_batch_size
 from hashnet_jax.evaluation import encode_all
 from hashnet_jax.metrics import evaluate
@@ -43,6 +44,26 @@ def show(config, dataset, devices):
 
 def describe(devices):
     return f"{len(devices)} x {devices[0].device_kind}"
+
+
+def check_names(dataset, folder):
+    """Raises ValueError if a continued run would see other pictures than it began with."""
+    saved = folder.read_json("pictures.json")
+    if saved is not None and saved["names"] != list(dataset.names):
+        new, old = set(dataset.names), set(saved["names"])
+        raise ValueError(
+            "a resumed run must have the pictures that it began with, got "
+            f"{len(new - old):,} others and {len(old - new):,} gone (names are in "
+            f"{folder.path / 'pictures.json'}): put them back, or start another run."
+        )
+
+
+def write_names(dataset, folder):
+    """`pictures.json`: what the indices of `split.npz` and `codes.npz` stand for."""
+    if dataset.names:
+        skipped = [{"name": name, "reason": reason} for name, reason in dataset.skipped]
+        content = {"names": dataset.names, "classes": dataset.classes, "skipped": skipped}
+        folder.write_json("pictures.json", content)
 
 
 def check_overlaps(dataset, folder, when):
@@ -106,10 +127,12 @@ def run(args):
         parallel.check_splits(config.batch_size, len(devices))
         check_batch_size(config.batch_size, n_train=len(dataset.split.train))
         validate = validator(config, dataset, devices, args.workers)
+        check_names(dataset, folder)
         show(config, dataset, devices)
         state = start_state(config, folder)
         folder.write_json("config.json", config.to_json())
         folder.write_arrays("split.npz", **dataclasses.asdict(dataset.split))
+        write_names(dataset, folder)
         check_overlaps(dataset, folder, args.check_overlap)
         state, best_step = fit(
             state,
@@ -236,6 +259,7 @@ def add_report(run_dir, dataset, params):
 
 def main(argv=None):
     args = parser().parse_args(argv)
+    ignore_warnings()
     try:
         run(args)
     except Interrupted as stopped:

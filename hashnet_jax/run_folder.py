@@ -4,6 +4,7 @@
 
     config.json      the resolved config, written first
     split.npz        indices of train, query, database and validation images
+    pictures.json    names of the images, and those skipped, where the data set is a folder
     overlaps.json    images that are in more than one of these, by index and by content
     metrics.jsonl    one line a logged step
     checkpoints/     by orbax: train state and data position

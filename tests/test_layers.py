@@ -22,8 +22,9 @@ ROWS = [
     ),
     ({"weights", "encode", "__init__"}, set()),
     ({"optim", "state", "step", "parallel", "checkpoint"}, {"optax", "orbax"}),
-    ({"data"}, {"absl", "grain", "tensorflow_datasets", "PIL", "tqdm", "sklearn"}),
-    ({"run_folder", "progress", "evaluation", "trainer"}, {"tqdm"}),
+    ({"data", "progress"}, {"absl", "grain", "tensorflow_datasets", "PIL", "tqdm", "sklearn"}),
+    ({"run_folder", "evaluation", "trainer"}, {"tqdm"}),
+    ({"cli"}, {"faiss"}),
 ]  # fmt: skip
 
 # Libraries that only these files may import.
@@ -34,6 +35,7 @@ CONFINED = {
     "orbax": ("checkpoint",),
     "tensorflow_datasets": ("data.tfds_source",),
     "grain": ("data.pipeline",),
+    "faiss": ("cli.index",),
 }
 
 

@@ -9,7 +9,7 @@ from hashnet_jax.data.protocols import Split
 # Options by the way in which a data set is split.
 BY_CLASS = ("queries_per_class", "train_per_class", "validation_per_class")
 IN_ALL = ("queries", "train_images", "validation_images")
-OF_LISTS = ("lists", "image_root", "allow_overlap")
+OF_FILES = ("lists", "image_root", "csv", "allow_overlap")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Options:
       data_dir: TFDS's folder, or None for its default.
       manual_dir: folder with archives fetched by hand, or None for TFDS's default.
       lists: folder of list files, see :mod:`hashnet_jax.data.lists`.
-      image_root: folder that the lists' paths start from, or None for that of the lists.
+      image_root: folder of class folders, see :mod:`hashnet_jax.data.folder`; or that the paths of
+        lists or of a CSV file start from, None for where these are.
+      csv: file of paths and labels, see :mod:`hashnet_jax.data.folder`.
       queries_per_class: None for all of the query pool, where the protocol keeps one.
       train_per_class: training images of a class; None for all.
       validation_per_class: validation images of a class.
@@ -40,6 +42,7 @@ class Options:
     manual_dir: str | None = None
     lists: str | None = None
     image_root: str | None = None
+    csv: str | None = None
     queries_per_class: int | None = None
     train_per_class: int | None = None
     validation_per_class: int = 0
@@ -62,6 +65,8 @@ class Dataset:
       classes: names of the C classes.
       split: :class:`hashnet_jax.data.protocols.Split`.
       notes: what a user should know of the data, a sentence each.
+      names: of the N images, saved with the run; empty where the images have none.
+      skipped: ``(name, reason)`` of files that could not be read.
     """
 
     name: str
@@ -70,6 +75,8 @@ class Dataset:
     classes: tuple[str, ...]
     split: Split
     notes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
 
 
 def refuse(name, options, fields, remedy):

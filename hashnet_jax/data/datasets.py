@@ -7,7 +7,8 @@ from importlib import resources
 
 import numpy as np
 
-from hashnet_jax.data.dataset import IN_ALL, OF_LISTS, Dataset, Options, refuse
+from hashnet_jax.data.dataset import IN_ALL, OF_FILES, Dataset, Options, refuse
+from hashnet_jax.data.folder import folder
 from hashnet_jax.data.multilabel import coco, lists
 from hashnet_jax.data.protocols import per_class_split
 from hashnet_jax.data.sources import ArraySource, PooledSource
@@ -78,6 +79,7 @@ DATASETS = {
     "imagenet100": imagenet100,
     "coco": coco,
     "lists": lists,
+    "folder": folder,
     "cifar10": pooled_tfds("cifar10"),
     "fashion_mnist": pooled_tfds("fashion_mnist"),
     "mnist": pooled_tfds("mnist"),
@@ -86,7 +88,7 @@ DATASETS = {
 
 def _by_class(name, labels, options, pools=None):
     refuse(name, options, IN_ALL, "say how many a class with --queries-per-class and the like")
-    refuse(name, options, OF_LISTS, "leave it out, or read lists with --dataset lists")
+    refuse(name, options, OF_FILES, "leave it out, or read your own with --dataset lists or folder")
     if pools is None and options.queries_per_class is None:
         raise ValueError(f"{name} needs queries_per_class, got None: the field takes 100.")
     return per_class_split(

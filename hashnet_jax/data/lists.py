@@ -95,7 +95,7 @@ def read_lists(folder, image_root=None):
                 f"{line.where}: expected the labels of {first[index].where}, which is the same "
                 f"image {line.path}, got others"
             )
-    _stop_at(faults, ValueError, "an image must have the same labels on all its lines")
+    stop_at(faults, ValueError, "an image must have the same labels on all its lines")
     labels = np.frombuffer("".join(line.labels for line in first).encode(), np.uint8) - ord("0")
     parts = {
         part: np.array(list(dict.fromkeys(index_of[resolved[line.path]] for line in of)), np.int64)
@@ -136,7 +136,7 @@ def _check_form(lines):
             )
             got = f"{_shortened(line.path)!r} and {len(line.labels)} labels"
             faults.append(f"{line.where}: expected a path and {usual}, got {got}")
-    _stop_at(faults, ValueError, "a line of the lists must be `path 0 1 0 ...`")
+    stop_at(faults, ValueError, "a line of the lists must be `path 0 1 0 ...`")
     return n_classes
 
 
@@ -150,7 +150,7 @@ def _resolve(lines, root):
             resolved[line.path] = path if os.path.isfile(path) else None
         if resolved[line.path] is None:
             faults.append(f"{line.where}: expected an image, got no file {root / line.path}")
-    _stop_at(
+    stop_at(
         faults,
         FileNotFoundError,
         "the images of the lists must be there, at the path from --image-root",
@@ -158,7 +158,8 @@ def _resolve(lines, root):
     return resolved
 
 
-def _stop_at(faults, error, rule):
+def stop_at(faults, error, rule):
+    """Raises ``error`` if there are faults: the rule, the first ``SHOWN``, and how many more."""
     if faults:
         more = [f"and {len(faults) - SHOWN:,} more"] if len(faults) > SHOWN else []
         lines = "line breaks" if len(faults) == 1 else "lines break"

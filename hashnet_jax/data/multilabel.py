@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from hashnet_jax.data.dataset import BY_CLASS, OF_LISTS, Dataset, refuse
+from hashnet_jax.data.dataset import BY_CLASS, OF_FILES, Dataset, refuse
 from hashnet_jax.data.lists import FILES, read_lists
 from hashnet_jax.data.protocols import Split, random_split
 from hashnet_jax.data.sources import FileSource, PooledSource
@@ -16,7 +16,9 @@ def coco(options):
     from hashnet_jax.data.tfds_source import open_builder, read_split
 
     refuse("coco", options, BY_CLASS, "say how many in all with --queries and --train-images")
-    refuse("coco", options, OF_LISTS, "leave it out, or read lists with --dataset lists")
+    refuse(
+        "coco", options, OF_FILES, "leave it out, or read your own with --dataset lists or folder"
+    )
     if options.queries is None or options.train_images is None:
         raise ValueError(
             "coco needs queries and train_images, got "
@@ -54,7 +56,9 @@ def lists(options):
             f"lists needs --lists DIR, the folder of {', '.join(FILES.values())}, got none."
         )
     remedy = "the list files say which image is for what"
-    refuse("lists", options, (*BY_CLASS, "queries", "train_images", "train_in_database"), remedy)
+    refuse(
+        "lists", options, (*BY_CLASS, "queries", "train_images", "train_in_database", "csv"), remedy
+    )
     read = read_lists(options.lists, options.image_root)
     notes = []
     for part in ("database", "train"):

@@ -78,7 +78,8 @@ def check_batch_size(batch_size, *, n_train):
     if not 2 <= batch_size <= n_train:
         raise ValueError(
             f"batch_size must be in 2..{n_train} (the training images), got {batch_size}: a loss "
-            "over pairs needs two images, and an image must not meet itself in a batch."
+            "over pairs needs two images, and an image must not meet itself in a batch: change "
+            "--batch-size."
         )
 
 

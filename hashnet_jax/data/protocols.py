@@ -68,8 +68,10 @@ def per_class_split(
 
     Args:
       labels: class ids ``[N]``.
-      queries: queries of a class, or ``None`` for all images of the query pool.
-      train: training images of a class, at most; a class with fewer gives all it has.
+      queries: queries of a class, or ``None`` for all images of the query pool; or
+        ``{class id: number}``.
+      train: training images of a class, at most; a class with fewer gives all it has; or
+        ``{class id: number}``.
       validation: validation images of a class, at most, drawn from what is left of the database
         after the training images.
       train_in_database: whether training images are also searched in.
@@ -94,23 +96,28 @@ def per_class_split(
     database_pool, query_pool = pools if pools is not None else (everything, everything)
     chosen = {"query": [], "train": [], "validation": []}
     for label in np.unique(labels[database_pool]):
+        n_query, n_train = _of_class(queries, label), _of_class(train, label)
         candidates = rng.permutation(query_pool[labels[query_pool] == label])
-        query = candidates if queries is None else candidates[:queries]
+        query = candidates if n_query is None else candidates[:n_query]
         rest = np.setdiff1d(database_pool[labels[database_pool] == label], query)
-        if (queries is not None and len(query) < queries) or not len(rest):
+        if (n_query is not None and len(query) < n_query) or not len(rest):
             raise ValueError(
-                f"class {label} must have more than {queries} images to draw its queries, got "
+                f"class {label} must have more than {n_query} images to draw its queries, got "
                 f"{len(query) + len(rest)}: ask for fewer queries a class."
             )
         rest = rng.permutation(rest)
         chosen["query"].append(query)
-        chosen["train"].append(rest[:train])
-        chosen["validation"].append(rest[train : train + validation])
+        chosen["train"].append(rest[:n_train])
+        chosen["validation"].append([] if n_train is None else rest[n_train:][:validation])
     parts = {name: np.concatenate(indices) for name, indices in chosen.items()}
     database = np.setdiff1d(database_pool, parts["query"])
     if not train_in_database:
         database = np.setdiff1d(database, parts["train"])
     return Split(database=database, **parts)
+
+
+def _of_class(number, label):
+    return number[int(label)] if isinstance(number, dict) else number
 
 
 def random_split(pool, *, queries, train, validation=0, train_in_database=True, seed=0):

@@ -9,7 +9,9 @@ import bisect
 import io
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+from hashnet_jax.data.pictures import UnreadablePicture, read_picture
 
 
 class ArraySource:
@@ -68,17 +70,17 @@ class PooledSource:
 
 
 class FileSource:
-    """Pictures in files, of any format and size that PIL reads, opened when asked for.
+    """Pictures in files, opened when asked for, as :func:`hashnet_jax.data.pictures.read_picture`.
 
-    They are turned upright by their EXIF orientation, as a viewer shows them. (torchvision's and
+    So they are turned upright by their EXIF orientation, as a viewer shows them. (torchvision's and
     TFDS's loaders, so the authors' code, leave them as stored; few pictures of the usual data sets
-    are concerned.) Grey, palette and CMYK pictures become RGB; transparency is dropped.
+    are concerned.)
 
     Args:
       paths: of the files, ``[N]``.
 
     Raises:
-      OSError: on reading a file that is missing or that PIL cannot decode, by its name.
+      OSError: on reading a file that is missing or that cannot be decoded, by its name.
     """
 
     in_memory = False
@@ -92,12 +94,11 @@ class FileSource:
     def __getitem__(self, index):
         path = self.paths[index]
         try:
-            with Image.open(path) as picture:
-                return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
-        except OSError as error:
+            return read_picture(path)
+        except UnreadablePicture as error:
             raise OSError(
-                f"{path} must be a picture that PIL can decode, got {error}: replace the file, or "
-                "take it out of the list."
+                f"{path} must be a picture that PIL can decode, got one that is not: {error}. "
+                "Replace the file, or take it out."
             ) from error
 
 

@@ -1,0 +1,111 @@
+"""A folder with every kind of file that a user's folder of pictures has been seen to hold."""
+
+import io
+import os
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image
+
+from hashnet_jax.data import pictures
+
+
+def picture(seed=0, size=(20, 16)):
+    """A picture of noise, so that no two are alike."""
+    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
+    return Image.fromarray(noise)
+
+
+def jpeg(seed=0, size=(20, 16)):
+    buffer = io.BytesIO()
+    picture(seed, size).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def bomb(width=20_000, height=20_000):
+    """A PNG of few bytes that says it is ``width`` x ``height``; grey, all of one level."""
+
+    def chunk(kind, data):
+        crc = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    rows = zlib.compress(bytes(width + 1) * 64, 9)  # not all rows: it must not come to decoding
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
+
+
+def write_good(folder):
+    """Pictures of unusual kinds that must be read: {name: what its middle pixel must be, or None}.
+
+    The level of a pixel is that of white, ``(255, 255, 255)``, where it is known.
+    """
+    white = (255, 255, 255)
+    picture(1).save(folder / "plain.jpg")
+    picture(2, (1, 1)).save(folder / "one pixel.png")
+    Image.new("CMYK", (8, 8), (0, 0, 0, 0)).save(folder / "cmyk.jpg")
+    Image.fromarray(np.full((8, 8), 0xFFFF, np.uint16)).save(folder / "sixteen bits.png")
+    Image.new("L", (8, 8), 255).save(folder / "grey.png")
+    Image.new("1", (8, 8), 1).save(folder / "one bit.png")
+    Image.new("RGBA", (8, 8), (9, 9, 9, 0)).save(folder / "transparent.png")
+    Image.new("LA", (8, 8), (9, 0)).save(folder / "grey transparent.png")
+    palette = Image.new("P", (8, 8), 7)
+    palette.putpalette([9, 9, 9] * 256)
+    palette.save(folder / "palette.png", transparency=7)
+    frames = [Image.new("P", (8, 8), 0), Image.new("P", (8, 8), 1)]
+    for frame in frames:
+        frame.putpalette([255, 255, 255, 0, 0, 0])
+    frames[0].save(folder / "animated.gif", save_all=True, append_images=frames[1:])
+    turned = Image.new("RGB", (8, 4), "white")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    turned.save(folder / "turned.jpg", exif=exif)
+    (folder / "naïve ☃ картинка.jpg").write_bytes(jpeg(3))
+    (folder / "SHOUTING.JPG").write_bytes(jpeg(4))
+    known = (
+        "cmyk.jpg", "sixteen bits.png", "grey.png", "one bit.png", "transparent.png",
+        "grey transparent.png", "palette.png", "animated.gif", "turned.jpg",
+    )  # fmt: skip
+    unknown = ("plain.jpg", "one pixel.png", "naïve ☃ картинка.jpg", "SHOUTING.JPG")
+    return dict.fromkeys(known, white) | dict.fromkeys(unknown)
+
+
+def write_bad(folder):
+    """Files that must be refused: {name: a word of the reason}."""
+    (folder / "empty.jpg").write_bytes(b"")
+    (folder / "text.jpg").write_text("This is no picture.\n")
+    whole = jpeg(5, (64, 64))
+    (folder / "truncated.jpg").write_bytes(whole[: len(whole) // 2])
+    (folder / "bomb.png").write_bytes(bomb())
+    os.mkfifo(folder / "pipe.png")
+    (folder / "broken link.png").symlink_to(folder / "nowhere.png")
+    (folder / "link to itself.png").symlink_to(folder / "link to itself.png")
+    (folder / "script.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n")
+    Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(folder / "floats.tif")
+    return {
+        "empty.jpg": "empty (0 bytes)",
+        "text.jpg": "not a picture",
+        "truncated.jpg": "truncated",
+        "bomb.png": "decompression bomb",
+        "pipe.png": "not a file",
+        "broken link.png": "no such file",
+        "link to itself.png": "symbolic links",
+        "script.png": "not a picture",
+        "floats.tif": "8 bits a channel",
+    }
+
+
+def write_forbidden(path, monkeypatch):
+    """A picture that this user may not read, also if this user is root."""
+    path.write_bytes(jpeg(6))
+    path.chmod(0)
+
+    def refuse(name, *args):
+        if str(name) == str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return open(name, *args)
+
+    if os.access(path, os.R_OK):
+        monkeypatch.setattr(pictures, "open", refuse, raising=False)

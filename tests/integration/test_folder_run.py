@@ -1,0 +1,52 @@
+"""From a folder of pictures to search results: train, encode, search, as a user types it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+ROOT = Path(__file__).parents[2]
+
+
+def command(*args, cwd):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""}
+    result = subprocess.run(
+        [sys.executable, *map(str, args)], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_three_commands_lead_from_a_folder_of_pictures_to_its_nearest_ones(tmp_path):
+    pytest.importorskip("faiss")
+    digits = load_digits()
+    for i, (levels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        folder = tmp_path / "digits" / f"digit {label}"
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = Image.fromarray(np.round(levels * (255 / 16)).astype(np.uint8))
+        picture.resize((40, 40)).save(folder / f"{i:04}.jpg")
+    (tmp_path / "digits" / "digit 3" / "broken.jpg").write_bytes(b"broken")
+    small = ("--image-size", 16, "--steps", 150, "--batch-size", 64, "--run-dir", "run")
+    trained = command(
+        ROOT / "experiments" / "run.py", "--dataset", "folder", "--image-root", "digits", *small,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert "skipped digit 3/broken.jpg: not a picture" in trained
+    hashnet = ("-m", "hashnet_jax.cli")
+    encoded = command(*hashnet, "encode", "run", "digits", "-o", "codes", cwd=tmp_path)
+    assert encoded == "1,797 codes of 48 bits in codes, 1 skipped\n"
+    queries = sorted((tmp_path / "digits").glob("*/*[05].jpg"))[::40]
+    found = command(*hashnet, "search", "run", "codes", *queries, "-k", 6, cwd=tmp_path)
+    right = total = 0
+    for block in found.strip().split("\n\n"):
+        query, _, *rows = block.splitlines()
+        label = Path(query).parent.name
+        right += sum(Path(row).parent.name == label for row in rows[1:])
+        total += len(rows) - 1
+    assert total == 5 * len(queries)
+    assert right > 0.5 * total, "a tenth is chance"
