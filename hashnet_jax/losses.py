@@ -167,7 +167,7 @@ def pairwise_loss(codes_a, codes_b, similar, *, alpha, weights=None):
 
 
 def _sum(pairs):
-    # XLA adds thousands of numbers one by one on a CPU, wrong by 7e-6 for 61 x 61 weights, and makes
+    # XLA adds thousands of numbers one by one on a CPU, off by 7e-6 for 61 x 61 weights, and makes
     # one sum of two; so rows first, and kept apart.
     return jnp.sum(jax.lax.optimization_barrier(jnp.sum(pairs, axis=1)))
 
