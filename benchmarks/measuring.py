@@ -164,9 +164,9 @@ def own_peak():
 def peak_of_a_process(script, *arguments):
     """MiB at the peak of a fresh process: what ``script`` prints last when given ``arguments``."""
     command = [sys.executable, str(script), *map(str, arguments)]
-    # Linux counts the parent's memory at the fork into its child's peak: a shell between them
-    # starts the child small.
-    shell = ["sh", "-c", 'exec "$@"', "sh", *command] if os.name == "posix" else command
+    # Linux counts the memory of a parent at the fork into its child's peak, and keeps it over exec:
+    # a shell that forks once more stands between them.
+    shell = ["sh", "-c", '"$@"; exit $?', "sh", *command] if os.name == "posix" else command
     done = subprocess.run(shell, check=True, capture_output=True, text=True)
     return float(done.stdout.split()[-1])
 
