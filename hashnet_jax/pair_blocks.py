@@ -101,7 +101,7 @@ def pairwise_loss_blocks(
       ...     codes, codes, labels, labels, alpha=1.0, weights=(3.0, 1.5), first_row=0
       ... )
       >>> print(f"{numerator / denominator:.4f}")
-      0.5518
+      0.5516
     """
     codes_a, codes_b = jnp.asarray(codes_a), jnp.asarray(codes_b)
     losses.check_codes(codes_a, codes_b)
