@@ -5,8 +5,16 @@ is the most significant bit of the first byte), +1 is a one, and the bits that f
 are zeros, so that they never add to a distance.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
+
+# Words compared in one unrolled loop: groups of 64 codes up to 64 bits, fewer of longer codes, at
+# least 8: codes of more than 512 bits make the loop longer, and the search slow.
+_UNROLLED = 128
+# Numbers held at once while searching: 2**22 are 16 MiB.
+_BLOCK = 2**22
 
 
 def pack_bits(codes):
@@ -77,19 +85,21 @@ def distances(packed_queries, packed_database):
       >>> distances(pack_bits(jnp.array([[1, 1, -1]])), pack_bits(jnp.array([[1, -1, 1]])))
       Array([[2]], dtype=int32)
     """
-    queries = _check_packed("packed_queries", packed_queries)
-    database = _check_packed("packed_database", packed_database)
-    if queries.ndim != 2 or database.ndim != 2 or queries.shape[1] != database.shape[1]:
-        raise ValueError(
-            "packed codes must be [Q, ceil(K/8)] and [N, ceil(K/8)] with the same K, "
-            f"got {queries.shape} and {database.shape}."
-        )
+    queries, database = _check_both(packed_queries, packed_database)
     differing = jax.lax.population_count(queries[:, None, :] ^ database[None, :, :])
     return jnp.sum(differing, axis=-1, dtype=jnp.int32)
 
 
 def top_k(packed_queries, packed_database, k):
     """The k nearest codes of each query, ties by the lowest index.
+
+    Exact, in memory O(Q k + N ceil(K/8)) and a working block of at most 2**22 numbers (more only
+    where one query alone needs them: N / 64 and 64 k). Pure; ``k`` is static.
+
+    The database is cut into groups of consecutive codes. A first pass gives the least distance in
+    each group; the k groups least by it, ties by position, hold the k nearest codes: a group left
+    out has k groups before it, and in each of them a code that comes before all of its own. So
+    only those k groups are looked at code by code, and no more than N / 64 numbers are ranked.
 
     Args:
       packed_queries: uint8 ``[Q, ceil(K/8)]``.
@@ -107,10 +117,75 @@ def top_k(packed_queries, packed_database, k):
       >>> top_k(database[:1], database, 2)
       (Array([[0, 0]], dtype=int32), Array([[0, 2]], dtype=int32))
     """
-    if not 1 <= k <= len(packed_database):
-        raise ValueError(f"k must be in 1..N = 1..{len(packed_database)}, got {k}.")
-    negative, index = jax.lax.top_k(-distances(packed_queries, packed_database), k)
-    return -negative, index
+    queries, database = _check_both(packed_queries, packed_database)
+    if not 1 <= k <= len(database):
+        raise ValueError(f"k must be in 1..N = 1..{len(database)}, got {k}.")
+    return _search(queries, database, k)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _search(queries, database, k):
+    n = len(database)
+    queries, database = _words(queries), _words(database)
+    n_words = queries.shape[1]
+    group = min(64, max(8, _UNROLLED // n_words))
+    n_groups = -(-n // group)
+    # Filled with the last code, which leaves the least distance of its group as it is.
+    filled = jnp.pad(database, [(0, n_groups * group - n), (0, 0)], mode="edge")
+    groups = filled.reshape(n_groups, group, n_words)
+    by_place = groups.transpose(1, 2, 0)
+
+    def nearest(query):
+        chosen = jnp.arange(n_groups)
+        if k < n_groups:
+            _, chosen = _smallest(_least_of_groups(query, by_place), k)
+            chosen = jnp.sort(chosen)
+        index = (chosen[:, None] * group + jnp.arange(group)[None, :]).ravel()
+        differing = jax.lax.population_count(groups[chosen] ^ query[None, None, :])
+        distance = jnp.sum(differing, axis=-1, dtype=jnp.int32).ravel()
+        distance, place = _smallest(jnp.where(index < n, distance, 32 * n_words + 1), k)
+        return distance, index[place]
+
+    numbers = n_groups + min(k, n_groups) * group * n_words
+    return jax.lax.map(nearest, queries, batch_size=max(1, _BLOCK // numbers))
+
+
+def _least_of_groups(query, by_place):
+    # XOR and population count, the words and the places in a group unrolled: one loop over the
+    # groups that a CPU runs in vector registers, 8 times as fast as a reduction over an axis and
+    # 4 times as fast as a scan. GPUs have both instructions too. TPUs would rather multiply codes
+    # of -1 and +1 in their matrix units; that is not measured, so it is not here.
+    least = None
+    for codes in by_place:
+        differing = (
+            jax.lax.population_count(codes[w] ^ query[w]) for w in range(by_place.shape[1])
+        )
+        distance = functools.reduce(jnp.add, differing)
+        least = distance if least is None else jnp.minimum(least, distance)
+    return least
+
+
+def _smallest(distance, k):
+    # Distances are exact in float32, for which top_k on a CPU is 40 times as fast as for integers.
+    negative, place = jax.lax.top_k(-distance.astype(jnp.float32), k)
+    return -negative.astype(jnp.int32), place
+
+
+def _words(packed):
+    """uint8 ``[n, bytes]`` as uint32 ``[n, ceil(bytes / 4)]``, filled up with zeros."""
+    filled = jnp.pad(packed, [(0, 0), (0, -packed.shape[1] % 4)])
+    return jax.lax.bitcast_convert_type(filled.reshape(len(filled), -1, 4), jnp.uint32)
+
+
+def _check_both(packed_queries, packed_database):
+    queries = _check_packed("packed_queries", packed_queries)
+    database = _check_packed("packed_database", packed_database)
+    if queries.ndim != 2 or database.ndim != 2 or queries.shape[1] != database.shape[1]:
+        raise ValueError(
+            "packed codes must be [Q, ceil(K/8)] and [N, ceil(K/8)] with the same K, "
+            f"got {queries.shape} and {database.shape}."
+        )
+    return queries, database
 
 
 def _check_packed(name, packed):

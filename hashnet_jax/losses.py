@@ -11,6 +11,8 @@ Reference: Cao, Long, Wang, Yu, "HashNet: Deep Learning to Hash by Continuation"
 import jax
 import jax.numpy as jnp
 
+from hashnet_jax.pair_balance import kind_weights, total_count
+
 
 def similarity(labels_a, labels_b):
     """Which pairs share at least one label.
@@ -31,7 +33,7 @@ def similarity(labels_a, labels_b):
       Array([[0, 0, 1],
              [1, 1, 0]], dtype=int32)
     """
-    labels_a, labels_b = _check_labels(labels_a, labels_b)
+    labels_a, labels_b = check_labels(labels_a, labels_b)
     if labels_a.ndim == 1:
         return labels_a[:, None] == labels_b[None, :]
     return _shared(labels_a, labels_b) > 0
@@ -55,7 +57,7 @@ def jaccard(labels_a, labels_b):
       >>> jaccard(jnp.array([[1, 1, 0]]), jnp.array([[1, 0, 0], [0, 0, 1]]))
       Array([[0.5, 0. ]], dtype=float32)
     """
-    labels_a, labels_b = _check_labels(labels_a, labels_b)
+    labels_a, labels_b = check_labels(labels_a, labels_b)
     if labels_a.ndim == 1:
         return similarity(labels_a, labels_b).astype(jnp.float32)
     shared = _shared(labels_a, labels_b)
@@ -88,7 +90,7 @@ def pair_weights(similar, *, balance="batch", continuous=None, counted=None, axi
       float32 ``[B, N]``, not negative.
 
     Raises:
-      ValueError: for another ``balance`` or a shape that is not that of ``similar``.
+      ValueError: for another ``balance``, a shape not that of ``similar``, or over 65,536 rows.
 
     Examples:
       >>> pair_weights(jnp.array([[True, False, False, False]]))
@@ -104,23 +106,11 @@ def pair_weights(similar, *, balance="batch", continuous=None, counted=None, axi
     for name, value in (("continuous", continuous), ("counted", counted)):
         _check_pairs(name, value, similar.shape)
     counted = jnp.ones_like(similar) if counted is None else jnp.asarray(counted, bool)
-    if balance == "batch":
-        n_similar = jnp.sum(similar & counted, dtype=jnp.float32)
-        n_dissimilar = jnp.sum(~similar & counted, dtype=jnp.float32)
-        if axis_name is not None:
-            n_similar, n_dissimilar = jax.lax.psum((n_similar, n_dissimilar), axis_name)
-        n_pairs = n_similar + n_dissimilar
-        weight_similar = n_pairs / jnp.maximum(n_similar, 1.0)
-        weight_dissimilar = n_pairs / jnp.maximum(n_dissimilar, 1.0)
-    elif balance == "none":
-        weight_similar = weight_dissimilar = 1.0
-    elif isinstance(balance, int | float) and 0 < balance < float("inf"):
-        weight_similar, weight_dissimilar = float(balance), 1.0
-    else:
-        raise ValueError(
-            f"balance must be 'batch', 'none' or a positive number, got {balance!r}: "
-            "'batch' is the paper's class balance."
-        )
+    n_similar, n_dissimilar = (
+        total_count(jnp.sum(kind & counted, axis=1, dtype=jnp.int32), axis_name)
+        for kind in (similar, ~similar)
+    )
+    weight_similar, weight_dissimilar = kind_weights(balance, n_similar, n_dissimilar)
     if continuous is not None:
         weight_similar = weight_similar * jnp.asarray(continuous, jnp.float32)
     weights = jnp.where(similar, weight_similar, weight_dissimilar)
@@ -160,11 +150,7 @@ def pairwise_loss(codes_a, codes_b, similar, *, alpha, weights=None):
       pairs (i, i) by the weights.
     """
     codes_a, codes_b = jnp.asarray(codes_a), jnp.asarray(codes_b)
-    if codes_a.ndim != 2 or codes_b.ndim != 2 or codes_a.shape[1] != codes_b.shape[1]:
-        raise ValueError(
-            "codes_a and codes_b must be [B, K] and [N, K] with the same number of bits K, "
-            f"got {codes_a.shape} and {codes_b.shape}."
-        )
+    check_codes(codes_a, codes_b)
     pairs = (codes_a.shape[0], codes_b.shape[0])
     _check_pairs("similar", similar, pairs)
     _check_pairs("weights", weights, pairs)
@@ -175,9 +161,15 @@ def pairwise_loss(codes_a, codes_b, similar, *, alpha, weights=None):
     logits = jnp.asarray(alpha, dtype) * inner
     losses = jax.nn.softplus(logits) - jnp.asarray(similar, dtype) * logits
     if weights is None:
-        return jnp.sum(losses), jnp.asarray(losses.size, dtype)
+        return _sum(losses), jnp.asarray(losses.size, dtype)
     weights = jnp.asarray(weights, dtype)
-    return jnp.sum(weights * losses), jnp.sum(weights)
+    return _sum(weights * losses), _sum(weights)
+
+
+def _sum(pairs):
+    # XLA adds thousands of numbers one by one on a CPU, off by 7e-6 for 61 x 61 weights, and makes
+    # one sum of two; so rows first, and kept apart.
+    return jnp.sum(jax.lax.optimization_barrier(jnp.sum(pairs, axis=1)))
 
 
 def _shared(labels_a, labels_b):
@@ -186,7 +178,17 @@ def _shared(labels_a, labels_b):
     return a @ b.T
 
 
-def _check_labels(labels_a, labels_b):
+def check_codes(codes_a, codes_b):
+    """Raises unless these are codes ``[B, K]`` and ``[N, K]``."""
+    if codes_a.ndim != 2 or codes_b.ndim != 2 or codes_a.shape[1] != codes_b.shape[1]:
+        raise ValueError(
+            "codes_a and codes_b must be [B, K] and [N, K] with the same number of bits K, "
+            f"got {codes_a.shape} and {codes_b.shape}."
+        )
+
+
+def check_labels(labels_a, labels_b):
+    """Both as arrays; raises unless they are labels of the same form."""
     labels_a, labels_b = jnp.asarray(labels_a), jnp.asarray(labels_b)
     shapes = f"got {labels_a.shape} and {labels_b.shape}"
     if labels_a.ndim != labels_b.ndim or labels_a.ndim not in (1, 2):

@@ -6,15 +6,18 @@ divided. The mean of per-device losses would be another loss.
 """
 
 import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from hashnet_jax import pair_blocks
 from hashnet_jax.continuation import binarize, quantization_gap, relax
 from hashnet_jax.losses import jaccard, pair_weights, pairwise_loss, similarity
 from hashnet_jax.model import HashNetParams, training_logits
 from hashnet_jax.optim import beta_schedule, optimizer
+from hashnet_jax.pair_balance import kind_weights
 from hashnet_jax.preprocess import normalize
 
 
@@ -49,17 +52,14 @@ def train_step(state, batch, *, axis_name=None):
     if images.dtype == jnp.uint8:
         images = normalize(images, state.params.spec)
     key = jax.random.fold_in(state.key, state.step)
-    similar, weights = _pairs(batch["label"], spec, axis_name)
     alpha = spec.alpha if spec.alpha is not None else 10.0 / state.params.spec.bits
-    # The weights come from the labels, so no gradient passes through the denominator.
-    total_weight = _sum_over_devices(jnp.sum(weights), axis_name)
-    total_weight = jnp.where(total_weight > 0, total_weight, 1.0)
+    loss_sums, similar_share = _pairs(batch["label"], spec, alpha, axis_name)
 
     def batch_loss(codes):
-        numerator, _ = pairwise_loss(
-            codes, _gather(codes, axis_name), similar, alpha=alpha, weights=weights
-        )
-        return numerator / total_weight
+        numerator, denominator = loss_sums(codes, _gather(codes, axis_name))
+        # The weights come from the labels, so no gradient passes through the denominator.
+        total = _sum_over_devices(jax.lax.stop_gradient(denominator), axis_name)
+        return numerator / jnp.where(total > 0, total, 1.0)
 
     def device_loss(trained):
         params = HashNetParams({**state.params.variables, "params": trained}, state.params.spec)
@@ -78,7 +78,7 @@ def train_step(state, batch, *, axis_name=None):
         "loss": loss,
         "binary_loss": batch_loss(binarize(z).astype(jnp.float32)),
         "quantization_gap": quantization_gap(codes) / n_devices,
-        "similar_share": _similar_share(similar, weights) / n_devices,
+        "similar_share": similar_share / n_devices,
     }
     metrics = _sum_over_devices(metrics, axis_name)
     metrics |= {"gradient_norm": optax.tree.norm(gradients), "beta": state.beta}
@@ -98,11 +98,27 @@ def train_step(state, batch, *, axis_name=None):
     return new_state, metrics
 
 
-def _pairs(labels, spec, axis_name):
-    """Similarity and weights of this device's rows against the global batch, [B, N]."""
+def _pairs(labels, spec, alpha, axis_name):
+    """This device's rows against the global batch: ``(codes, all_codes) -> (numerator,
+    denominator)``, and the share of similar pairs.
+
+    Large batches take their pairs in blocks; the sizes are static, so one form is compiled.
+    """
     all_labels = _gather(labels, axis_name)
-    similar = similarity(labels, all_labels)
     first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * len(labels)
+    if len(labels) * len(all_labels) >= pair_blocks.LARGE:
+        counts = pair_blocks.count_pairs(labels, all_labels, first_row=first, axis_name=axis_name)
+        loss = partial(
+            pair_blocks.pairwise_loss_blocks,
+            labels_a=labels,
+            labels_b=all_labels,
+            alpha=alpha,
+            weights=kind_weights(spec.balance, *counts),
+            continuous=spec.continuous_similarity,
+            first_row=first,
+        )
+        return loss, counts[0] / jnp.maximum(counts[0] + counts[1], 1)
+    similar = similarity(labels, all_labels)
     row = first + jnp.arange(len(labels))
     # An image with itself says nothing about similarity, yet among 100 classes these pairs would
     # be about half of the similar ones.
@@ -114,12 +130,8 @@ def _pairs(labels, spec, axis_name):
         counted=counted,
         axis_name=axis_name,
     )
-    return similar, weights
-
-
-def _similar_share(similar, weights):
-    counted = weights > 0
-    return jnp.sum(similar & counted) / jnp.maximum(jnp.sum(counted), 1)
+    loss = partial(pairwise_loss, similar=similar, alpha=alpha, weights=weights)
+    return loss, jnp.sum(similar & counted) / jnp.maximum(jnp.sum(counted), 1)
 
 
 def _gather(rows, axis_name):

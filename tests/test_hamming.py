@@ -1,9 +1,11 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hashnet_jax import hamming
 from hashnet_jax.hamming import distances, pack_bits, top_k, unpack_bits
 
 
@@ -70,3 +72,36 @@ def test_distances_equal_those_of_faiss():
 def test_bad_input_says_what_must_hold(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    n=st.integers(1, 700),
+    bits=st.sampled_from([1, 4, 9, 32, 33, 64, 200, 600]),
+    few=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_top_k_by_groups_is_a_stable_sort_whatever_the_sizes_and_the_ties(n, bits, few, seed):
+    rng = np.random.default_rng(seed)
+    queries, database = random_codes(seed, 3, bits), random_codes(seed + 1, n, bits)
+    if few:
+        database = database[rng.integers(0, min(n, 4), n)]
+    k = int(rng.integers(1, n + 1)) if seed % 2 else min(n, 5)
+    all_distances = (queries[:, None, :] != database[None, :, :]).sum(-1)
+    order = np.argsort(all_distances, axis=1, kind="stable")[:, :k]
+    distance, index = top_k(pack_bits(queries), pack_bits(database), k)
+    np.testing.assert_array_equal(index, order)
+    np.testing.assert_array_equal(distance, np.take_along_axis(all_distances, order, axis=1))
+    assert distance.dtype == index.dtype == jnp.int32
+
+
+def test_top_k_searches_queries_in_blocks_of_bounded_memory(monkeypatch):
+    queries, database = pack_bits(random_codes(0, 7, 40)), pack_bits(random_codes(1, 900, 40))
+    expected = top_k(queries, database, 6)
+    monkeypatch.setattr(hamming, "_BLOCK", 2_000)
+    for got, whole in zip(top_k(queries, database, 6), expected, strict=True):
+        np.testing.assert_array_equal(got, whole)
+    monkeypatch.undo()
+    shapes = (jnp.zeros((1_000, 8), jnp.uint8), jnp.zeros((100_000, 8), jnp.uint8))
+    search = jax.jit(top_k, static_argnums=2).lower(*shapes, 10).compile()
+    assert search.memory_analysis().temp_size_in_bytes < 64 * 2**20  # all distances: 381 MiB

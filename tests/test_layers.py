@@ -11,8 +11,9 @@ PACKAGE = Path(__file__).parents[1] / "hashnet_jax"
 ROWS = [
     (
         {
-            "losses", "continuation", "hamming", "metrics", "counting", "counting_numpy", "ties",
-            "average_precision", "curves", "code_statistics", "files",
+            "losses", "pair_balance", "pair_blocks", "continuation", "hamming", "metrics",
+            "counting", "counting_numpy", "ties", "average_precision", "curves",
+            "code_statistics", "files",
         },
         {"jax", "numpy"},
     ),
