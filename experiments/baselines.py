@@ -18,7 +18,7 @@ from hashnet_jax.preprocess import preprocess
 
 def lsh(train, parts, *, bits, seed):
     """Signs of random projections of centred features."""
-    faiss = _import_faiss()
+    faiss = import_faiss()
     index = faiss.IndexLSH(train.shape[1], bits, True)
     index.rrot.init(seed)
     mean = train.mean(axis=0)
@@ -34,7 +34,7 @@ def itq(train, parts, *, bits, seed):
     Raises:
       ValueError: if there are fewer features or training images than bits.
     """
-    faiss = _import_faiss()
+    faiss = import_faiss()
     if bits > min(train.shape):
         raise ValueError(
             f"ITQ needs at least as many features and training images as bits {bits}, got "
@@ -99,7 +99,7 @@ def evaluate_baselines(params, dataset, names, *, bits, cutoff, seed):
     return results
 
 
-def _import_faiss():
+def import_faiss():
     try:
         import faiss
     except ModuleNotFoundError as error:

@@ -10,7 +10,7 @@ from hashnet_jax.backbones import BACKBONES
 from hashnet_jax.data import overlap
 from hashnet_jax.data.datasets import DATASETS
 from hashnet_jax.model import ModelSpec
-from hashnet_jax.optim import BETA_SCHEDULES
+from hashnet_jax.optim import BETA_SCHEDULES, TrainSpec
 from hashnet_jax.pretrained import find_weights
 from hashnet_jax.run_folder import RunFolder
 from hashnet_jax.weight_files import sha256
@@ -60,6 +60,9 @@ WORDS = {
     "database": {"rest": True, "rest-without-train": False},
     "cutoff": {"all": None},
 }
+
+# Rates of the authors' code for a pretrained backbone, where no other is given.
+FINE_TUNING = {name: getattr(TrainSpec(), name) for name in ("learning_rate", "hash_multiplier")}
 
 # What may differ between a run and its continuation: where the data is, not what it is.
 FREE_ON_RESUME = ("data_dir", "manual_dir", "image_root")
@@ -160,8 +163,16 @@ def parser():
     method.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the computation")
     machine = p.add_argument_group("machine")
     machine.add_argument("--devices", type=int, help="how many to use (default: all)")
-    machine.add_argument("--workers", type=int, default=0, help="processes that load images")
+    machine.add_argument(
+        "--workers", type=count, default=0, help="processes that load images (default: 0)"
+    )
     return p
+
+
+def count(text):
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a number >= 0, got {text!r}.")
+    return int(text)
 
 
 def cutoff(text):
@@ -201,6 +212,9 @@ def with_overrides(config, given):
             pretrained[1], bits=config.model.bits, dtype=config.model.dtype
         )
         config = dataclasses.replace(config, model=expected)
+        if before[0] == "none":
+            # A rate from scratch would undo what the weights know.
+            changes["train"] = FINE_TUNING | changes["train"]
     smallest = BACKBONES[model.get("backbone", config.model.backbone)].smallest
     size = model.get("image_size", config.model.image_size)
     if size < smallest and "image_size" not in given:

@@ -48,6 +48,13 @@ class Config:
             raise ValueError(f"select must be 'last' or 'best', got {self.select!r}.")
         if self.select == "best" and not self.validate_every:
             raise ValueError("select='best' needs a validation: give --validate-every STEPS.")
+        if self.validate_every > self.train.total_steps:
+            raise ValueError(
+                f"validate_every must be at most the steps of the run {self.train.total_steps}, "
+                f"got {self.validate_every}: lower --validate-every."
+            )
+        if not 0 <= self.seed < 2**32:
+            raise ValueError(f"seed must be in 0..2**32 - 1, got {self.seed}.")
         if self.checkpoint_every < 1 or self.validate_every < 0:
             raise ValueError(
                 "checkpoint_every must be >= 1 and validate_every >= 0, got "
@@ -68,12 +75,22 @@ class Config:
 
     @classmethod
     def from_json(cls, content):
-        """The config that :meth:`to_json` gave."""
+        """The config that :meth:`to_json` gave.
+
+        Raises:
+          ValueError: if fields are missing or unknown, as in another version's.
+        """
         content = dict(content)
         parts = {"model": ModelSpec, "train": TrainSpec, "data": Options}
-        for name, part in parts.items():
-            content[name] = part(**content[name])
-        return cls(**content)
+        try:
+            for name, part in parts.items():
+                content[name] = part(**content[name])
+            return cls(**content)
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"config.json must have the fields of this version of hashnet_jax ({error}): "
+                "resume the run with the version that began it (in its result or report)."
+            ) from error
 
 
 # The method and its ablations in the paper: what each sets in TrainSpec. Fixed weights (a number

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import run as program
-from baselines import BASELINES, evaluate_baselines
+from baselines import BASELINES, evaluate_baselines, import_faiss
 from options import config_of
 from options import parser as parser_of_run
 from presets import PRESETS, VARIANTS
@@ -67,23 +67,22 @@ def parser():
 def run_one(args, variant, bits, seed):
     """The result of one run; starts, resumes or just reads it."""
     folder = args.out / f"{variant}-{bits}bits-seed{seed}"
-    if not (folder / "result.json").is_file():
-        if (folder / "config.json").is_file():
-            argv = ["--run-dir", str(folder), "--resume"]
-        else:
-            argv = ["--dataset", args.dataset, "--variant", variant, "--bits", str(bits)]
-            argv += ["--seed", str(seed), "--run-dir", str(folder), *args.rest]
-        print(f"\n== {variant}, {bits} bits, seed {seed}", flush=True)
-        code = program.main(argv)
-        if code:
-            raise SystemExit(code)
+    argv = ["--dataset", args.dataset, "--variant", variant, "--bits", str(bits)]
+    argv += ["--seed", str(seed), "--run-dir", str(folder), *args.rest]
+    if (folder / "config.json").is_file():
+        # Compares the options with the run's own, so that no other experiment's result is taken.
+        argv.append("--resume")
+    print(f"\n== {variant}, {bits} bits, seed {seed}", flush=True)
+    code = program.main(argv)
+    if code:
+        raise SystemExit(code)
     return json.loads((folder / "result.json").read_text())
 
 
 def baselines(args):
     """MAP of the baselines by (name, bits), one list over seeds."""
     results = {}
-    for seed in args.seeds if args.baselines else ():
+    for seed in args.seeds:
         argv = ["--dataset", args.dataset, "--seed", str(seed), *args.rest]
         config = config_of(parser_of_run().parse_args(argv))
         params = program.initial_state(config).params
@@ -129,18 +128,8 @@ def paper_cell(dataset, method, bits):
     return f"{PAPER[dataset][method][PAPER_BITS.index(bits)]:.4f}{mark}"
 
 
-def main(argv=None):
-    args = parser().parse_args(argv)
-    args.out = args.out or Path("runs") / f"reproduce-{args.dataset}"
-    results, summary = {}, ""
-    for bits in args.bits:
-        for variant in args.variants:
-            for seed in args.seeds:
-                result = run_one(args, variant, bits, seed)
-                results.setdefault((variant, bits), []).append(result["map"]["expected"])
-                summary = result["convention"]
-    results |= baselines(args)
-    text = table(args, results, summary)
+def write_table(args, results, convention):
+    text = table(args, results, convention)
     content = [
         {"method": method, "bits": bits, "seeds": args.seeds, "map": values}
         for (method, bits), values in results.items()
@@ -148,6 +137,23 @@ def main(argv=None):
     for name, data in (("table.json", json.dumps(content, indent=2)), ("table.md", text)):
         write_whole(args.out / name, lambda file, data=data: file.write(data.encode()))
     print("\n" + text)
+
+
+def main(argv=None):
+    args = parser().parse_args(argv)
+    args.out = args.out or Path("runs") / f"reproduce-{args.dataset}"
+    if args.baselines:
+        import_faiss()  # missing, it is said before the first run, not after the last
+    results, summary = {}, ""
+    for bits in args.bits:
+        for variant in args.variants:
+            for seed in args.seeds:
+                result = run_one(args, variant, bits, seed)
+                results.setdefault((variant, bits), []).append(result["map"]["expected"])
+                summary = result["convention"]
+    write_table(args, results, summary)
+    if args.baselines:
+        write_table(args, results | baselines(args), summary)
     print(f"in {args.out}: table.md, table.json and a folder a run")
 
 

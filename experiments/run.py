@@ -58,6 +58,23 @@ def check_names(dataset, folder):
         )
 
 
+def split_arrays(dataset):
+    """What `split.npz` holds: the indices of each part, and the labels they stand for."""
+    parts = {name: getattr(dataset.split, name) for name in dataset.split.sizes()}
+    return parts | {"labels": dataset.labels}
+
+
+def check_split(dataset, folder):
+    """Raises ValueError if the data is not that with which the run began."""
+    saved = folder.read_arrays("split.npz") or {}
+    for name, array in split_arrays(dataset).items():
+        if name in saved and not np.array_equal(saved[name], array):
+            raise ValueError(
+                f"a resumed run must find the data it began with, got other {name} than in "
+                f"{folder.path / 'split.npz'}: put the data back, or start another run."
+            )
+
+
 def write_names(dataset, folder):
     """`pictures.json`: what the indices of `split.npz` and `codes.npz` stand for."""
     if dataset.names:
@@ -120,6 +137,9 @@ def run(args):
         if finished is not None:
             print(finished["summary"])
             print(f"already finished: {folder.path}")
+            if args.report and not (folder.path / "report.html").is_file():
+                dataset = DATASETS[config.dataset](config.data)
+                add_report(folder.path, dataset, hashnet_jax.load(folder.path))
             return
         started = time.monotonic()
         dataset = DATASETS[config.dataset](config.data)
@@ -128,10 +148,11 @@ def run(args):
         check_batch_size(config.batch_size, n_train=len(dataset.split.train))
         validate = validator(config, dataset, devices, args.workers)
         check_names(dataset, folder)
+        check_split(dataset, folder)
         show(config, dataset, devices)
         state = start_state(config, folder)
         folder.write_json("config.json", config.to_json())
-        folder.write_arrays("split.npz", **dataclasses.asdict(dataset.split))
+        folder.write_arrays("split.npz", **split_arrays(dataset))
         write_names(dataset, folder)
         check_overlaps(dataset, folder, args.check_overlap)
         state, best_step = fit(

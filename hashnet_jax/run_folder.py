@@ -40,9 +40,9 @@ class RunFolder:
 
     def __init__(self, path, *, resume=False):
         self.path = Path(path)
-        # A lock alone is what an attempt leaves that failed before it began.
-        content = {p.name for p in self.path.iterdir()} if self.path.is_dir() else set()
-        taken = bool(content - {".lock"}) or (self.path.exists() and not self.path.is_dir())
+        # A lock, or a file half written, is what an attempt leaves that was killed as it began.
+        content = [p for p in self.path.iterdir() if p.name[0] != "."] if self.path.is_dir() else []
+        taken = bool(content) or (self.path.exists() and not self.path.is_dir())
         if taken and not resume:
             raise FileExistsError(
                 f"{self.path} must be a new or an empty folder: continue the run in it with "
@@ -65,6 +65,8 @@ class RunFolder:
                 f"another process is writing to {self.path}: wait until it ends, or name another "
                 "folder with --run-dir."
             ) from error
+        for leftover in self.path.glob(".*.partial"):
+            leftover.unlink()
         return self
 
     def __exit__(self, *error):
@@ -75,9 +77,27 @@ class RunFolder:
         self._write(name, lambda file: file.write(json.dumps(content, indent=2).encode() + b"\n"))
 
     def read_json(self, name):
-        """The content of a JSON file, or None where it is not there."""
+        """The content of a JSON file, or None where it is not there.
+
+        Raises:
+          ValueError: if it is damaged.
+        """
         path = self.path / name
-        return json.loads(path.read_text()) if path.is_file() else None
+        try:
+            return json.loads(path.read_text()) if path.is_file() else None
+        except ValueError as error:
+            raise ValueError(
+                f"{path} must be the JSON file that a run wrote, got a damaged one ({error}): put "
+                "it back, or start another run with another --run-dir."
+            ) from error
+
+    def read_arrays(self, name):
+        """The arrays of an .npz file as a dict, or None where it is not there."""
+        path = self.path / name
+        if not path.is_file():
+            return None
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
 
     def write_arrays(self, name, **arrays):
         """Writes a compressed .npz file that appears whole or not at all."""
@@ -95,7 +115,7 @@ class RunFolder:
             try:
                 if json.loads(line)["step"] > step:
                     break
-            except json.JSONDecodeError:  # the line that a kill cut in two
+            except (ValueError, KeyError, TypeError):  # the line that a kill cut in two
                 break
             kept.append(line + "\n")
         self._write("metrics.jsonl", lambda file: file.write("".join(kept).encode()))

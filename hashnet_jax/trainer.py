@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import signal
+import threading
 
 import jax
 
@@ -64,6 +65,8 @@ def fit(
         before it are kept.
     """
     total = state.spec.total_steps
+    # Steps donate their state: the caller keeps his.
+    state = jax.tree.map(lambda leaf: leaf.copy(), state)
     with contextlib.ExitStack() as stack:
         checkpoints = stack.enter_context(
             contextlib.closing(
@@ -90,27 +93,55 @@ def fit(
         log = stack.enter_context(folder.open_metrics(first))
         stop = stack.enter_context(_stop_signals())
         progress = stack.enter_context(Progress(total, "training", "step", done=first))
-        pending = None
-        for step, batch in enumerate(batches, start=first + 1):
-            state, metrics = step_fn(state, batch)
-            # Read a step late: the device is never waited for while it could be computing.
+        pending, saved = None, first
+
+        def flush():
+            nonlocal pending
             if pending is not None:
                 _record(*pending, log, log_every, total, progress)
+            pending = None
+
+        def save(step, validation_map=None):
+            nonlocal saved
+            flush()
+            if step > saved:
+                position = {"next_batch": step}
+                checkpoints.save(state, position=position, validation_map=validation_map)
+            saved = step
+
+        for step in range(first + 1, total + 1):
+            batch = _next_batch(batches, stop)
+            if batch is None:
+                save(step - 1)
+                raise Interrupted(step - 1, stop.signals[0])
+            state, metrics = step_fn(state, batch)
+            # Read a step late: the device is never waited for while it could be computing.
+            flush()
             pending = step, metrics
-            validated = bool(validate_every) and step % validate_every == 0
-            saving = validated or step % checkpoint_every == 0 or step == total or stop.signals
-            if saving:
-                _record(*pending, log, log_every, total, progress)
-                pending = None
-                validation_map = validate(state.params) if validated else None
-                checkpoints.save(
-                    state, position={"next_batch": step}, validation_map=validation_map
-                )
-                if validated:
-                    _write_line(log, {"step": step, "validation_map": validation_map})
-            if stop.signals and step < total:
+            validation_map = None
+            if validate_every and step % validate_every == 0:
+                flush()
+                validation_map = validate(state.params)
+                # Before the checkpoint: a kill in between takes the step, and the line, anew.
+                _write_line(log, {"step": step, "validation_map": validation_map})
+            stopping = bool(stop.signals)
+            if validation_map is not None or step % checkpoint_every == 0 or step == total:
+                save(step, validation_map)
+            if stopping:
+                save(step)
                 raise Interrupted(step, stop.signals[0])
         return state, checkpoints.best_step()
+
+
+def _next_batch(batches, stop):
+    """The next batch; None where a stop has ended the workers that were to load it."""
+    try:
+        return next(batches)
+    except Exception:
+        # A stop sent to the whole process group reaches grain's workers as well.
+        if stop.signals:
+            return None
+        raise
 
 
 def _record(step, metrics, log, log_every, total, progress):
@@ -140,8 +171,14 @@ class _Stop:
 
 @contextlib.contextmanager
 def _stop_signals():
-    """While open, the first SIGINT or SIGTERM is noted; the next of its kind acts as usual."""
+    """While open, the first SIGINT or SIGTERM is noted; the next of its kind acts as usual.
+
+    In another thread than the main one, where Python takes no handlers, nothing is noted.
+    """
     stop = _Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
     previous = {}
 
     def note(number, frame):

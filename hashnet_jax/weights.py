@@ -18,6 +18,9 @@ from hashnet_jax.model import ModelSpec, init
 FILE = "model.npz"
 SPEC = "spec"  # the entry with the ModelSpec as JSON
 
+# What NumPy and zipfile raise on a file with wrong bytes.
+DAMAGE = (KeyError, TypeError, ValueError, OSError, EOFError, NotImplementedError)
+
 
 def save(run_dir, params):
     """Writes ``params`` to ``run_dir/model.npz``; the file appears whole or not at all.
@@ -73,18 +76,19 @@ def load(run_dir):
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         spec = ModelSpec(**json.loads(str(arrays.pop(SPEC))))
-    except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (*DAMAGE, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} is damaged or not a model of hashnet_jax ({error}).") from error
     expected = jax.eval_shape(lambda: init(jax.random.key(0), spec))
-    shapes = {name: leaf.shape for name, leaf in _named_leaves(expected.variables)}
-    got = {name: array.shape for name, array in arrays.items()}
+    shapes = {name: (leaf.shape, leaf.dtype) for name, leaf in _named_leaves(expected.variables)}
+    got = {name: (array.shape, array.dtype) for name, array in arrays.items()}
     if shapes != got:
         differing = sorted(
             name for name in shapes.keys() | got.keys() if shapes.get(name) != got.get(name)
         )
         raise ValueError(
             f"{path} must hold the arrays of its spec ({spec.backbone}, {spec.bits} bits); "
-            f"missing, extra or misshaped: {', '.join(differing[:5])} ({len(differing)} in all)."
+            f"missing, extra, or of another shape or dtype: {', '.join(differing[:5])} "
+            f"({len(differing)} in all)."
         )
     leaves = [jnp.asarray(arrays[name]) for name in shapes]
     return jax.tree.unflatten(jax.tree.structure(expected), leaves)

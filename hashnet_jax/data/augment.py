@@ -40,17 +40,16 @@ def resized_crop_flip(image, spec, rng):
 
 
 def shift(image, spec, rng):
-    """Moves the image by up to an eighth of its side, the gap filled with black.
+    """Moves the centre crop by up to an eighth of its side, what is outside filled with black.
 
     For small images, which a random crop would tear apart, and whose meaning a mirror may change
     (digits).
     """
-    size = spec.image_size
-    image = squash(image, size)
+    size, side = spec.image_size, spec.resize
     reach = max(1, size // 8)
-    padded = np.zeros((size + 2 * reach, size + 2 * reach, 3), np.uint8)
-    padded[reach : reach + size, reach : reach + size] = image
-    top, left = rng.integers(2 * reach + 1, size=2)
+    padded = np.zeros((side + 2 * reach, side + 2 * reach, 3), np.uint8)
+    padded[reach : reach + side, reach : reach + side] = squash(image, side)
+    top, left = (side - size) // 2 + rng.integers(2 * reach + 1, size=2)
     return padded[top : top + size, left : left + size]
 
 

@@ -35,7 +35,10 @@ class Options:
       train_in_database: whether the training images are also searched in; None is yes, and the
         only choice for lists.
       allow_overlap: whether list files may name queries in the database or in train.
-      split_seed: of the draw.
+      split_seed: of the draw, >= 0.
+
+    Raises:
+      ValueError: for a number out of its range.
     """
 
     data_dir: str | None = None
@@ -52,6 +55,14 @@ class Options:
     train_in_database: bool | None = None
     allow_overlap: bool = False
     split_seed: int = 0
+
+    def __post_init__(self):
+        least = dict.fromkeys((*BY_CLASS, *IN_ALL), 1)
+        least |= {"validation_per_class": 0, "validation_images": 0, "split_seed": 0}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and value < bound:
+                raise ValueError(f"{name} must be >= {bound}, got {value}.")
 
 
 @dataclasses.dataclass(frozen=True)

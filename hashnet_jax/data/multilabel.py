@@ -90,7 +90,7 @@ def lists(options):
     split = Split(
         train=read.train,
         query=read.query,
-        database=np.setdiff1d(read.database, validation),
+        database=read.database,
         validation=validation,
         allow_overlap=options.allow_overlap,
     )

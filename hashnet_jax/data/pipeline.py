@@ -66,8 +66,10 @@ def training_batches(
         grain.MapDataset.range(len(dataset.split.train))
         .seed(seed)
         .shuffle()
+        # Before repeat: a batch over the end of an epoch could hold an image twice. What is left
+        # over differs from epoch to epoch.
+        .batch(batch_size, drop_remainder=True, batch_fn=np.asarray)
         .repeat()
-        .batch(batch_size, batch_fn=np.asarray)
         .random_map(_Augmented(dataset, spec, augmentation))
     )
     return iter(_read(batches[start:stop], threads, workers))

@@ -129,8 +129,8 @@ def random_split(pool, *, queries, train, validation=0, train_in_database=True, 
       pool: int ``[N]``, the indices to draw from, e.g. of the images that have a label.
       queries: number of queries.
       train: number of training images.
-      validation: number of validation images, drawn from what is left of the database after the
-        training images.
+      validation: number of validation images, drawn from the database without the training
+        images; they stay in it, so that its size is that of the protocol.
       train_in_database: whether training images are also searched in.
       seed: of the draw.
 
@@ -150,7 +150,7 @@ def random_split(pool, *, queries, train, validation=0, train_in_database=True, 
     """
     pool = np.unique(np.asarray(pool, np.int64))
     wanted = queries + train + validation
-    left = len(pool) - queries - validation - (0 if train_in_database else train)
+    left = len(pool) - queries - (0 if train_in_database else train)
     if min(queries, train) < 1 or validation < 0 or wanted > len(pool) or left < 1:
         raise ValueError(
             "queries and training images must be at least 1 each, and with the validation images "
@@ -163,5 +163,7 @@ def random_split(pool, *, queries, train, validation=0, train_in_database=True, 
         np.cumsum([queries, train, validation]),
     )
     query, trained, validated, rest = parts
-    database = np.concatenate([rest, trained]) if train_in_database else rest
-    return Split(train=trained, query=query, database=database, validation=validated)
+    database = [rest, validated, trained] if train_in_database else [rest, validated]
+    return Split(
+        train=trained, query=query, database=np.concatenate(database), validation=validated
+    )
