@@ -88,7 +88,7 @@ def test_coco_searches_in_the_rest_without_training_images_on_request(data_dir):
     sizes = {"queries": 2, "train_images": 3, "validation_images": 1}
     options = Options(data_dir=str(data_dir), **sizes, train_in_database=False)
     split = DATASETS["coco"](options).split
-    assert split.sizes() == {"train": 3, "query": 2, "database": 1, "validation": 1}
+    assert split.sizes() == {"train": 3, "query": 2, "database": 2, "validation": 1}
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def test_a_query_in_the_database_stops_unless_allowed_and_then_is_said(write):
 
 def test_validation_images_come_out_of_what_is_only_in_the_database(write):
     dataset = DATASETS["lists"](Options(lists=str(write()), validation_images=1))
-    assert dataset.split.sizes() == {"train": 2, "query": 1, "database": 2, "validation": 1}
+    assert dataset.split.sizes() == {"train": 2, "query": 1, "database": 3, "validation": 1}
     with pytest.raises(ValueError, match=r"must be at most 1, .* got 2: lower --validation-images"):
         DATASETS["lists"](Options(lists=str(write()), validation_images=2))
 

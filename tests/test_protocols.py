@@ -35,9 +35,10 @@ def test_imagenet_protocol_draws_training_images_of_each_class_out_of_the_databa
 def test_random_split_is_the_papers_multi_label_protocol():
     pool = np.arange(0, 2_000, 2)
     split = random_split(pool, queries=100, train=200, validation=50, seed=3)
-    assert split.sizes() == {"train": 200, "query": 100, "database": 850, "validation": 50}
+    assert split.sizes() == {"train": 200, "query": 100, "database": 900, "validation": 50}
     assert np.isin(split.train, split.database).all()
-    everything = np.concatenate([split.query, split.database, split.validation])
+    assert np.isin(split.validation, split.database).all()
+    everything = np.concatenate([split.query, split.database])
     np.testing.assert_array_equal(np.sort(everything), pool)
     again = random_split(pool, queries=100, train=200, validation=50, seed=3)
     np.testing.assert_array_equal(split.query, again.query)

@@ -52,7 +52,11 @@ def test_the_table_holds_every_run_and_goes_on_where_it_was_stopped(tmp_path):
     assert again.returncode == 0, again.stderr
     assert (out / "table.md").read_text() == table
     assert kept.stat().st_mtime_ns == before
-    assert again.stdout.count("==") == 1, "only the unfinished run is taken up again"
+    assert again.stdout.count("already finished") == 3, "only the unfinished run is taken up again"
+
+    other = reproduce(*args, "--split-seed", 9)
+    assert other.returncode == 1
+    assert "got --split-seed 9" in other.stderr
 
 
 def test_baselines_find_classes_that_features_tell_apart():

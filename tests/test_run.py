@@ -151,6 +151,18 @@ def test_ctrl_c_saves_says_how_to_go_on_and_exits_with_130(tmp_path):
     assert [path.name for path in (folder / "checkpoints").iterdir() if path.name.isdigit()]
 
 
+def test_a_stop_sent_to_the_whole_group_saves_though_the_workers_end_first(tmp_path):
+    folder = tmp_path / "run"
+    args = ["--steps", 100_000, "--bits", 12, "--workers", 1, "--run-dir", folder]
+    with started(*args, stderr=subprocess.PIPE, start_new_session=True) as process:
+        wait_until(lambda: losses_of(folder), process)
+        os.killpg(process.pid, signal.SIGTERM)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert "Traceback" not in errors
+    assert [path.name for path in (folder / "checkpoints").iterdir() if path.name.isdigit()]
+
+
 def test_two_runs_at_once_in_one_folder_are_refused(tmp_path):
     folder = tmp_path / "run"
     args = ["--steps", 100_000, "--run-dir", folder]
@@ -171,6 +183,9 @@ def test_two_runs_at_once_in_one_folder_are_refused(tmp_path):
         (["--run-dir", "NONE", "--resume"], "no run to resume"),
         (["--run-dir", "NEW", "--batch-size", "5000"], "batch_size must be in 2..1000"),
         (["--run-dir", "NEW", "--steps", "0"], "total_steps must be >= 1"),
+        (["--run-dir", "NEW", "--seed", "-1"], "seed must be in 0"),
+        (["--run-dir", "NEW", "--train-per-class", "-5"], "train_per_class must be >= 1"),
+        (["--run-dir", "NEW", "--validate-every", "999999"], "lower --validate-every"),
         (["--run-dir", "NEW", "--devices", "64"], "number of devices must be in"),
         (["--run-dir", "NEW", "--validate-every", "5"], "--validation-per-class"),
         (["--run-dir", "NEW", "--dataset", "imagenet100", "--data-dir", "NONE"], "image-net.org"),
@@ -205,6 +220,34 @@ def test_validation_chooses_the_checkpoint_that_is_evaluated(tmp_path):
     scores = {line["step"]: line["validation_map"] for line in lines if "validation_map" in line}
     assert set(scores) == {10, 20, 30, 40}
     assert json.loads((folder / "result.json").read_text())["step"] == max(scores, key=scores.get)
+
+
+def test_a_run_does_not_resume_on_other_data_or_from_a_damaged_config(tmp_path):
+    folder = tmp_path / "run"
+    assert run(*SMALL, "--run-dir", folder).returncode == 0
+    (folder / "result.json").unlink()
+    with np.load(folder / "split.npz") as file:
+        split = {name: file[name] for name in file.files}
+    split["query"] = split["query"][1:]
+    np.savez(folder / "split.npz", **split)
+    result = run("--run-dir", folder, "--resume")
+    assert result.returncode == 1
+    assert "got other query than in" in result.stderr
+    config = folder / "config.json"
+    config.write_text(config.read_text()[:40])
+    result = run("--run-dir", folder, "--resume")
+    assert result.returncode == 1
+    assert f"{config} must be the JSON file" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_run_killed_as_it_began_leaves_a_folder_that_can_be_used(tmp_path):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    for name in (".lock", ".config.json.77.partial"):
+        (folder / name).touch()
+    assert run(*SMALL, "--run-dir", folder).returncode == 0
+    assert not list(folder.glob(".*.partial"))
 
 
 def test_help_reads_well():

@@ -1,3 +1,4 @@
+import concurrent.futures
 import json
 import os
 import signal
@@ -79,6 +80,32 @@ def test_an_interrupted_run_saves_and_ends_as_if_never_interrupted(digits, tmp_p
     resumed, _ = train(digits, tmp_path / "stopped", resume=True)
     assert_equal_bit_for_bit(resumed, whole)
     assert lines(tmp_path / "stopped") == lines(tmp_path / "whole")
+
+
+def test_a_kill_between_validation_and_checkpoint_loses_no_line(digits, tmp_path, monkeypatch):
+    validation = {"validate": lambda params: 0.5, "validate_every": 4}
+    train(digits, tmp_path / "whole", **validation)
+    save = Checkpoints.save
+
+    def killed(self, state, **kwargs):
+        if int(state.step) == 8:
+            raise KeyboardInterrupt
+        save(self, state, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoints, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(digits, tmp_path / "killed", **validation)
+    train(digits, tmp_path / "killed", resume=True, **validation)
+    assert lines(tmp_path / "killed") == lines(tmp_path / "whole")
+
+
+def test_the_callers_state_survives_training_and_another_thread_may_train(digits, tmp_path):
+    state = fresh_state()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        pool.submit(train, digits, tmp_path / "run", state=state).result()
+    assert int(state.step) == 0
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
 
 
 def test_after_training_the_signal_handlers_are_as_before(digits, tmp_path):
