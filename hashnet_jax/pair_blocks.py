@@ -19,8 +19,8 @@ from hashnet_jax.pair_balance import total_count
 # Pairs of a block: 2**20 float32 are 4 MiB. From 2**18 to 2**22 the time on a CPU is the same
 # within a fifth; smaller blocks pay for the scan, larger ones leave the caches.
 _BLOCK_PAIRS = 2**20
-# From here on blocks are faster on a CPU, forward and backward: by 1.2 at 2048 x 2048 and 4096 x
-# 4096 pairs, by 2.5 at 8192 x 8192. At 1024 x 1024 they are not.
+# From here on blocks are faster on a CPU, forward and backward: by 1.2 at 2048 x 2048 and
+# 4096 x 4096 pairs, by 1.05 to 2.5 in several runs at 8192 x 8192. At 1024 x 1024 they are slower.
 LARGE = 2**22
 
 
