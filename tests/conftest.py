@@ -9,3 +9,6 @@ os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+
+# The same networks in torch, imported by the tests that compare with it, where it is installed.
+collect_ignore_glob = ["torch_*.py"]
