@@ -2,11 +2,12 @@ import os
 import tempfile
 
 # Before jax is imported anywhere: eight fake devices, no probing for others, and one compilation
-# cache for this session and the programs that it starts, which compile the same steps again.
-_cache = tempfile.TemporaryDirectory(prefix="hashnet-jax-tests-")
+# cache for all of this run's processes and the programs they start, which compile the same steps.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _cache = tempfile.TemporaryDirectory(prefix="hashnet-jax-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=8")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.5"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 

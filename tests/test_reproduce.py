@@ -1,14 +1,11 @@
 """The table of variants, and the shallow baselines beside it."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
+import reproduce
 from baselines import evaluate_baselines
 
 import hashnet_jax
@@ -16,24 +13,12 @@ from hashnet_jax.data.dataset import Dataset
 from hashnet_jax.data.protocols import per_class_split
 from hashnet_jax.data.sources import ArraySource
 
-EXPERIMENTS = Path(__file__).parents[1] / "experiments"
 
-
-def reproduce(*args):
-    return subprocess.run(
-        [sys.executable, str(EXPERIMENTS / "reproduce.py"), *map(str, args)],
-        env=os.environ | {"PYTHONPATH": str(EXPERIMENTS.parent)},
-        capture_output=True,
-        text=True,
-    )
-
-
-def test_the_table_holds_every_run_and_goes_on_where_it_was_stopped(tmp_path):
-    args = ["--bits", 12, "--variants", "hashnet", "hashnet-w", "--seeds", 0, 1]
-    args += ["--out", tmp_path / "out", "--", "--steps", 4, "--no-report"]
-    first = reproduce(*args)
-    assert first.returncode == 0, first.stderr
+def test_the_table_holds_every_run_and_goes_on_where_it_was_stopped(tmp_path, capsys):
     out = tmp_path / "out"
+    args = ["--bits", "12", "--variants", "hashnet", "hashnet-w", "--seeds", "0", "1"]
+    args += ["--out", str(out), "--", "--steps", "4", "--no-report"]
+    reproduce.main(args)
     content = json.loads((out / "table.json").read_text())
     assert [(row["method"], row["bits"], len(row["map"])) for row in content] == [
         ("hashnet", 12, 2),
@@ -42,21 +27,20 @@ def test_the_table_holds_every_run_and_goes_on_where_it_was_stopped(tmp_path):
     table = (out / "table.md").read_text()
     assert "MAP@all, ties expected" in table
     assert "| hashnet-w | 0." in table
-    assert table in first.stdout
+    assert table in capsys.readouterr().out
 
-    # As if it had been killed before one run ended and another began.
+    # As if it had been killed before one run ended.
     (out / "hashnet-w-12bits-seed1" / "result.json").unlink()
     kept = out / "hashnet-12bits-seed0" / "result.json"
     before = kept.stat().st_mtime_ns
-    again = reproduce(*args)
-    assert again.returncode == 0, again.stderr
+    reproduce.main(args)
     assert (out / "table.md").read_text() == table
     assert kept.stat().st_mtime_ns == before
-    assert again.stdout.count("already finished") == 3, "only the unfinished run is taken up again"
+    assert capsys.readouterr().out.count("already finished") == 3
 
-    other = reproduce(*args, "--split-seed", 9)
-    assert other.returncode == 1
-    assert "got --split-seed 9" in other.stderr
+    with pytest.raises(SystemExit):
+        reproduce.main([*args, "--split-seed", "9"])
+    assert "got --split-seed 9" in capsys.readouterr().err
 
 
 def test_baselines_find_classes_that_features_tell_apart():

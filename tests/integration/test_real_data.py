@@ -14,16 +14,15 @@ SHARED = Path(os.environ.get("HASHNET_SHARED", ROOT.parent / "shared"))
 DATA = SHARED / "data" / "tfds"
 
 
+@pytest.fixture(autouse=True)
+def without_tensorflow():
+    """Reading needs no TensorFlow: an environment that has it could not show that."""
+    assert importlib.util.find_spec("tensorflow") is None, "run this where TensorFlow is missing"
+
+
 def run(*args):
-    """`experiments/run.py` in a process whose imports of TensorFlow fail."""
-    program = ROOT / "experiments" / "run.py"
-    code = (
-        "import sys, runpy; sys.modules['tensorflow'] = None; "
-        f"sys.path.insert(0, {str(program.parent)!r}); sys.argv = sys.argv[1:]; "
-        f"runpy.run_path({str(program)!r}, run_name='__main__')"
-    )
     return subprocess.run(
-        [sys.executable, "-c", code, str(program), *map(str, args)],
+        [sys.executable, ROOT / "experiments" / "run.py", *map(str, args)],
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -61,9 +60,6 @@ def test_imagenet100_without_data_and_archives_says_what_to_get(tmp_path):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("tensorflow") is not None, reason="asks what happens without it"
-)
 def test_imagenet100_with_archives_but_without_tensorflow_gives_the_pip_command(tmp_path):
     result = run(
         *("--dataset", "imagenet100", "--data-dir", tmp_path),
