@@ -39,7 +39,8 @@ def fit(
 ):
     """Trains from the latest checkpoint in ``folder``, or from ``state``, to the last step.
 
-    Killed at any moment and called again, it ends with the same parameters, bit for bit.
+    Killed at any moment and called again, it ends with the same parameters, bit for bit on CPU
+    (a GPU needs deterministic kernels for that).
 
     Args:
       state: a fresh :class:`hashnet_jax.state.TrainState`.

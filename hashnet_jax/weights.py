@@ -19,7 +19,15 @@ FILE = "model.npz"
 SPEC = "spec"  # the entry with the ModelSpec as JSON
 
 # What NumPy and zipfile raise on a file with wrong bytes.
-DAMAGE = (KeyError, TypeError, ValueError, OSError, EOFError, NotImplementedError)
+DAMAGE = (
+    KeyError,
+    TypeError,
+    ValueError,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+)
 
 
 def save(run_dir, params):
@@ -76,7 +84,7 @@ def load(run_dir):
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         spec = ModelSpec(**json.loads(str(arrays.pop(SPEC))))
-    except (*DAMAGE, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise ValueError(f"{path} is damaged or not a model of hashnet_jax ({error}).") from error
     expected = jax.eval_shape(lambda: init(jax.random.key(0), spec))
     shapes = {name: (leaf.shape, leaf.dtype) for name, leaf in _named_leaves(expected.variables)}
