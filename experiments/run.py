@@ -170,7 +170,7 @@ def run(args):
         )
         step, params = int(state.step), state.params
         if config.select == "best":
-            checkpoints = Checkpoints(folder.path / "checkpoints", keep_best=1)
+            checkpoints = Checkpoints(folder.path / "checkpoints", keep_best=1, read_only=True)
             state, _ = checkpoints.restore(state, best_step)
             checkpoints.close()
             step, params = best_step, state.params
@@ -205,7 +205,7 @@ def has_checkpoint(folder):
     path = folder.path / "checkpoints"
     if not path.is_dir():
         return False
-    with contextlib.closing(Checkpoints(path)) as checkpoints:
+    with contextlib.closing(Checkpoints(path, read_only=True)) as checkpoints:
         return checkpoints.latest_step() is not None
 
 

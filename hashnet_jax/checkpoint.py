@@ -24,9 +24,11 @@ class Checkpoints:
       folder: where they are; made if it is not there.
       keep_last: how many of the latest to keep, >= 1.
       keep_best: how many of the best on validation to keep besides; 0 without validation.
+      read_only: only look. Otherwise what a killed run left half-written is removed, in the
+        background; two that remove at once trip over each other.
     """
 
-    def __init__(self, folder, *, keep_last=2, keep_best=0):
+    def __init__(self, folder, *, keep_last=2, keep_best=0, read_only=False):
         keep = [policy.LatestN(keep_last)]
         if keep_best:
             keep.append(policy.BestN(get_metric_fn=_validation_map, n=keep_best))
@@ -36,7 +38,8 @@ class Checkpoints:
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policy.AnyPreservationPolicy(keep),
                 best_fn=_validation_map if keep_best else None,
-                cleanup_tmp_directories=True,
+                cleanup_tmp_directories=not read_only,
+                read_only=read_only,
             ),
             item_names=("state", "data"),
         )
