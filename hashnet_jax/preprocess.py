@@ -47,8 +47,9 @@ def preprocess(images, spec):
     References:
       The authors squash to 256 x 256 without keeping the aspect ratio and cut the centre 224 out.
       Linear interpolation with antialiasing, rounded to whole levels: PIL's BILINEAR to within
-      one level of 255. So an image resized by PIL, as data sets are, and one resized here have
-      the same code but for a rare bit whose logit is near 0.
+      one level of 255 (a few of them where a data set decodes a large JPEG at reduced size). So an
+      image resized by PIL, as data sets are, and one resized here have the same code but for a
+      rare bit whose logit is near 0.
     """
     if images.dtype != jnp.uint8:
         raise TypeError(f"images must be uint8, got {images.dtype}.")

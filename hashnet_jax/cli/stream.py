@@ -8,8 +8,8 @@ import os
 import numpy as np
 
 from hashnet_jax import parallel
-from hashnet_jax.data.pictures import UnreadablePicture, read_picture
-from hashnet_jax.data.sources import squash
+from hashnet_jax.data.pictures import UnreadablePicture
+from hashnet_jax.data.sources import read_squashed
 from hashnet_jax.hamming import pack_bits
 
 AHEAD = 3  # batches that are decoded or being decoded while the device computes
@@ -68,6 +68,6 @@ def _load_ahead(paths, side, batch_size):
 
 def _load(path, side):
     try:
-        return squash(read_picture(path), side), None
+        return read_squashed(path, side), None
     except UnreadablePicture as error:
         return None, str(error)

@@ -14,7 +14,6 @@ import jax
 import numpy as np
 
 from hashnet_jax.data.augment import AUGMENTATIONS
-from hashnet_jax.data.sources import squash
 
 MEMORY = 512 * 2**20  # bytes; fewer of squashed training images are held, where all are in memory
 
@@ -56,7 +55,7 @@ class _TrainingImages:
     def _read(self, positions):
         images = np.empty((len(positions), self._size, self._size, 3), np.uint8)
         for image, index in zip(images, self._indices[positions], strict=True):
-            image[:] = squash(self._source[index], self._size)
+            image[:] = self._source.squashed(index, self._size)
         return images
 
     def __getitem__(self, positions):
@@ -85,7 +84,7 @@ class _InOrder(grain.transforms.Map):
         self._source, self._size = source, size
 
     def map(self, indices):
-        return np.stack([squash(self._source[i], self._size) for i in indices])
+        return np.stack([self._source.squashed(i, self._size) for i in indices])
 
 
 def training_batches(

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tqdm import tqdm
 
-from hashnet_jax.data.sources import ArraySource, decode
+from hashnet_jax.data.sources import ArraySource, decode, decode_squashed
 from hashnet_jax.files import write_whole
 
 # What a user must fetch by hand before TFDS can prepare the data set.
@@ -38,6 +38,9 @@ class TfdsSource:
 
     def __getitem__(self, index):
         return decode(self._records[int(index)]["image"])
+
+    def squashed(self, index, size):
+        return decode_squashed(self._records[int(index)]["image"], size)
 
     def records(self, start, stop):
         """The raw records start..stop-1, images still encoded."""
