@@ -16,6 +16,7 @@ import pathlib
 
 import comparing
 import suite_encode
+import suite_folder
 import suite_hamming
 import suite_input
 import suite_loss
@@ -27,6 +28,7 @@ from measuring import environment, own_peak
 SUITES = {
     "train": suite_train.run,
     "encode": suite_encode.run,
+    "folder": suite_folder.run,
     "loss": suite_loss.run,
     "hamming": suite_hamming.run,
     "map": suite_map.run,
@@ -45,6 +47,7 @@ SMALL = {
     "queries": 10,
     "database": 1_000,
     "nearest": 5,
+    "pictures": 10,
 }
 
 
@@ -78,6 +81,7 @@ def parse(argv):
     add("--queries", type=int, default=1_000, metavar="Q", help="of the suite hamming (1,000)")
     add("--database", type=int, default=1_000_000, metavar="N", help="of hamming (1,000,000)")
     add("--nearest", type=int, default=100, metavar="k", help="of hamming (100)")
+    add("--pictures", type=int, default=1_000, metavar="N", help="of the suite folder (1,000)")
     options = parser.parse_args(argv)
     if options.repeats < 1:
         parser.error(f"--repeats must be >= 1, got {options.repeats}.")

@@ -23,15 +23,44 @@ def encode_all(params, source, indices, *, devices, batch_size, workers=0, progr
     Returns:
       uint8 ``[N, ceil(K/8)]``, see :func:`hashnet_jax.pack_bits`.
     """
-    encode = parallel.compile_encode(devices)
     batches = image_batches(
         source, indices, params.spec.resize, batch_size=batch_size, workers=workers
     )
-    packed = []
-    for images in batches:
-        filled = np.zeros((batch_size, *images.shape[1:]), np.uint8)
-        filled[: len(images)] = images
-        packed.append(np.asarray(pack_bits(encode(params, filled)))[: len(images)])
+    filled = ((len(images), _fill(images, batch_size)) for images in batches)
+    codes = []
+    for number, packed in encode_batches(params, filled, devices=devices):
+        codes.append(packed[:number])
         if progress is not None:
-            progress.update(len(images))
-    return np.concatenate(packed)
+            progress.update(number)
+    return np.concatenate(codes)
+
+
+def encode_batches(params, batches, *, devices):
+    """Packed codes of batches; while one is encoded, the next is already fetched and handed over.
+
+    Args:
+      params: :class:`hashnet_jax.HashNetParams`.
+      batches: iterable of ``(what, images)``, images as :func:`hashnet_jax.encode` takes them, not
+        to be written to any more.
+      devices: from :func:`hashnet_jax.parallel.local_devices`.
+
+    Yields:
+      ``(what, packed)``, uint8 ``[B, ceil(K/8)]``, in the order of the batches.
+    """
+    encode = parallel.compile_encode(devices)
+    waiting = None
+    for what, images in batches:
+        packed = pack_bits(encode(params, images))
+        if waiting is not None:
+            yield waiting[0], np.asarray(waiting[1])
+        waiting = what, packed
+    if waiting is not None:
+        yield waiting[0], np.asarray(waiting[1])
+
+
+def _fill(images, batch_size):
+    if len(images) == batch_size:
+        return images
+    filled = np.zeros((batch_size, *images.shape[1:]), np.uint8)
+    filled[: len(images)] = images
+    return filled

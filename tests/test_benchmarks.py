@@ -24,7 +24,7 @@ def programs():
         yield program
 
 
-@pytest.mark.parametrize("suite", ["train", "encode", "loss", "hamming", "map", "input"])
+@pytest.mark.parametrize("suite", ["train", "encode", "loss", "hamming", "map", "input", "folder"])
 def test_a_suite_prints_a_table_and_writes_its_rates(programs, suite, tmp_path, capsys):
     file = tmp_path / f"{suite}.json"
     programs.main(["--suite", suite, "--small", "--peers", "eager", "--json", str(file)])

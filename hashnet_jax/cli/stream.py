@@ -10,7 +10,7 @@ import numpy as np
 from hashnet_jax import parallel
 from hashnet_jax.data.pictures import UnreadablePicture
 from hashnet_jax.data.sources import read_squashed
-from hashnet_jax.hamming import pack_bits
+from hashnet_jax.evaluation import encode_batches
 
 AHEAD = 3  # batches that are decoded or being decoded while the device computes
 
@@ -38,36 +38,32 @@ def encode_pictures(params, paths, *, devices, batch_size):
     if batch_size < 1:
         raise ValueError(f"the batch size must be >= 1, got {batch_size}: change --batch-size.")
     parallel.check_splits(batch_size, len(devices))
-    encode = parallel.compile_encode(devices)
-    side = params.spec.resize
-    for batch, loaded in _load_ahead(paths, side, batch_size):
-        images = np.zeros((batch_size, side, side, 3), np.uint8)
-        reasons = []
-        for place, (image, reason) in zip(images, loaded, strict=False):
-            reasons.append(reason)
-            if reason is None:
-                place[:] = image
-        packed = np.asarray(pack_bits(encode(params, images)))
+    batches = _load_ahead(paths, params.spec.resize, batch_size)
+    for (batch, reasons), packed in encode_batches(params, batches, devices=devices):
         yield batch, reasons, packed[[i for i, reason in enumerate(reasons) if reason is None]]
 
 
 def _load_ahead(paths, side, batch_size):
+    """``((paths, reasons), images)`` of each batch; where there is a reason, the image is black."""
     paths, waiting = iter(paths), collections.deque()
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     try:
         while True:
             while len(waiting) < AHEAD and (batch := tuple(itertools.islice(paths, batch_size))):
-                waiting.append((batch, [pool.submit(_load, path, side) for path in batch]))
+                images = np.zeros((batch_size, side, side, 3), np.uint8)
+                loads = [pool.submit(_load, *to) for to in zip(batch, images, strict=False)]
+                waiting.append((batch, images, loads))
             if not waiting:
                 return
-            batch, futures = waiting.popleft()
-            yield batch, [future.result() for future in futures]
+            batch, images, loads = waiting.popleft()
+            yield (batch, [load.result() for load in loads]), images
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _load(path, side):
+def _load(path, image):
+    """Reads a picture into ``image``; why it cannot be read, or None."""
     try:
-        return read_squashed(path, side), None
+        image[:] = read_squashed(path, len(image))
     except UnreadablePicture as error:
-        return None, str(error)
+        return str(error)
