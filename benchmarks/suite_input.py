@@ -1,4 +1,4 @@
-"""The input pipeline: augmented training images a second, and what the loop adds to the step."""
+"""The input pipeline: images a second beside what the step eats, and what the loop adds to it."""
 
 import contextlib
 import dataclasses
@@ -9,40 +9,44 @@ import tempfile
 import jax
 import numpy as np
 from measuring import Row, measure
+from PIL import Image
 from suite_encode import write_pictures
-from suite_train import model_spec
+from suite_train import JaxStep
 
 from hashnet_jax import ModelSpec, parallel
 from hashnet_jax.data.dataset import Dataset, Options
 from hashnet_jax.data.datasets import DATASETS
 from hashnet_jax.data.pipeline import training_batches
 from hashnet_jax.data.protocols import Split
-from hashnet_jax.data.sources import ArraySource, FileSource
+from hashnet_jax.data.sources import ArraySource, FileSource, squash
 from hashnet_jax.optim import TrainSpec
 from hashnet_jax.run_folder import RunFolder
 from hashnet_jax.state import init_state
 from hashnet_jax.trainer import fit
 
-BATCHES = 2
+BATCHES = 8
 
 
 def run(options):
     yield from delivered(options)
     yield from loop(options)
+    yield from large(options)
 
 
 def delivered(options):
-    """Images of a data set in files and in memory."""
-    spec = model_spec(options.backbone[0], options)
-    n, side = 2 * options.batch_size, 2 * options.image_size
+    """Augmented images a second of a data set in files and in memory, and what the step eats."""
+    step = JaxStep(options.backbone[0], options)
+    spec, size = step.state.params.spec, options.batch_size
+    n, side = 2 * size, 2 * options.image_size
     labels = np.zeros(n, np.int64)
     split = Split(np.arange(n - 2), query=np.array([n - 2]), database=np.array([n - 1]))
     with tempfile.TemporaryDirectory() as folder:
         files = FileSource(write_pictures(folder, n, side))
         arrays = ArraySource(np.stack([files[i] for i in range(n)]))
-        rows = []
+        case = f"{side} px to {options.image_size} px, batch {size}"
+        rows = [(Row("input", case, "step", items=size, unit="images"), step)]
+        rows[0][0].note = f"of {options.backbone[0]}, which eats them"
         for name, source in (("JPEG files", files), ("arrays in memory", arrays)):
-            case = f"{name} of {side} px to {options.image_size} px, batch {options.batch_size}"
             dataset = Dataset("made", source, labels, ("all",), split)
 
             def read(dataset=dataset):
@@ -50,15 +54,15 @@ def delivered(options):
                     dataset,
                     spec,
                     augmentation="resized_crop_flip",
-                    batch_size=options.batch_size,
+                    batch_size=size,
                     start=0,
                     stop=BATCHES,
                     seed=0,
                 )
                 return [batch["label"] for batch in batches]
 
-            row = Row("input", case, "hashnet_jax", unit="images", compile_seconds=0.0)
-            row.items = BATCHES * options.batch_size
+            row = Row("input", case, f"hashnet_jax, {name}", unit="images", compile_seconds=0.0)
+            row.items = BATCHES * size
             row.note = "2 threads; the start of the pipeline included"
             rows.append((row, read))
         yield from measure(rows, options.repeats)
@@ -71,7 +75,8 @@ def loop(options):
     """
     size, steps = (8, 4) if options.small else (128, 500)
     case = f"digits, small_cnn, batch {size}, {steps} steps on one device"
-    rows = [Row("input", case, f"hashnet_jax, {by}", unit="steps") for by in ("step", "loop")]
+    names = ("step", "loop", "batches")
+    rows = [Row("input", case, f"hashnet_jax, {by}", unit="steps") for by in names]
     for row in rows:
         row.items = steps
     spec = ModelSpec("small_cnn", image_size=8, resize=8, mean=(0.3,) * 3, std=(0.38,) * 3)
@@ -95,8 +100,30 @@ def loop(options):
             with contextlib.redirect_stderr(io.StringIO()):  # its progress
                 fit(state, dataset, run, devices=devices, checkpoint_every=steps, **settings)
 
-    measure(list(zip(rows, (alone, whole), strict=True)), options.repeats)
+    def batches():
+        stream = training_batches(dataset, spec, start=0, stop=steps, **settings)
+        return [batch["label"] for batch in stream]
+
+    measure(list(zip(rows, (alone, whole, batches), strict=True)), options.repeats)
     outside = 1 - rows[0].median / rows[1].median
     rows[0].note = "the same batch again, on the device, waited for"
     rows[1].note = f"fit: data, log, one checkpoint; {outside:.1%} of it outside of the step"
+    rows[2].note = "augmented batches alone, 2 threads"
     yield from rows
+
+
+def large(options):
+    """Pictures of 12 megapixels, squashed as a network reads them, whole and at reduced size."""
+    size, shape = (16, (400, 300)) if options.small else (256, (4000, 3000))
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "large.jpg"
+        rng = np.random.default_rng(0)
+        coarse = Image.fromarray(rng.integers(0, 256, (shape[1] // 8, shape[0] // 8, 3), np.uint8))
+        coarse.resize(shape, Image.Resampling.BICUBIC).save(path, quality=90)
+        source, case = FileSource([path]), f"a JPEG of {shape[0]} x {shape[1]} to {size} x {size}"
+        forms = {
+            "hashnet_jax, as trained on": lambda: source.squashed(0, size),
+            "decoded whole": lambda: squash(source[0], size),
+        }
+        rows = [(Row("input", case, by, unit="images"), form) for by, form in forms.items()]
+        yield from measure(rows, options.repeats)
