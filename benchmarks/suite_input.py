@@ -16,7 +16,7 @@ from suite_train import JaxStep
 from hashnet_jax import ModelSpec, parallel
 from hashnet_jax.data.dataset import Dataset, Options
 from hashnet_jax.data.datasets import DATASETS
-from hashnet_jax.data.pipeline import training_batches
+from hashnet_jax.data.pipeline import THREADS, training_batches
 from hashnet_jax.data.protocols import Split
 from hashnet_jax.data.sources import ArraySource, FileSource, squash
 from hashnet_jax.optim import TrainSpec
@@ -63,7 +63,7 @@ def delivered(options):
 
             row = Row("input", case, f"hashnet_jax, {name}", unit="images", compile_seconds=0.0)
             row.items = BATCHES * size
-            row.note = "2 threads; the start of the pipeline included"
+            row.note = f"{THREADS} threads; the start of the pipeline included"
             rows.append((row, read))
         yield from measure(rows, options.repeats)
 
@@ -108,7 +108,7 @@ def loop(options):
     outside = 1 - rows[0].median / rows[1].median
     rows[0].note = "the same batch again, on the device, waited for"
     rows[1].note = f"fit: data, log, one checkpoint; {outside:.1%} of it outside of the step"
-    rows[2].note = "augmented batches alone, 2 threads"
+    rows[2].note = f"augmented batches alone, {THREADS} threads"
     yield from rows
 
 

@@ -6,6 +6,7 @@ that a checkpoint needs, and it stays true if the number of workers or threads c
 """
 
 import functools
+import os
 import signal
 
 import absl.flags
@@ -16,6 +17,9 @@ import numpy as np
 from hashnet_jax.data.augment import AUGMENTATIONS
 
 MEMORY = 512 * 2**20  # bytes; fewer of squashed training images are held, where all are in memory
+
+# Each holds a batch or two, and PIL lets the others run while it decodes and resizes.
+THREADS = min(8, max(2, os.cpu_count()))
 
 SHUFFLED, AUGMENTED = 0, 1  # what a random stream of a seed is for
 
@@ -88,7 +92,7 @@ class _InOrder(grain.transforms.Map):
 
 
 def training_batches(
-    dataset, spec, *, augmentation, batch_size, start, stop, seed, threads=2, workers=0
+    dataset, spec, *, augmentation, batch_size, start, stop, seed, threads=None, workers=0
 ):
     """Batches ``start`` .. ``stop - 1`` of the endless stream of shuffled epochs.
 
@@ -100,7 +104,8 @@ def training_batches(
       start: number of the first batch: the data position.
       stop: number of the batch to stop before.
       seed: of shuffle and augmentation.
-      threads: that load batches ahead of time, in each process.
+      threads: that load batches ahead of time, in each process; None for ``THREADS``, or for two
+        in each of several workers.
       workers: processes that load batches; 0 loads in this process.
 
     Returns:
@@ -125,7 +130,7 @@ def check_batch_size(batch_size, *, n_train):
         )
 
 
-def image_batches(source, indices, size, *, batch_size, threads=2, workers=0):
+def image_batches(source, indices, size, *, batch_size, threads=None, workers=0):
     """Images in the order of ``indices``, squashed to ``size``; the last batch may be smaller.
 
     Returns:
@@ -140,6 +145,8 @@ def image_batches(source, indices, size, *, batch_size, threads=2, workers=0):
 
 
 def _read(batches, threads, workers):
+    if threads is None:
+        threads = 2 if workers else THREADS
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
     dataset = batches.to_iter_dataset(options)
     if workers:
