@@ -12,7 +12,8 @@ def encode(params, images):
     """Binary codes sgn(z) of images.
 
     Pure, and works under ``jax.jit``, ``vmap`` and ``jax.export``. A call from outside of jit is
-    compiled once for each shape of images.
+    compiled once for each shape of images: fill a last, smaller batch up rather than encode it as
+    it is, as :func:`hashnet_jax.evaluation.encode_all` does.
 
     Args:
       params: :class:`HashNetParams`, from :func:`hashnet_jax.load` or :func:`hashnet_jax.init`.
