@@ -59,7 +59,7 @@ def convolve(images, kernel, strides, padding, *, dimension_numbers=None, **othe
             )
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(images.shape[1:3], kernel.shape[:2], strides, padding)
-    # Under a shard_map that checks how values vary, split images and one kernel are made alike here,
+    # Under a shard_map that checks how values vary, split images and one kernel are made alike
     # outside of the gradients' own rules: so the kernel's gradient is summed over devices.
     images, kernel = _vary_alike(images, kernel), _vary_alike(kernel, images)
     return _convolve(images, kernel, (tuple(strides), tuple(map(tuple, padding))))
