@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import platform
+import re
 import resource
 import statistics
 import subprocess
@@ -15,11 +16,12 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-# Dense bfloat16 (float16 where it has none) FLOP/s of one chip, by a part of its device_kind, from
+# Dense bfloat16 (float16 where it has none) FLOP/s of one chip, by words of its device_kind, from
 # the makers' data sheets: nvidia.com/en-us/data-center/{h200,h100,a100,l4,v100,tesla-t4} (SXM,
 # without sparsity) and cloud.google.com/tpu/docs (system architecture, v3 to v6e).
 PEAKS = {
     "H200": 989e12,
+    "H100 PCIe": 756e12,
     "H100": 989e12,
     "A100": 312e12,
     "L4": 121e12,
@@ -27,6 +29,7 @@ PEAKS = {
     "T4": 65e12,
     "TPU v6 lite": 918e12,
     "TPU v5 lite": 197e12,
+    "TPU v5p": 459e12,
     "TPU v5": 459e12,
     "TPU v4": 275e12,
     "TPU v3": 123e12,
@@ -113,7 +116,8 @@ def peak():
     """(FLOP/s, where the number is from) of one device; measured once if it is not in the table."""
     if not _peak:
         kind = jax.devices()[0].device_kind
-        known = [value for name, value in PEAKS.items() if name in kind]
+        # Whole words: an L40S is no L4.
+        known = [value for name, value in PEAKS.items() if re.search(rf"\b{name}\b", kind)]
         _peak.append((known[0], "bfloat16, data sheet") if known else _measured_peak())
     return _peak[0]
 

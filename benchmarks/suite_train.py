@@ -51,7 +51,9 @@ class JaxStep:
 def peers(suite, case, backbone, options, method):
     """(Row, function) of each PyTorch peer that is there, and the rows of those that are not."""
     ready, absent = [], []
-    chosen = [name for name in PEERS if options.peers == "all" or name == "PyTorch eager"]
+    chosen = [
+        name for name, how in PEERS.items() if options.peers == "all" or "compiled" not in how
+    ]
     for name in chosen if options.peers != "none" else ():
         try:
             from torch_peers import Peer

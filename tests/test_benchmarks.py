@@ -82,3 +82,24 @@ def test_a_contender_that_fails_is_said_and_the_package_itself_may_not(programs)
     assert row.note == "failed: RuntimeError: no such instruction"
     with pytest.raises(RuntimeError, match="no such instruction"):
         measure([(Row("train", "case", "hashnet_jax"), broken)], repeats=1)
+
+
+def test_a_chip_has_the_peak_of_its_own_data_sheet(programs, monkeypatch):
+    import measuring
+
+    measured = (1.0, "measured")
+    monkeypatch.setattr(measuring, "_measured_peak", lambda: measured)
+    for kind, expected in {
+        "NVIDIA H100 80GB HBM3": 989e12,
+        "NVIDIA H100 PCIe": 756e12,
+        "NVIDIA A100-SXM4-40GB": 312e12,
+        "NVIDIA L4": 121e12,
+        "NVIDIA L40S": None,
+        "TPU v5 lite": 197e12,
+        "TPU v5p": 459e12,
+        "cpu": None,
+    }.items():
+        device = type("Device", (), {"device_kind": kind})()
+        monkeypatch.setattr(measuring, "_peak", [])
+        monkeypatch.setattr(measuring.jax, "devices", lambda device=device: [device])
+        assert measuring.peak()[0] == (expected or measured[0]), kind

@@ -9,7 +9,9 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from hashnet_jax.backbones.common import Dropout, adaptive_avg_pool, he_normal, max_pool
+from hashnet_jax.backbones.common import Dropout, adaptive_avg_pool, he_normal
+from hashnet_jax.backbones.convolution import Conv
+from hashnet_jax.backbones.pooling import max_pool
 
 # filters, kernel, stride, padding, and whether max-pooling 3/2 follows
 LAYERS = (
@@ -31,7 +33,7 @@ class AlexNet(nn.Module):
     def __call__(self, images, train):
         x = images.astype(self.dtype)
         for i, (filters, kernel, stride, padding, pooled) in enumerate(LAYERS):
-            x = nn.Conv(
+            x = Conv(
                 filters,
                 (kernel, kernel),
                 (stride, stride),

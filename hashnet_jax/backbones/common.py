@@ -60,12 +60,6 @@ def batch_norm(
     )
 
 
-def max_pool(inputs, window, stride, padding=0):
-    """Max-pooling of [B, H, W, C] with a square window and symmetric padding, as torch pools."""
-    pad = (padding, padding)
-    return nn.max_pool(inputs, (window, window), (stride, stride), (pad, pad))
-
-
 def adaptive_avg_pool(inputs, size):
     """Averages [B, H, W, C] to [B, size, size, C], over the bins of torch's AdaptiveAvgPool2d.
 

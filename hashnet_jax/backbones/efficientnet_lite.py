@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from hashnet_jax.backbones.common import batch_norm
+from hashnet_jax.backbones.convolution import Conv
 
 # of each stage: expansion, kernel, stride of its first block, filters, blocks
 STAGES = (
@@ -54,7 +55,9 @@ class ConvNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x, train):
-        x = nn.Conv(
+        # Each channel by itself is nothing that a matrix product does better.
+        conv = nn.Conv if self.depthwise else Conv
+        x = conv(
             self.filters,
             (self.kernel, self.kernel),
             (self.stride, self.stride),

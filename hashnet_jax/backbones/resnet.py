@@ -8,7 +8,9 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from hashnet_jax.backbones.common import batch_norm, max_pool
+from hashnet_jax.backbones.common import batch_norm
+from hashnet_jax.backbones.convolution import Conv
+from hashnet_jax.backbones.pooling import max_pool
 
 # blocks in each of the four stages
 STAGES = {
@@ -34,7 +36,7 @@ class ConvNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x, train):
-        x = nn.Conv(
+        x = Conv(
             self.filters,
             (self.kernel, self.kernel),
             (self.stride, self.stride),

@@ -5,7 +5,9 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from hashnet_jax.backbones.common import batch_norm, he_normal, max_pool
+from hashnet_jax.backbones.common import batch_norm, he_normal
+from hashnet_jax.backbones.convolution import Conv
+from hashnet_jax.backbones.pooling import max_pool
 
 
 class SmallCNN(nn.Module):
@@ -28,7 +30,7 @@ class SmallCNN(nn.Module):
                 x = max_pool(x, 2, 2)
             for conv in range(2):
                 place = f"{stage + 1}_{conv + 1}"
-                x = nn.Conv(
+                x = Conv(
                     filters,
                     (3, 3),
                     padding=1,

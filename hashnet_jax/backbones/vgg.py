@@ -9,7 +9,9 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from hashnet_jax.backbones.common import Dropout, adaptive_avg_pool, batch_norm, he_normal, max_pool
+from hashnet_jax.backbones.common import Dropout, adaptive_avg_pool, batch_norm, he_normal
+from hashnet_jax.backbones.convolution import Conv
+from hashnet_jax.backbones.pooling import max_pool
 
 FILTERS = (64, 128, 256, 512, 512)
 
@@ -31,7 +33,7 @@ class VGG(nn.Module):
         for stage, (filters, convs) in enumerate(zip(FILTERS, STAGES[self.depth], strict=True)):
             for conv in range(convs):
                 place = f"{stage + 1}_{conv + 1}"
-                x = nn.Conv(
+                x = Conv(
                     filters,
                     (3, 3),
                     padding=1,
