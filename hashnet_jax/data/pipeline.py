@@ -19,14 +19,19 @@ from hashnet_jax.data.sources import squash
 class _Augmented(grain.transforms.RandomMap):
     """From a batch of positions in the training set to its augmented images and labels."""
 
-    def __init__(self, dataset, spec, augmentation):
+    def __init__(self, dataset, spec, augmentation, rows):
         self._dataset, self._spec, self._augmentation = dataset, spec, augmentation
+        self._rows = rows
 
     def random_map(self, positions, rng):
         augment = AUGMENTATIONS[self._augmentation]
         indices = self._dataset.split.train[positions]
-        images = [augment(self._dataset.source[i], self._spec, rng) for i in indices]
-        return {"image": np.stack(images), "label": self._dataset.labels[indices]}
+        mine = indices[self._rows]
+        # For the rows before them numbers are drawn, but no image is read.
+        for _ in indices[: self._rows.start]:
+            augment(np.zeros((1, 1, 3), np.uint8), self._spec, rng)
+        images = [augment(self._dataset.source[i], self._spec, rng) for i in mine]
+        return {"image": np.stack(images), "label": self._dataset.labels[mine]}
 
 
 class _InOrder(grain.transforms.Map):
@@ -40,7 +45,7 @@ class _InOrder(grain.transforms.Map):
 
 
 def training_batches(
-    dataset, spec, *, augmentation, batch_size, start, stop, seed, threads=2, workers=0
+    dataset, spec, *, augmentation, batch_size, start, stop, seed, threads=2, workers=0, rows=None
 ):
     """Batches ``start`` .. ``stop - 1`` of the endless stream of shuffled epochs.
 
@@ -54,6 +59,8 @@ def training_batches(
       seed: of shuffle and augmentation.
       threads: that load batches ahead of time, in each process.
       workers: processes that load batches; 0 loads in this process.
+      rows: slice of the batch to load, with a start: the share of one of several processes, see
+        :func:`hashnet_jax.processes.share`. None loads all.
 
     Returns:
       An iterator of ``{"image": uint8 [B, S, S, 3], "label": [B] or [B, C]}``.
@@ -70,7 +77,7 @@ def training_batches(
         # over differs from epoch to epoch.
         .batch(batch_size, drop_remainder=True, batch_fn=np.asarray)
         .repeat()
-        .random_map(_Augmented(dataset, spec, augmentation))
+        .random_map(_Augmented(dataset, spec, augmentation, rows or slice(0, batch_size)))
     )
     return iter(_read(batches[start:stop], threads, workers))
 
