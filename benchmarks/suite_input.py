@@ -1,21 +1,38 @@
-"""The input pipeline: augmented training images a second that grain delivers."""
+"""The input pipeline: augmented training images a second, and what the loop adds to the step."""
 
+import contextlib
+import dataclasses
+import io
+import pathlib
 import tempfile
 
+import jax
 import numpy as np
 from measuring import Row, measure
 from suite_encode import write_pictures
 from suite_train import model_spec
 
-from hashnet_jax.data.dataset import Dataset
+from hashnet_jax import ModelSpec, parallel
+from hashnet_jax.data.dataset import Dataset, Options
+from hashnet_jax.data.datasets import DATASETS
 from hashnet_jax.data.pipeline import training_batches
 from hashnet_jax.data.protocols import Split
 from hashnet_jax.data.sources import ArraySource, FileSource
+from hashnet_jax.optim import TrainSpec
+from hashnet_jax.run_folder import RunFolder
+from hashnet_jax.state import init_state
+from hashnet_jax.trainer import fit
 
 BATCHES = 2
 
 
 def run(options):
+    yield from delivered(options)
+    yield from loop(options)
+
+
+def delivered(options):
+    """Images of a data set in files and in memory."""
     spec = model_spec(options.backbone[0], options)
     n, side = 2 * options.batch_size, 2 * options.image_size
     labels = np.zeros(n, np.int64)
@@ -45,3 +62,41 @@ def run(options):
             row.note = "2 threads; the start of the pipeline included"
             rows.append((row, read))
         yield from measure(rows, options.repeats)
+
+
+def loop(options):
+    """The jitted step on a batch that is on the device, and `fit` on digits, as its preset says.
+
+    `fit` is timed whole: it opens its folder, loads every batch, logs, and saves once at the end.
+    """
+    size, steps = (8, 4) if options.small else (128, 500)
+    case = f"digits, small_cnn, batch {size}, {steps} steps on one device"
+    rows = [Row("input", case, f"hashnet_jax, {by}", unit="steps") for by in ("step", "loop")]
+    for row in rows:
+        row.items = steps
+    spec = ModelSpec("small_cnn", image_size=8, resize=8, mean=(0.3,) * 3, std=(0.38,) * 3)
+    train = TrainSpec(total_steps=steps, learning_rate=0.05, hash_multiplier=1.0)
+    data = Options(queries_per_class=20, train_per_class=100, train_in_database=False)
+    dataset, devices = DATASETS["digits"](data), parallel.local_devices(1)
+    state = init_state(jax.random.key(0), spec, train)
+    settings = {"augmentation": "shift", "batch_size": size, "seed": 0}
+    step = parallel.compile_step(devices)
+    batch = jax.device_put(next(training_batches(dataset, spec, start=0, stop=1, **settings)))
+
+    def alone():
+        now = jax.tree.map(lambda leaf: leaf.copy(), state)
+        for _ in range(steps):
+            now, metrics = jax.block_until_ready(step(now, batch))
+        return metrics
+
+    def whole():
+        with tempfile.TemporaryDirectory() as path, RunFolder(pathlib.Path(path) / "run") as run:
+            run.write_json("config.json", dataclasses.asdict(spec))
+            with contextlib.redirect_stderr(io.StringIO()):  # its progress
+                fit(state, dataset, run, devices=devices, checkpoint_every=steps, **settings)
+
+    measure(list(zip(rows, (alone, whole), strict=True)), options.repeats)
+    outside = 1 - rows[0].median / rows[1].median
+    rows[0].note = "the same batch again, on the device, waited for"
+    rows[1].note = f"fit: data, log, one checkpoint; {outside:.1%} of it outside of the step"
+    yield from rows

@@ -137,7 +137,6 @@ DIGITS = Config(
     data=Options(queries_per_class=20, train_per_class=100, train_in_database=False),
     augmentation="shift",
     batch_size=128,
-    checkpoint_every=100,
 )
 
 # python experiments/run.py --dataset imagenet100 --data-dir DIR

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 
 import numpy as np
@@ -53,6 +54,13 @@ def test_batches_from_the_middle_are_those_of_a_stream_from_the_start():
 def test_batches_do_not_depend_on_threads_or_worker_processes(kwargs):
     dataset = tiny_dataset()
     assert_same_batches(batches(dataset, **kwargs), batches(dataset))
+
+
+@pytest.mark.parametrize("rows", [slice(0, 4), slice(4, 10)])
+def test_the_rows_of_one_process_are_rows_of_the_whole_batch(rows):
+    dataset = tiny_dataset()
+    whole = [{name: part[rows] for name, part in batch.items()} for batch in batches(dataset)]
+    assert_same_batches(batches(dataset, rows=rows), whole)
 
 
 def test_no_image_comes_twice_in_an_epoch_and_every_epoch_has_another_order():
@@ -154,9 +162,10 @@ def test_a_split_that_leaks_or_is_empty_is_refused():
 def test_augmented_images_are_uint8_of_the_size_that_the_backbone_sees(name, height, width):
     rng = np.random.default_rng(0)
     spec = ModelSpec("small_cnn", image_size=8, resize=10)
-    image = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
-    augmented = [AUGMENTATIONS[name](image, spec, rng) for _ in range(8)]
-    assert all(a.shape == (8, 8, 3) and a.dtype == np.uint8 for a in augmented)
+    image = squash(rng.integers(0, 256, (height, width, 3)).astype(np.uint8), 10)
+    augmented = AUGMENTATIONS[name]([image] * 8, spec, rng)
+    assert augmented.shape == (8, 8, 8, 3)
+    assert augmented.dtype == np.uint8
     assert height == 1 or len({a.tobytes() for a in augmented}) > 1
 
 
@@ -164,11 +173,52 @@ def test_a_flip_mirrors_half_of_the_images_left_to_right():
     image = np.zeros((8, 8, 3), np.uint8)
     image[:, :2] = 255
     rng = np.random.default_rng(0)
-    flipped = [AUGMENTATIONS["resized_crop_flip"](image, SPEC, rng)[4] for _ in range(200)]
+    flipped = AUGMENTATIONS["resized_crop_flip"]([image] * 200, SPEC, rng)[:, 4]
     left_is_bright = sum(int(row[:4].sum()) > int(row[4:].sum()) for row in flipped)
     right_is_bright = sum(int(row[4:].sum()) > int(row[:4].sum()) for row in flipped)
     assert 50 < left_is_bright < 150
     assert 50 < right_is_bright < 150
+
+
+def test_a_shift_moves_each_image_by_its_own_up_to_an_eighth_and_fills_with_black():
+    images = np.arange(1, 1 + 200 * 100, dtype=np.int64).reshape(200, 10, 10, 1) % 255 + 1
+    images = np.repeat(images.astype(np.uint8), 3, axis=-1)
+    spec = ModelSpec("small_cnn", image_size=8, resize=10)
+    shifted = AUGMENTATIONS["shift"](images, spec, np.random.default_rng(0))
+    padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    moves = set()
+    for image, whole in zip(shifted, padded, strict=True):
+        corners = [
+            (top, left)
+            for top in range(1, 4)
+            for left in range(1, 4)
+            if (whole[top : top + 8, left : left + 8] == image).all()
+        ]
+        assert len(corners) == 1
+        moves.update(corners)
+    assert len(moves) == 9
+
+
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS)
+def test_images_held_squashed_and_images_read_one_by_one_give_the_same_batches(augmentation):
+    images = np.random.default_rng(0).integers(0, 256, (40, 12, 9, 3)).astype(np.uint8)
+
+    class OneByOne(ArraySource):
+        in_memory = False
+
+    held, read = (
+        training_batches(
+            dataclasses.replace(tiny_dataset(), source=source(images)),
+            ModelSpec("small_cnn", bits=12, image_size=8, resize=10),
+            augmentation=augmentation,
+            batch_size=10,
+            start=0,
+            stop=5,
+            seed=0,
+        )
+        for source in (ArraySource, OneByOne)
+    )
+    assert_same_batches(list(held), list(read))
 
 
 def test_grey_pictures_are_read_as_three_equal_channels():

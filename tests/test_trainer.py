@@ -61,6 +61,8 @@ def test_an_interrupted_run_saves_and_ends_as_if_never_interrupted(digits, tmp_p
     class InterruptAtStep6:
         """Images that ask for a stop while being read."""
 
+        in_memory = False
+
         def __init__(self):
             self.reads = 0
 

@@ -1,10 +1,11 @@
-"""Batches of a data set, by grain: shuffled and augmented for training, in order for use.
+"""Batches of a data set, read ahead by grain: shuffled and augmented to train, in order for use.
 
-Training batch t is a function of (seed, t) alone: grain's pipeline is read at random, its shuffle
-and its augmentation are keyed by position. So the number of the next batch *is* the data position
+Training batch t is a function of (seed, t) alone: the seed and its epoch give the order of the
+images, the seed and t their augmentation. So the number of the next batch *is* the data position
 that a checkpoint needs, and it stays true if the number of workers or threads changes.
 """
 
+import functools
 import signal
 
 import absl.flags
@@ -15,23 +16,70 @@ import numpy as np
 from hashnet_jax.data.augment import AUGMENTATIONS
 from hashnet_jax.data.sources import squash
 
+MEMORY = 512 * 2**20  # bytes; fewer of squashed training images are held, where all are in memory
 
-class _Augmented(grain.transforms.RandomMap):
-    """From a batch of positions in the training set to its augmented images and labels."""
+SHUFFLED, AUGMENTED = 0, 1  # what a random stream of a seed is for
 
-    def __init__(self, dataset, spec, augmentation, rows):
-        self._dataset, self._spec, self._augmentation = dataset, spec, augmentation
-        self._rows = rows
 
-    def random_map(self, positions, rng):
-        augment = AUGMENTATIONS[self._augmentation]
-        indices = self._dataset.split.train[positions]
-        mine = indices[self._rows]
-        # For the rows before them numbers are drawn, but no image is read.
-        for _ in indices[: self._rows.start]:
-            augment(np.zeros((1, 1, 3), np.uint8), self._spec, rng)
-        images = [augment(self._dataset.source[i], self._spec, rng) for i in mine]
-        return {"image": np.stack(images), "label": self._dataset.labels[mine]}
+class _TrainingBatch(grain.transforms.Map):
+    """From the number t of a batch to its augmented images and labels."""
+
+    def __init__(self, dataset, spec, augmentation, batch_size, seed, rows):
+        self._spec, self._augmentation = spec, augmentation
+        self._batch_size, self._seed, self._rows = batch_size, seed, rows
+        indices = dataset.split.train
+        self._labels = dataset.labels[indices]
+        self._images = _TrainingImages(dataset.source, indices, spec.resize)
+
+    def map(self, t):
+        # Whole batches of each epoch: one over its end could hold an image twice. What is left
+        # over differs from epoch to epoch.
+        epoch, place = divmod(int(t), len(self._labels) // self._batch_size)
+        first = place * self._batch_size
+        order = _order(self._seed, epoch, len(self._labels))
+        positions = order[first : first + self._batch_size]
+        rng = np.random.default_rng((self._seed, AUGMENTED, int(t)))
+        # Numbers are drawn for the whole batch; images are read for these rows only.
+        mine, side = positions[self._rows], self._spec.resize
+        images = np.zeros((len(positions), side, side, 3), np.uint8)
+        images[self._rows] = self._images[mine]
+        images = AUGMENTATIONS[self._augmentation](images, self._spec, rng)[self._rows]
+        return {"image": images, "label": self._labels[mine]}
+
+
+class _TrainingImages:
+    """The training images by position, squashed: once and for all where memory allows it."""
+
+    def __init__(self, source, indices, size):
+        self._source, self._indices, self._size = source, indices, size
+        self._squashed = None
+        if source.in_memory and len(indices) * size * size * 3 <= MEMORY:
+            self._squashed = self._read(np.arange(len(indices)))
+            self._source = None  # so that it does not go to the worker processes as well
+
+    def _read(self, positions):
+        images = np.empty((len(positions), self._size, self._size, 3), np.uint8)
+        for image, index in zip(images, self._indices[positions], strict=True):
+            image[:] = squash(self._source[index], self._size)
+        return images
+
+    def __getitem__(self, positions):
+        if self._squashed is None:
+            return self._read(positions)
+        return self._squashed[positions]
+
+
+# Shared by the threads of a process, which are in one epoch or in two that follow each other.
+@functools.lru_cache(maxsize=2)
+def _order(seed, epoch, n):
+    """The order of the n training images in an epoch.
+
+    grain's own shuffle enciphers each index, which takes some 20 microseconds: for images as small
+    as digits, far longer than all else that is done to them.
+    """
+    order = np.random.default_rng((seed, SHUFFLED, epoch)).permutation(n)
+    order.setflags(write=False)
+    return order
 
 
 class _InOrder(grain.transforms.Map):
@@ -59,8 +107,8 @@ def training_batches(
       seed: of shuffle and augmentation.
       threads: that load batches ahead of time, in each process.
       workers: processes that load batches; 0 loads in this process.
-      rows: slice of the batch to load, with a start: the share of one of several processes, see
-        :func:`hashnet_jax.processes.share`. None loads all.
+      rows: slice of each batch to load, the share of one of several processes (see
+        :func:`hashnet_jax.processes.share`); None loads the whole batch.
 
     Returns:
       An iterator of ``{"image": uint8 [B, S, S, 3], "label": [B] or [B, C]}``.
@@ -69,17 +117,9 @@ def training_batches(
       ValueError: if the batch is larger than the training set, or has fewer than two images.
     """
     check_batch_size(batch_size, n_train=len(dataset.split.train))
-    batches = (
-        grain.MapDataset.range(len(dataset.split.train))
-        .seed(seed)
-        .shuffle()
-        # Before repeat: a batch over the end of an epoch could hold an image twice. What is left
-        # over differs from epoch to epoch.
-        .batch(batch_size, drop_remainder=True, batch_fn=np.asarray)
-        .repeat()
-        .random_map(_Augmented(dataset, spec, augmentation, rows or slice(0, batch_size)))
-    )
-    return iter(_read(batches[start:stop], threads, workers))
+    load = _TrainingBatch(dataset, spec, augmentation, batch_size, seed, rows or slice(None))
+    batches = grain.MapDataset.range(start, stop).map(load)
+    return iter(_read(batches, threads, workers))
 
 
 def check_batch_size(batch_size, *, n_train):
