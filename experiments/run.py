@@ -318,7 +318,10 @@ def main(argv=None):
 
 
 def resume_command(args):
-    return f"python experiments/run.py --run-dir {args.run_dir} --resume"
+    command = f"python experiments/run.py --run-dir {args.run_dir} --resume"
+    places = {name: getattr(args, name) for name in ("coordinator", "processes", "process")}
+    given = [f" --{name} {value}" for name, value in places.items() if value is not None]
+    return command + "".join(given)
 
 
 if __name__ == "__main__":

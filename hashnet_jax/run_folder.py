@@ -68,7 +68,7 @@ class RunFolder:
 
     def _take(self):
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.path / ".lock", "w")  # noqa: SIM115: open until the end
+        self._lock = open(self.path / ".lock", "w")  # noqa: SIM115 (open until the end)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -107,7 +107,7 @@ class RunFolder:
             ) from error
 
     def read_arrays(self, name):
-        """The arrays of an .npz file as a dict, for the first process; None where it is not there."""
+        """The arrays of an .npz file as a dict, to the first process; None without it."""
         path = self.path / name
         if not processes.is_first() or not path.is_file():
             return None
