@@ -17,6 +17,7 @@ import pathlib
 import comparing
 import suite_encode
 import suite_hamming
+import suite_import
 import suite_input
 import suite_loss
 import suite_map
@@ -32,6 +33,7 @@ SUITES = {
     "map": suite_map.run,
     "input": suite_input.run,
     "scaling": suite_scaling.run,
+    "import": suite_import.run,
 }
 # Sizes of a run of seconds, to see that everything works; its rates mean nothing.
 SMALL = {

@@ -113,9 +113,10 @@ def fit(
 
         for step in range(first + 1, total + 1):
             batch = _next_batch(batches, stop)
-            if processes.greatest(batch is None):
+            # All processes stop at the same step, whichever was told to.
+            if stopping := processes.greatest(stop.number):
                 save(step - 1)
-                raise Interrupted(step - 1, processes.greatest(stop.number))
+                raise Interrupted(step - 1, stopping)
             state, metrics = step_fn(state, batch)
             # Read a step late: the device is never waited for while it could be computing.
             flush()
@@ -126,13 +127,10 @@ def fit(
                 validation_map = validate(state.params)
                 # Before the checkpoint: a kill in between takes the step, and the line, anew.
                 _write_line(log, {"step": step, "validation_map": validation_map})
-            # All processes stop at the same step, whichever was told to.
-            stopping = processes.greatest(stop.number)
             if validation_map is not None or step % checkpoint_every == 0 or step == total:
                 save(step, validation_map)
-            if stopping:
-                save(step)
-                raise Interrupted(step, stopping)
+        if stopping := processes.greatest(stop.number):
+            raise Interrupted(total, stopping)
         return state, checkpoints.best_step()
 
 
