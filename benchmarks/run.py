@@ -18,6 +18,7 @@ import comparing
 import suite_encode
 import suite_folder
 import suite_hamming
+import suite_import
 import suite_input
 import suite_loss
 import suite_map
@@ -34,6 +35,7 @@ SUITES = {
     "map": suite_map.run,
     "input": suite_input.run,
     "scaling": suite_scaling.run,
+    "import": suite_import.run,
 }
 # Sizes of a run of seconds, to see that everything works; its rates mean nothing.
 SMALL = {

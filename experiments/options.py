@@ -162,10 +162,20 @@ def parser():
     method.add_argument("--image-size", type=int, help="side the backbone sees, pixels")
     method.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the computation")
     machine = p.add_argument_group("machine")
-    machine.add_argument("--devices", type=int, help="how many to use (default: all)")
+    machine.add_argument(
+        "--devices", type=int, help="how many to use, in each process (default: all)"
+    )
     machine.add_argument(
         "--workers", type=count, default=0, help="processes that load images (default: 0)"
     )
+    machine.add_argument(
+        "--coordinator",
+        metavar="HOST:PORT|auto",
+        help="train in several processes, this command given to each: where the first one is "
+        "reached; auto finds it, --processes and --process on TPU pods and under Slurm",
+    )
+    machine.add_argument("--processes", type=count, metavar="N", help="how many, with HOST:PORT")
+    machine.add_argument("--process", type=count, metavar="I", help="which one, 0 .. N-1")
     return p
 
 

@@ -8,10 +8,10 @@ import time
 
 import jax
 import numpy as np
-from options import parser, resolve
+from options import FREE_ON_RESUME, parser, resolve
 
 import hashnet_jax
-from hashnet_jax import parallel
+from hashnet_jax import parallel, processes
 from hashnet_jax.checkpoint import Checkpoints
 from hashnet_jax.code_statistics import code_statistics
 from hashnet_jax.data import overlap
@@ -43,7 +43,18 @@ def show(config, dataset, devices):
 
 
 def describe(devices):
-    return f"{len(devices)} x {devices[0].device_kind}"
+    count = jax.process_count()
+    each = f"{len(devices)} x {devices[0].device_kind}"
+    return each if count == 1 else f"{count} processes of {each}"
+
+
+def check_processes(config, dataset):
+    """Raises ValueError if several processes would train on other data or with other options."""
+    content = config.to_json()
+    content["data"] |= dict.fromkeys(FREE_ON_RESUME)  # where it is may differ
+    processes.check_same("config", content | {"version": hashnet_jax.__version__})
+    for name, array in split_arrays(dataset).items():
+        processes.check_same(f"{name} of the data", array)
 
 
 def check_names(dataset, folder):
@@ -87,6 +98,8 @@ def check_overlaps(dataset, folder, when):
     """Writes `overlaps.json`, and says what is in it; copies are looked for once in a run."""
     by_content = when == "always" or (when == "auto" and overlap.is_cheap(dataset))
     found = folder.read_json("overlaps.json")
+    if not processes.is_first():
+        return
     if found is None or (by_content and not overlap.has_content(found)):
         if by_content:
             count = overlap.n_compared(dataset)
@@ -137,18 +150,19 @@ def run(args):
         if finished is not None:
             print(finished["summary"])
             print(f"already finished: {folder.path}")
-            if args.report and not (folder.path / "report.html").is_file():
+            if args.report and processes.is_first() and not (folder.path / "report.html").is_file():
                 dataset = DATASETS[config.dataset](config.data)
                 add_report(folder.path, dataset, hashnet_jax.load(folder.path))
             return
         started = time.monotonic()
-        dataset = DATASETS[config.dataset](config.data)
+        dataset = processes.together(lambda: DATASETS[config.dataset](config.data))
         # What can be refused is refused before anything is written.
         parallel.check_splits(config.batch_size, len(devices))
         check_batch_size(config.batch_size, n_train=len(dataset.split.train))
         validate = validator(config, dataset, devices, args.workers)
         check_names(dataset, folder)
-        check_split(dataset, folder)
+        processes.together(lambda: check_split(dataset, folder))
+        check_processes(config, dataset)
         show(config, dataset, devices)
         state = start_state(config, folder)
         folder.write_json("config.json", config.to_json())
@@ -174,9 +188,10 @@ def run(args):
             state, _ = checkpoints.restore(state, best_step)
             checkpoints.close()
             step, params = best_step, state.params
-        hashnet_jax.save(folder.path, params)
+        if processes.is_first():
+            hashnet_jax.save(folder.path, params)
         report(config, dataset, folder, params, step, devices, args.workers, started)
-        if args.report:
+        if args.report and processes.is_first():
             add_report(folder.path, dataset, params)
 
 
@@ -198,12 +213,12 @@ def start_state(config, folder):
     """The state to train from; a run that has checkpoints takes its weights from them."""
     if has_checkpoint(folder):
         return init_state(jax.random.key(config.seed), config.model, config.train)
-    return initial_state(config)
+    return processes.together(lambda: initial_state(config))
 
 
 def has_checkpoint(folder):
     path = folder.path / "checkpoints"
-    if not path.is_dir():
+    if not processes.from_first(path.is_dir):
         return False
     with contextlib.closing(Checkpoints(path, read_only=True)) as checkpoints:
         return checkpoints.latest_step() is not None
@@ -216,6 +231,9 @@ def report(config, dataset, folder, params, step, devices, workers, started):
         name: encode(params, config, dataset, indices, devices, workers, f"encoding {name}")
         for name, indices in (("query", split.query), ("database", split.database))
     }
+    overlaps = folder.read_json("overlaps.json")
+    if not processes.is_first():
+        return
     labels = {name: dataset.labels[getattr(split, name)] for name in codes}
     folder.write_arrays(
         "codes.npz",
@@ -243,7 +261,7 @@ def report(config, dataset, folder, params, step, devices, workers, started):
             "codes": dataclasses.asdict(statistics) | {"ones": statistics.ones.tolist()},
             "step": step,
             "sizes": split.sizes(),
-            "overlaps": folder.read_json("overlaps.json"),
+            "overlaps": overlaps,
             "notes": dataset.notes,
             "variant": config.variant,
             "devices": describe(devices),
@@ -282,8 +300,12 @@ def main(argv=None):
     args = parser().parse_args(argv)
     ignore_warnings()
     try:
-        run(args)
+        processes.initialize(args.coordinator, args.processes, args.process)
+        with contextlib.redirect_stdout(sys.stdout if processes.is_first() else None):
+            run(args)
+        processes.wait_for_all()
     except Interrupted as stopped:
+        processes.wait_for_all()
         print(f"{stopped} Continue with: {resume_command(args)}", file=sys.stderr)
         return 128 + stopped.signal_number
     except KeyboardInterrupt:
@@ -296,7 +318,10 @@ def main(argv=None):
 
 
 def resume_command(args):
-    return f"python experiments/run.py --run-dir {args.run_dir} --resume"
+    command = f"python experiments/run.py --run-dir {args.run_dir} --resume"
+    places = {name: getattr(args, name) for name in ("coordinator", "processes", "process")}
+    given = [f" --{name} {value}" for name, value in places.items() if value is not None]
+    return command + "".join(given)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy as policy
 
+from hashnet_jax import processes
 from hashnet_jax.state import TrainState
 
 METRIC = "validation_map"
@@ -18,7 +19,9 @@ NOT_MEASURED = -1.0  # below any MAP, so that a measured checkpoint always count
 class Checkpoints:
     """The checkpoints of one run: the last few, and the best on validation where it is measured.
 
-    A checkpoint appears whole or not at all (orbax writes to a temporary folder and renames).
+    A checkpoint appears whole or not at all (orbax writes to a temporary folder and renames). With
+    several processes all make the same calls; the first alone reads and writes, as all have the
+    same state, and tells the others what it read.
 
     Args:
       folder: where they are; made if it is not there.
@@ -33,13 +36,22 @@ class Checkpoints:
         if keep_best:
             keep.append(policy.BestN(get_metric_fn=_validation_map, n=keep_best))
         self._keep_best = keep_best
+        self._manager = None
+        if not processes.is_first():
+            return
+        folder = Path(folder).resolve()
+        if not read_only:
+            folder.mkdir(parents=True, exist_ok=True)
         self._manager = ocp.CheckpointManager(
-            Path(folder).resolve(),
+            folder,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=policy.AnyPreservationPolicy(keep),
                 best_fn=_validation_map if keep_best else None,
                 cleanup_tmp_directories=not read_only,
                 read_only=read_only,
+                # orbax makes no folder for some of the processes.
+                create=False,
+                multiprocessing_options=ocp.options.MultiprocessingOptions(active_processes={0}),
             ),
             item_names=("state", "data"),
         )
@@ -52,6 +64,8 @@ class Checkpoints:
           position: JSON-able dict: where the data pipeline stands.
           validation_map: MAP on the validation queries in 0..1, if measured.
         """
+        if self._manager is None:
+            return
         # A copy: the next step is free to reuse the buffers while this is being written.
         arrays = jax.tree.map(np.array, _arrays(state))
         metrics = None
@@ -67,10 +81,13 @@ class Checkpoints:
 
     def latest_step(self):
         """The step of the latest whole checkpoint, or None."""
-        return self._manager.latest_step()
+        return processes.from_first(lambda: self._manager.latest_step())
 
     def best_step(self):
         """The step of the best checkpoint on validation, or None if none was measured."""
+        return processes.from_first(self._best_step)
+
+    def _best_step(self):
         # Metrics are read from disk, where a checkpoint saved just now may still be on its way.
         self._manager.wait_until_finished()
         step = self._manager.best_step() if self._keep_best else None
@@ -88,19 +105,27 @@ class Checkpoints:
         Returns:
           ``(state, position)``.
         """
-        abstract = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), _arrays(template))
-        restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(abstract), data=ocp.args.JsonRestore()
-            ),
-        )
-        return _state(template, restored.state), restored.data
+        arrays = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), _arrays(template))
+
+        def read():
+            nonlocal arrays
+            restored = self._manager.restore(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardRestore(arrays), data=ocp.args.JsonRestore()
+                ),
+            )
+            arrays = restored.state
+            return restored.data
+
+        position = processes.from_first(read)
+        return _state(template, processes.arrays_from_first(arrays)), position
 
     def close(self):
         """Waits until what was saved is on disk."""
-        self._manager.wait_until_finished()
-        self._manager.close()
+        if self._manager is not None:
+            self._manager.wait_until_finished()
+            self._manager.close()
 
 
 def _validation_map(metrics):

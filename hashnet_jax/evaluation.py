@@ -2,13 +2,15 @@
 
 import numpy as np
 
-from hashnet_jax import parallel
+from hashnet_jax import parallel, processes
 from hashnet_jax.data.pipeline import image_batches
 from hashnet_jax.hamming import pack_bits
 
 
 def encode_all(params, source, indices, *, devices, batch_size, workers=0, progress=None):
     """Packed codes of the images ``source[i]`` for i in ``indices``, in that order.
+
+    Of several processes each encodes its share, and all get the codes of all.
 
     Args:
       params: :class:`hashnet_jax.HashNetParams`.
@@ -23,16 +25,20 @@ def encode_all(params, source, indices, *, devices, batch_size, workers=0, progr
     Returns:
       uint8 ``[N, ceil(K/8)]``, see :func:`hashnet_jax.pack_bits`.
     """
+    mine = indices[processes.share(len(indices))]
     batches = image_batches(
-        source, indices, params.spec.resize, batch_size=batch_size, workers=workers
+        source, mine, params.spec.resize, batch_size=batch_size, workers=workers
     )
     filled = ((len(images), _fill(images, batch_size)) for images in batches)
-    codes = []
+    codes = [np.zeros((0, -(-params.spec.bits // 8)), np.uint8)]
     for number, packed in encode_batches(params, filled, devices=devices):
         codes.append(packed[:number])
         if progress is not None:
             progress.update(number)
-    return np.concatenate(codes)
+    everywhere = processes.gather_rows(np.concatenate(codes), len(indices))
+    if progress is not None and len(mine) < len(indices):
+        progress.update(len(indices) - len(mine))
+    return everywhere
 
 
 def encode_batches(params, batches, *, devices):

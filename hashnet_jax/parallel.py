@@ -1,12 +1,15 @@
 """Where functions run: jitted on one device, pmapped on several. The only file that knows devices.
 
 `jax.pmap` is in maintenance mode and, since JAX 0.10, jit of shard_map inside; it stays behind
-this file.
+this file. With several processes it maps over the devices of all, while each process gives and gets
+its own rows.
 """
 
 from functools import partial
 
 import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hashnet_jax.encode import encode
 from hashnet_jax.step import train_step
@@ -36,26 +39,37 @@ def local_devices(count=None):
 
 
 def compile_step(devices):
-    """A compiled ``train_step`` over ``devices``.
+    """A compiled ``train_step`` over ``devices``, and over as many of each other process.
 
     Args:
-      devices: list of local devices, see :func:`local_devices`.
+      devices: list of local devices, see :func:`local_devices`; the same number in each process.
 
     Returns:
-      ``step(state, batch) -> (state, metrics)`` on batches whose leading axis is the global batch,
-      a multiple of the number of devices. With one device the buffers of ``state`` are donated:
-      use the returned state only.
+      ``step(state, batch) -> (state, metrics)``. The leading axis of ``batch`` is the global batch,
+      or of several processes this one's rows of it (:func:`hashnet_jax.processes.share`), and a
+      multiple of the number of devices. The buffers of ``state`` are donated: use the returned
+      state only.
     """
-    if len(devices) == 1:
+    everywhere = devices if jax.process_count() == 1 else _in_all_processes(len(devices))
+    if len(everywhere) == 1:
         return _on_device(jax.jit(train_step, donate_argnums=0), devices[0])
     mapped = jax.pmap(
         partial(train_step, axis_name=AXIS),
         axis_name=AXIS,
-        devices=devices,
+        devices=everywhere,
         in_axes=(None, 0),
         out_axes=None,
+        donate_argnums=0,
     )
-    return lambda state, batch: mapped(state, split(batch, len(devices)))
+    replicated = NamedSharding(Mesh(np.array(devices), (AXIS,)), PartitionSpec())
+
+    def step(state, batch):
+        # The first state has to be copied to all devices; the step returns it there.
+        if state.step.sharding != replicated:
+            state = jax.device_put(state, replicated)
+        return mapped(state, split(batch, len(devices)))
+
+    return step
 
 
 def compile_encode(devices):
@@ -77,12 +91,8 @@ def compile_encode(devices):
 
 
 def check_splits(batch_size, n_devices):
-    """Raises ValueError unless ``batch_size`` is a multiple of ``n_devices``."""
-    if batch_size % n_devices:
-        raise ValueError(
-            f"the batch size must be a multiple of the number of devices {n_devices}, got "
-            f"{batch_size}: change --batch-size or --devices."
-        )
+    """Raises ValueError unless ``batch_size`` is a multiple of ``n_devices`` in each process."""
+    _check_multiple(batch_size, n_devices * jax.process_count())
 
 
 def split(batch, n_devices):
@@ -99,10 +109,32 @@ def split(batch, n_devices):
     """
 
     def split_leaf(leaf):
-        check_splits(leaf.shape[0], n_devices)
+        _check_multiple(leaf.shape[0], n_devices)
         return leaf.reshape(n_devices, leaf.shape[0] // n_devices, *leaf.shape[1:])
 
     return jax.tree.map(split_leaf, batch)
+
+
+def _check_multiple(batch_size, n_devices):
+    if batch_size % n_devices:
+        raise ValueError(
+            f"the batch size must be a multiple of the number of devices {n_devices}, got "
+            f"{batch_size}: change --batch-size or --devices."
+        )
+
+
+def _in_all_processes(count):
+    """The first ``count`` devices of each process, in the order of processes."""
+    chosen = []
+    for process in range(jax.process_count()):
+        of_process = [d for d in jax.devices() if d.process_index == process]
+        if len(of_process) < count:
+            raise ValueError(
+                f"each process must have as many devices, got {len(of_process)} in process "
+                f"{process} and {count} in another: give --devices."
+            )
+        chosen += of_process[:count]
+    return chosen
 
 
 def _on_device(function, device):

@@ -5,11 +5,13 @@ import time
 
 from tqdm import tqdm
 
+from hashnet_jax import processes
+
 LINES = 20  # plain lines for one piece of work, besides the last
 
 
 class Progress:
-    """Counts units of work and shows how it goes.
+    """Counts units of work and shows how it goes; of several processes the first one shows it.
 
     Args:
       total: units in all.
@@ -23,8 +25,8 @@ class Progress:
         self._done = self._first = done
         self._start = time.monotonic()
         self._every = max(1, total // LINES)
-        self._bar = None
-        if sys.stderr.isatty():
+        self._bar, self._quiet = None, not processes.is_first()
+        if not self._quiet and sys.stderr.isatty():
             self._bar = tqdm(
                 total=total, desc=what, unit=unit, initial=done, dynamic_ncols=True, leave=True
             )
@@ -36,7 +38,9 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix(shown, refresh=False)
             self._bar.update(count)
-        elif self._done // self._every > before // self._every or self._done >= self._total:
+        elif not self._quiet and (
+            self._done // self._every > before // self._every or self._done >= self._total
+        ):
             seconds = time.monotonic() - self._start
             rate = (self._done - self._first) / max(seconds, 1e-9)
             left = (self._total - self._done) / max(rate, 1e-9)

@@ -16,17 +16,21 @@
 
 import fcntl
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 
+from hashnet_jax import processes
 from hashnet_jax.files import write_whole
 
 
 class RunFolder:
     """A run's folder, locked against other processes from `with` to its end.
 
-    The operating system drops the lock when the process ends, however it ends.
+    The operating system drops the lock when the process ends, however it ends. Where several
+    processes train together, only the first touches the folder: in the others writing does nothing,
+    and reading JSON gives what the first has read.
 
     Args:
       path: the folder.
@@ -40,6 +44,9 @@ class RunFolder:
 
     def __init__(self, path, *, resume=False):
         self.path = Path(path)
+        processes.together(lambda: processes.is_first() and self._check(resume))
+
+    def _check(self, resume):
         # A lock, or a file half written, is what an attempt leaves that was killed as it began.
         content = [p for p in self.path.iterdir() if p.name[0] != "."] if self.path.is_dir() else []
         taken = bool(content) or (self.path.exists() and not self.path.is_dir())
@@ -55,8 +62,13 @@ class RunFolder:
             )
 
     def __enter__(self):
+        self._lock = None
+        processes.together(lambda: processes.is_first() and self._take())
+        return self
+
+    def _take(self):
         self.path.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.path / ".lock", "w")
+        self._lock = open(self.path / ".lock", "w")  # noqa: SIM115 (open until the end)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -67,10 +79,10 @@ class RunFolder:
             ) from error
         for leftover in self.path.glob(".*.partial"):
             leftover.unlink()
-        return self
 
     def __exit__(self, *error):
-        self._lock.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def write_json(self, name, content):
         """Writes a JSON file that appears whole or not at all."""
@@ -82,6 +94,9 @@ class RunFolder:
         Raises:
           ValueError: if it is damaged.
         """
+        return processes.from_first(lambda: self._read_json(name))
+
+    def _read_json(self, name):
         path = self.path / name
         try:
             return json.loads(path.read_text()) if path.is_file() else None
@@ -92,9 +107,9 @@ class RunFolder:
             ) from error
 
     def read_arrays(self, name):
-        """The arrays of an .npz file as a dict, or None where it is not there."""
+        """The arrays of an .npz file as a dict, to the first process; None without it."""
         path = self.path / name
-        if not path.is_file():
+        if not processes.is_first() or not path.is_file():
             return None
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
@@ -108,6 +123,8 @@ class RunFolder:
 
         Steps after the last checkpoint are taken anew, and logged anew.
         """
+        if not processes.is_first():
+            return open(os.devnull, "w")
         path = self.path / "metrics.jsonl"
         lines = path.read_text().splitlines() if path.is_file() else []
         kept = []
@@ -122,4 +139,5 @@ class RunFolder:
         return open(path, "a", buffering=1)
 
     def _write(self, name, write):
-        write_whole(self.path / name, write)
+        if processes.is_first():
+            write_whole(self.path / name, write)

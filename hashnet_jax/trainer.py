@@ -8,7 +8,7 @@ import threading
 
 import jax
 
-from hashnet_jax import parallel
+from hashnet_jax import parallel, processes
 from hashnet_jax.checkpoint import Checkpoints
 from hashnet_jax.data.pipeline import training_batches
 from hashnet_jax.progress import Progress
@@ -89,6 +89,7 @@ def fit(
             stop=total,
             seed=seed,
             workers=workers,
+            rows=processes.share(batch_size),
         )
         step_fn = parallel.compile_step(devices)
         log = stack.enter_context(folder.open_metrics(first))
@@ -112,9 +113,10 @@ def fit(
 
         for step in range(first + 1, total + 1):
             batch = _next_batch(batches, stop)
-            if batch is None:
+            # All processes stop at the same step, whichever was told to.
+            if stopping := processes.greatest(stop.number):
                 save(step - 1)
-                raise Interrupted(step - 1, stop.signals[0])
+                raise Interrupted(step - 1, stopping)
             state, metrics = step_fn(state, batch)
             # Read a step late: the device is never waited for while it could be computing.
             flush()
@@ -125,12 +127,10 @@ def fit(
                 validation_map = validate(state.params)
                 # Before the checkpoint: a kill in between takes the step, and the line, anew.
                 _write_line(log, {"step": step, "validation_map": validation_map})
-            stopping = bool(stop.signals)
             if validation_map is not None or step % checkpoint_every == 0 or step == total:
                 save(step, validation_map)
-            if stopping:
-                save(step)
-                raise Interrupted(step, stop.signals[0])
+        if stopping := processes.greatest(stop.number):
+            raise Interrupted(total, stopping)
         return state, checkpoints.best_step()
 
 
@@ -168,6 +168,11 @@ class _Stop:
 
     def __init__(self):
         self.signals = []
+
+    @property
+    def number(self):
+        """Of the first of them; 0 without one."""
+        return self.signals[0] if self.signals else 0
 
 
 @contextlib.contextmanager

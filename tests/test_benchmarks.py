@@ -24,7 +24,9 @@ def programs():
         yield program
 
 
-@pytest.mark.parametrize("suite", ["train", "encode", "loss", "hamming", "map", "input", "folder"])
+@pytest.mark.parametrize(
+    "suite", ["train", "encode", "loss", "hamming", "map", "input", "folder", "import"]
+)
 def test_a_suite_prints_a_table_and_writes_its_rates(programs, suite, tmp_path, capsys):
     file = tmp_path / f"{suite}.json"
     programs.main(["--suite", suite, "--small", "--peers", "eager", "--json", str(file)])
@@ -44,6 +46,17 @@ def test_scaling_measures_a_process_with_devices_of_its_own(programs, monkeypatc
     printed = capsys.readouterr().out
     assert "batch 8 on 2 device(s)" in printed
     assert "loss differs by 0e+00 from the first" in printed
+
+
+def test_costs_are_fitted_and_drawn(programs, tmp_path, capsys):
+    import cost
+
+    assert cost.exponent([1, 2, 4], [3.0, 12.0, 48.0]) == pytest.approx(2)
+    plot = tmp_path / "cost.png"
+    cost.main(["--small", "--repeats", "1", "--plot", str(plot)])
+    printed = capsys.readouterr().out
+    assert printed.count("exponent") == len(cost.LINES)
+    assert plot.stat().st_size > 1000
 
 
 def test_the_torch_step_takes_the_same_loss(programs):

@@ -56,6 +56,13 @@ def test_batches_do_not_depend_on_threads_or_worker_processes(kwargs):
     assert_same_batches(batches(dataset, **kwargs), batches(dataset))
 
 
+@pytest.mark.parametrize("rows", [slice(0, 4), slice(4, 10)])
+def test_the_rows_of_one_process_are_rows_of_the_whole_batch(rows):
+    dataset = tiny_dataset()
+    whole = [{name: part[rows] for name, part in batch.items()} for batch in batches(dataset)]
+    assert_same_batches(batches(dataset, rows=rows), whole)
+
+
 def test_no_image_comes_twice_in_an_epoch_and_every_epoch_has_another_order():
     dataset = tiny_dataset()
     stream = batches(dataset, stop=20)  # ten epochs of two batches of ten, of 24 training images

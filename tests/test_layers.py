@@ -22,7 +22,7 @@ ROWS = [
         {"flax", "torch", "safetensors"},
     ),
     ({"weights", "encode", "__init__"}, set()),
-    ({"optim", "state", "step", "parallel", "checkpoint"}, {"optax", "orbax"}),
+    ({"optim", "state", "step", "parallel", "processes", "checkpoint"}, {"optax", "orbax"}),
     ({"data", "progress"}, {"absl", "grain", "tensorflow_datasets", "PIL", "tqdm", "sklearn"}),
     ({"run_folder", "evaluation", "trainer"}, {"tqdm"}),
     ({"cli"}, {"faiss"}),

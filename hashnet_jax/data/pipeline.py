@@ -27,9 +27,9 @@ SHUFFLED, AUGMENTED = 0, 1  # what a random stream of a seed is for
 class _TrainingBatch(grain.transforms.Map):
     """From the number t of a batch to its augmented images and labels."""
 
-    def __init__(self, dataset, spec, augmentation, batch_size, seed):
+    def __init__(self, dataset, spec, augmentation, batch_size, seed, rows):
         self._spec, self._augmentation = spec, augmentation
-        self._batch_size, self._seed = batch_size, seed
+        self._batch_size, self._seed, self._rows = batch_size, seed, rows
         indices = dataset.split.train
         self._labels = dataset.labels[indices]
         self._images = _TrainingImages(dataset.source, indices, spec.resize)
@@ -42,8 +42,12 @@ class _TrainingBatch(grain.transforms.Map):
         order = _order(self._seed, epoch, len(self._labels))
         positions = order[first : first + self._batch_size]
         rng = np.random.default_rng((self._seed, AUGMENTED, int(t)))
-        images = AUGMENTATIONS[self._augmentation](self._images[positions], self._spec, rng)
-        return {"image": images, "label": self._labels[positions]}
+        # Numbers are drawn for the whole batch; images are read for these rows only.
+        mine, side = positions[self._rows], self._spec.resize
+        images = np.zeros((len(positions), side, side, 3), np.uint8)
+        images[self._rows] = self._images[mine]
+        images = AUGMENTATIONS[self._augmentation](images, self._spec, rng)[self._rows]
+        return {"image": images, "label": self._labels[mine]}
 
 
 class _TrainingImages:
@@ -92,7 +96,17 @@ class _InOrder(grain.transforms.Map):
 
 
 def training_batches(
-    dataset, spec, *, augmentation, batch_size, start, stop, seed, threads=None, workers=0
+    dataset,
+    spec,
+    *,
+    augmentation,
+    batch_size,
+    start,
+    stop,
+    seed,
+    threads=None,
+    workers=0,
+    rows=None,
 ):
     """Batches ``start`` .. ``stop - 1`` of the endless stream of shuffled epochs.
 
@@ -107,6 +121,8 @@ def training_batches(
       threads: that load batches ahead of time, in each process; None for ``THREADS``, or for two
         in each of several workers.
       workers: processes that load batches; 0 loads in this process.
+      rows: slice of each batch to load, the share of one of several processes (see
+        :func:`hashnet_jax.processes.share`); None loads the whole batch.
 
     Returns:
       An iterator of ``{"image": uint8 [B, S, S, 3], "label": [B] or [B, C]}``.
@@ -115,7 +131,7 @@ def training_batches(
       ValueError: if the batch is larger than the training set, or has fewer than two images.
     """
     check_batch_size(batch_size, n_train=len(dataset.split.train))
-    load = _TrainingBatch(dataset, spec, augmentation, batch_size, seed)
+    load = _TrainingBatch(dataset, spec, augmentation, batch_size, seed, rows or slice(None))
     batches = grain.MapDataset.range(start, stop).map(load)
     return iter(_read(batches, threads, workers))
 
