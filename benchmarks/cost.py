@@ -82,12 +82,14 @@ def plot(lines, path):
         1, len(kinds), figsize=(4 * len(kinds), 3.6), layout="constrained", sharey=True
     )
     for kind, axes in zip(kinds, panels, strict=True):
+        ticks = set()
         for name, (of, sizes, seconds) in lines.items():
             if of == kind:
                 label = f"{name}: {exponent(sizes[-3:], seconds[-3:]):.2f}"
                 axes.loglog(sizes, seconds, marker="o", label=label)
-                axes.set_xticks(sizes, [f"{n:,}" for n in sizes], fontsize=7, rotation=30)
-                axes.minorticks_off()
+                ticks |= set(sizes)
+        axes.set_xticks(sorted(ticks), [f"{n:,}" for n in sorted(ticks)], fontsize=7, rotation=30)
+        axes.minorticks_off()
         axes.set_xlabel(kind)
         axes.grid(alpha=0.3)
         axes.legend(
