@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from hashnet_jax.backbones.common import batch_norm
+from hashnet_jax.backbones.depthwise import DepthwiseConv
 
 # of each stage: expansion, kernel, stride of its first block, filters, blocks
 STAGES = (
@@ -54,17 +55,13 @@ class ConvNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x, train):
-        x = nn.Conv(
-            self.filters,
-            (self.kernel, self.kernel),
-            (self.stride, self.stride),
-            padding="SAME",
-            feature_group_count=x.shape[-1] if self.depthwise else 1,
-            use_bias=False,
-            dtype=self.dtype,
-            kernel_init=fan_out_normal,
-            name="conv",
-        )(x)
+        shared = {"dtype": self.dtype, "kernel_init": fan_out_normal, "name": "conv"}
+        if self.depthwise:
+            conv = DepthwiseConv(self.kernel, self.stride, **shared)
+        else:
+            size, strides = (self.kernel, self.kernel), (self.stride, self.stride)
+            conv = nn.Conv(self.filters, size, strides, padding="SAME", use_bias=False, **shared)
+        x = conv(x)
         return batch_norm(
             train,
             dtype=self.dtype,
