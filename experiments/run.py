@@ -5,6 +5,7 @@ import dataclasses
 import platform
 import sys
 import time
+from functools import partial
 
 import jax
 import numpy as np
@@ -19,6 +20,8 @@ from hashnet_jax.data.datasets import DATASETS
 from hashnet_jax.data.pictures import ignore_warnings
 from hashnet_jax.data.pipeline import check_batch_size
 from hashnet_jax.evaluation import encode_all
+from hashnet_jax.features import cached_features, encode_features, feature_batches
+from hashnet_jax.frozen import hash_layer_state, with_hash_layer
 from hashnet_jax.metrics import evaluate
 from hashnet_jax.pretrained import find_weights, load_backbone
 from hashnet_jax.progress import Progress
@@ -98,7 +101,7 @@ def check_overlaps(dataset, folder, when):
     print(overlap.describe(found))
 
 
-def validator(config, dataset, devices, workers):
+def validator(config, dataset, devices, workers, features=None):
     """``params -> MAP@all`` of the validation images among the training images."""
     if not config.validate_every:
         return None
@@ -110,7 +113,7 @@ def validator(config, dataset, devices, workers):
 
     def validate(params):
         codes = [
-            encode(params, config, dataset, indices, devices, workers)
+            encode(params, config, dataset, indices, devices, workers, features=features)
             for indices in (split.validation, split.train)
         ]
         labels = dataset.labels[split.validation], dataset.labels[split.train]
@@ -120,8 +123,10 @@ def validator(config, dataset, devices, workers):
     return validate
 
 
-def encode(params, config, dataset, indices, devices, workers, what=None):
-    """Packed codes of the images at ``indices``."""
+def encode(params, config, dataset, indices, devices, workers, what=None, features=None):
+    """Packed codes of the images at ``indices``; ``params`` is a hash layer, given features."""
+    if features is not None:
+        return encode_features(params, features, indices)
     kwargs = {"devices": devices, "batch_size": config.batch_size, "workers": workers}
     if what is None:
         return encode_all(params, dataset.source, indices, **kwargs)
@@ -155,6 +160,25 @@ def run(args):
         folder.write_arrays("split.npz", **split_arrays(dataset))
         write_names(dataset, folder)
         check_overlaps(dataset, folder, args.check_overlap)
+        network, features, batches = state.params, None, None
+        if config.freeze_backbone:
+            state = hash_layer_state(state)
+            features = cached_features(
+                args.feature_dir or folder.path,
+                network,
+                dataset,
+                devices=devices,
+                workers=args.workers,
+            )
+            validate = validator(config, dataset, devices, args.workers, features)
+            batches = partial(
+                feature_batches,
+                features,
+                dataset,
+                batch_size=config.batch_size,
+                stop=config.train.total_steps,
+                seed=config.seed,
+            )
         state, best_step = fit(
             state,
             dataset,
@@ -167,6 +191,7 @@ def run(args):
             validate=validate,
             validate_every=config.validate_every,
             workers=args.workers,
+            batches=batches,
         )
         step, params = int(state.step), state.params
         if config.select == "best":
@@ -174,10 +199,11 @@ def run(args):
             state, _ = checkpoints.restore(state, best_step)
             checkpoints.close()
             step, params = best_step, state.params
-        hashnet_jax.save(folder.path, params)
-        report(config, dataset, folder, params, step, devices, args.workers, started)
+        whole = with_hash_layer(network, params) if config.freeze_backbone else params
+        hashnet_jax.save(folder.path, whole)
+        report(config, dataset, folder, params, step, devices, args.workers, started, features)
         if args.report:
-            add_report(folder.path, dataset, params)
+            add_report(folder.path, dataset, whole)
 
 
 def initial_state(config):
@@ -195,8 +221,11 @@ def initial_state(config):
 
 
 def start_state(config, folder):
-    """The state to train from; a run that has checkpoints takes its weights from them."""
-    if has_checkpoint(folder):
+    """The state to train from; a run that has checkpoints takes its weights from them.
+
+    The checkpoints of a run with a frozen backbone hold its hash layer only.
+    """
+    if has_checkpoint(folder) and not config.freeze_backbone:
         return init_state(jax.random.key(config.seed), config.model, config.train)
     return initial_state(config)
 
@@ -209,11 +238,13 @@ def has_checkpoint(folder):
         return checkpoints.latest_step() is not None
 
 
-def report(config, dataset, folder, params, step, devices, workers, started):
+def report(config, dataset, folder, params, step, devices, workers, started, features=None):
     """Encodes queries and database, and writes codes and result."""
     split, bits = dataset.split, config.model.bits
     codes = {
-        name: encode(params, config, dataset, indices, devices, workers, f"encoding {name}")
+        name: encode(
+            params, config, dataset, indices, devices, workers, f"encoding {name}", features
+        )
         for name, indices in (("query", split.query), ("database", split.database))
     }
     labels = {name: dataset.labels[getattr(split, name)] for name in codes}
