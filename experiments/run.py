@@ -163,22 +163,13 @@ def run(args):
         network, features, batches = state.params, None, None
         if config.freeze_backbone:
             state = hash_layer_state(state)
+            cache = args.feature_dir or folder.path
             features = cached_features(
-                args.feature_dir or folder.path,
-                network,
-                dataset,
-                devices=devices,
-                workers=args.workers,
+                cache, network, dataset, devices=devices, workers=args.workers
             )
             validate = validator(config, dataset, devices, args.workers, features)
-            batches = partial(
-                feature_batches,
-                features,
-                dataset,
-                batch_size=config.batch_size,
-                stop=config.train.total_steps,
-                seed=config.seed,
-            )
+            steps = {"batch_size": config.batch_size, "stop": config.train.total_steps}
+            batches = partial(feature_batches, features, dataset, **steps, seed=config.seed)
         state, best_step = fit(
             state,
             dataset,
