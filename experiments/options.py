@@ -91,9 +91,10 @@ def parser():
     p.add_argument("--backbone", choices=BACKBONES, metavar="NAME", help=", ".join(BACKBONES))
     p.add_argument(
         "--pretrained",
-        metavar="auto|none|FILE",
+        metavar="auto|none|FILE|RUN",
         help="weights of the backbone: of an installed package (auto), random (none, the default), "
-        "or of a .pth or .safetensors file; they bring their image size, mean and std",
+        "or of a .pth or .safetensors file; they bring their image size, mean and std; or the "
+        "folder of a finished run, whose hash layer is taken as well",
     )
     p.add_argument(
         "--freeze-backbone",
@@ -230,6 +231,10 @@ def with_overrides(config, given):
     for name, value in given.items():
         part, field = FIELDS[name]
         changes[part][field] = WORDS.get(name, {}).get(value, value)
+    # Before the rates of a pretrained backbone, which they replace.
+    if given.get("freeze_backbone") and not config.freeze_backbone:
+        changes["train"] = FROZEN | changes["train"]
+        changes[None] = FROZEN_BATCHES | changes[None]
     model = changes["model"]
     before = config.pretrained, config.model.backbone
     pretrained = given.get("pretrained", before[0]), given.get("backbone", before[1])
@@ -248,9 +253,6 @@ def with_overrides(config, given):
     # The margin around the centre crop keeps its proportion.
     margin = config.model.resize / config.model.image_size
     model |= {"image_size": size, "resize": round(size * margin)}
-    if given.get("freeze_backbone") and not config.freeze_backbone:
-        changes["train"] = FROZEN | changes["train"]
-        changes[None] = FROZEN_BATCHES | changes[None]
     parts = {
         part: dataclasses.replace(getattr(config, part), **changes[part])
         for part in ("model", "train", "data")

@@ -26,7 +26,8 @@ class Config:
       validate_every: steps between validations; 0 for never.
       select: which checkpoint is evaluated: "last", or "best" on validation.
       pretrained: where the backbone starts: "none" at random, "auto" from the weights of an
-        installed package, or from the file at this path.
+        installed package, from the file at this path, or from the network of the finished run in
+        the folder at this path.
       pretrained_sha256: of that file, filled in when the run starts; None without one.
       freeze_backbone: whether the backbone keeps these weights and the hash layer alone is trained,
         on features that are computed once.

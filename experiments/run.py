@@ -208,7 +208,22 @@ def initial_state(config):
             f"{file} must be the file that the run began with (SHA-256 "
             f"{config.pretrained_sha256}), got another content: put it back, or start another run."
         )
+    if file.name == "model.npz":
+        return dataclasses.replace(state, params=trained_network(file.parent, config.model))
     return dataclasses.replace(state, params=load_backbone(state.params, file))
+
+
+def trained_network(run_dir, spec):
+    """The network of a finished run, its hash layer included, to train further."""
+    params = hashnet_jax.load(run_dir)
+    # The size of images and the dtype of the computation may be others.
+    free = {name: getattr(spec, name) for name in ("image_size", "resize", "dtype")}
+    if dataclasses.replace(params.spec, **free) != spec:
+        raise ValueError(
+            f"a run that starts from another must be of its backbone, bits, mean and std, got "
+            f"{spec} for the {params.spec} in {run_dir}: give --backbone and --bits accordingly."
+        )
+    return dataclasses.replace(params, spec=spec)
 
 
 def start_state(config, folder):

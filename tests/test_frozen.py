@@ -208,3 +208,20 @@ def test_batches_are_a_function_of_seed_and_number_and_hold_no_image_twice(digit
     assert not np.array_equal(other["image"], batches[0]["image"])
     with pytest.raises(ValueError, match=r"batch_size must be in 2..100"):
         feature_batches(features, digits, 0, **kwargs | {"batch_size": 101})
+
+
+def test_a_run_starts_from_the_network_of_a_finished_one_hash_layer_included(program, monkeypatch):
+    _, first, _ = program("first")
+    start = {}
+
+    def fit(state, *args, **kwargs):
+        start.update(hash=state.params.variables["params"]["hash"])
+        raise ValueError("seen")
+
+    monkeypatch.setattr(run, "fit", fit)
+    assert "seen" in program("second", "--pretrained", first)[2]
+    with np.load(first / "model.npz") as file:
+        np.testing.assert_array_equal(start["hash"]["kernel"], file["params/hash/kernel"])
+    code, _, errors = program("third", "--pretrained", first, "--bits", 16)
+    assert code == 1
+    assert "must be of its backbone, bits" in errors
