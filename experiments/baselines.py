@@ -7,13 +7,9 @@ References: Charikar, "Similarity estimation techniques from rounding algorithms
 Gong, Lazebnik, "Iterative Quantization", CVPR 2011 (ITQ).
 """
 
-import jax
 import numpy as np
 
-from hashnet_jax.data.pipeline import image_batches
 from hashnet_jax.metrics import evaluate
-from hashnet_jax.model import features
-from hashnet_jax.preprocess import preprocess
 
 
 def lsh(train, parts, *, bits, seed):
@@ -50,26 +46,11 @@ def itq(train, parts, *, bits, seed):
 BASELINES = {"lsh": lsh, "itq": itq}
 
 
-def backbone_features(params, source, indices, *, batch_size=64):
-    """Features float32 ``[N, D]`` of the images at ``indices``, preprocessed as at use."""
-
-    @jax.jit
-    def of(params, images):
-        return features(params, preprocess(images, params.spec))
-
-    rows = []
-    for images in image_batches(source, indices, params.spec.resize, batch_size=batch_size):
-        filled = np.zeros((batch_size, *images.shape[1:]), np.uint8)
-        filled[: len(images)] = images
-        rows.append(np.asarray(of(params, filled), np.float32)[: len(images)])
-    return np.concatenate(rows)
-
-
-def evaluate_baselines(params, dataset, names, *, bits, cutoff, seed):
+def evaluate_baselines(features, dataset, names, *, bits, cutoff, seed):
     """MAP of shallow codes of the same split.
 
     Args:
-      params: :class:`hashnet_jax.HashNetParams`; only the backbone counts.
+      features: :class:`hashnet_jax.features.Features` of all images of the split.
       dataset: a loaded data set.
       names: of ``BASELINES``.
       bits: K, a list.
@@ -83,10 +64,7 @@ def evaluate_baselines(params, dataset, names, *, bits, cutoff, seed):
       ``{(name, bits): MeanAveragePrecision}``.
     """
     split = dataset.split
-    parts = {
-        name: backbone_features(params, dataset.source, getattr(split, name))
-        for name in ("train", "query", "database")
-    }
+    parts = {name: features.of(getattr(split, name)) for name in ("train", "query", "database")}
     labels = dataset.labels[split.query], dataset.labels[split.database]
     results = {}
     for name in names:

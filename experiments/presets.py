@@ -17,7 +17,8 @@ class Config:
       model: :class:`hashnet_jax.ModelSpec`.
       train: :class:`hashnet_jax.optim.TrainSpec`.
       data: :class:`hashnet_jax.data.dataset.Options`.
-      augmentation: a name in ``hashnet_jax.data.augment.AUGMENTATIONS``.
+      augmentation: a name in ``hashnet_jax.data.augment.AUGMENTATIONS``; "none" with a frozen
+        backbone, which sees each image once.
       batch_size: of the global batch.
       seed: of weights, dropout and the order of the data.
       cutoff: R of MAP@R; None for the whole database.
@@ -25,8 +26,11 @@ class Config:
       validate_every: steps between validations; 0 for never.
       select: which checkpoint is evaluated: "last", or "best" on validation.
       pretrained: where the backbone starts: "none" at random, "auto" from the weights of an
-        installed package, or from the file at this path.
+        installed package, from the file at this path, or from the network of the finished run in
+        the folder at this path.
       pretrained_sha256: of that file, filled in when the run starts; None without one.
+      freeze_backbone: whether the backbone keeps these weights and the hash layer alone is trained,
+        on features that are computed once.
     """
 
     dataset: str
@@ -42,6 +46,7 @@ class Config:
     select: str = "last"
     pretrained: str = "none"
     pretrained_sha256: str | None = None
+    freeze_backbone: bool = False
 
     def __post_init__(self):
         if self.select not in ("last", "best"):
@@ -52,6 +57,12 @@ class Config:
             raise ValueError(
                 f"validate_every must be at most the steps of the run {self.train.total_steps}, "
                 f"got {self.validate_every}: lower --validate-every."
+            )
+        if self.freeze_backbone and self.pretrained == "none":
+            raise ValueError(
+                "--freeze-backbone needs a backbone that knows something, got one with random "
+                "weights: give --pretrained FILE, or --backbone efficientnet_lite0 --pretrained "
+                "auto."
             )
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be in 0..2**32 - 1, got {self.seed}.")

@@ -19,7 +19,9 @@ from options import config_of
 from options import parser as parser_of_run
 from presets import PRESETS, VARIANTS
 
+from hashnet_jax import parallel
 from hashnet_jax.data.datasets import DATASETS
+from hashnet_jax.features import cached_features
 from hashnet_jax.files import write_whole
 
 # MAP of the paper's table 1 at 16, 32, 48 and 64 bits, as recalled; "read" are those that were
@@ -68,7 +70,8 @@ def run_one(args, variant, bits, seed):
     """The result of one run; starts, resumes or just reads it."""
     folder = args.out / f"{variant}-{bits}bits-seed{seed}"
     argv = ["--dataset", args.dataset, "--variant", variant, "--bits", str(bits)]
-    argv += ["--seed", str(seed), "--run-dir", str(folder), *args.rest]
+    argv += ["--seed", str(seed), "--run-dir", str(folder), "--feature-dir", str(args.out)]
+    argv += args.rest
     if (folder / "config.json").is_file():
         # Compares the options with the run's own, so that no other experiment's result is taken.
         argv.append("--resume")
@@ -84,11 +87,15 @@ def baselines(args):
     results = {}
     for seed in args.seeds:
         argv = ["--dataset", args.dataset, "--seed", str(seed), *args.rest]
-        config = config_of(parser_of_run().parse_args(argv))
+        args_of_run = parser_of_run().parse_args(argv)
+        config = config_of(args_of_run)
         params = program.initial_state(config).params
         dataset = DATASETS[config.dataset](config.data)
+        devices = parallel.local_devices(args_of_run.devices)
+        # Of pretrained weights they are the same for every seed.
+        features = cached_features(args.out, params, dataset, devices=devices)
         for key, result in evaluate_baselines(
-            params, dataset, args.baselines, bits=args.bits, cutoff=config.cutoff, seed=seed
+            features, dataset, args.baselines, bits=args.bits, cutoff=config.cutoff, seed=seed
         ).items():
             results.setdefault(key, []).append(result.expected)
     return results

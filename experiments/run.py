@@ -5,6 +5,7 @@ import dataclasses
 import platform
 import sys
 import time
+from functools import partial
 
 import jax
 import numpy as np
@@ -19,6 +20,8 @@ from hashnet_jax.data.datasets import DATASETS
 from hashnet_jax.data.pictures import ignore_warnings
 from hashnet_jax.data.pipeline import check_batch_size
 from hashnet_jax.evaluation import encode_all
+from hashnet_jax.features import cached_features, encode_features, feature_batches
+from hashnet_jax.frozen import hash_layer_state, with_hash_layer
 from hashnet_jax.metrics import evaluate
 from hashnet_jax.pretrained import find_weights, load_backbone
 from hashnet_jax.progress import Progress
@@ -111,7 +114,7 @@ def check_overlaps(dataset, folder, when):
     print(overlap.describe(found))
 
 
-def validator(config, dataset, devices, workers):
+def validator(config, dataset, devices, workers, features=None):
     """``params -> MAP@all`` of the validation images among the training images."""
     if not config.validate_every:
         return None
@@ -123,7 +126,7 @@ def validator(config, dataset, devices, workers):
 
     def validate(params):
         codes = [
-            encode(params, config, dataset, indices, devices, workers)
+            encode(params, config, dataset, indices, devices, workers, features=features)
             for indices in (split.validation, split.train)
         ]
         labels = dataset.labels[split.validation], dataset.labels[split.train]
@@ -133,8 +136,10 @@ def validator(config, dataset, devices, workers):
     return validate
 
 
-def encode(params, config, dataset, indices, devices, workers, what=None):
-    """Packed codes of the images at ``indices``."""
+def encode(params, config, dataset, indices, devices, workers, what=None, features=None):
+    """Packed codes of the images at ``indices``; ``params`` is a hash layer, given features."""
+    if features is not None:
+        return encode_features(params, features, indices)
     kwargs = {"devices": devices, "batch_size": config.batch_size, "workers": workers}
     if what is None:
         return encode_all(params, dataset.source, indices, **kwargs)
@@ -158,6 +163,11 @@ def run(args):
         dataset = processes.together(lambda: DATASETS[config.dataset](config.data))
         # What can be refused is refused before anything is written.
         parallel.check_splits(config.batch_size, len(devices))
+        if config.freeze_backbone and not processes.is_only():
+            raise ValueError(
+                "--freeze-backbone must run in one process, got several: the hash layer alone is "
+                "trained in minutes; leave --coordinator out."
+            )
         check_batch_size(config.batch_size, n_train=len(dataset.split.train))
         validate = validator(config, dataset, devices, args.workers)
         check_names(dataset, folder)
@@ -169,6 +179,16 @@ def run(args):
         folder.write_arrays("split.npz", **split_arrays(dataset))
         write_names(dataset, folder)
         check_overlaps(dataset, folder, args.check_overlap)
+        network, features, batches = state.params, None, None
+        if config.freeze_backbone:
+            state = hash_layer_state(state)
+            cache = args.feature_dir or folder.path
+            features = cached_features(
+                cache, network, dataset, devices=devices, workers=args.workers
+            )
+            validate = validator(config, dataset, devices, args.workers, features)
+            steps = {"batch_size": config.batch_size, "stop": config.train.total_steps}
+            batches = partial(feature_batches, features, dataset, **steps, seed=config.seed)
         state, best_step = fit(
             state,
             dataset,
@@ -181,6 +201,7 @@ def run(args):
             validate=validate,
             validate_every=config.validate_every,
             workers=args.workers,
+            batches=batches,
         )
         step, params = int(state.step), state.params
         if config.select == "best":
@@ -188,11 +209,12 @@ def run(args):
             state, _ = checkpoints.restore(state, best_step)
             checkpoints.close()
             step, params = best_step, state.params
+        whole = with_hash_layer(network, params) if config.freeze_backbone else params
         if processes.is_first():
-            hashnet_jax.save(folder.path, params)
-        report(config, dataset, folder, params, step, devices, args.workers, started)
+            hashnet_jax.save(folder.path, whole)
+        report(config, dataset, folder, params, step, devices, args.workers, started, features)
         if args.report and processes.is_first():
-            add_report(folder.path, dataset, params)
+            add_report(folder.path, dataset, whole)
 
 
 def initial_state(config):
@@ -206,12 +228,30 @@ def initial_state(config):
             f"{file} must be the file that the run began with (SHA-256 "
             f"{config.pretrained_sha256}), got another content: put it back, or start another run."
         )
+    if file.name == "model.npz":
+        return dataclasses.replace(state, params=trained_network(file.parent, config.model))
     return dataclasses.replace(state, params=load_backbone(state.params, file))
 
 
+def trained_network(run_dir, spec):
+    """The network of a finished run, its hash layer included, to train further."""
+    params = hashnet_jax.load(run_dir)
+    # The size of images and the dtype of the computation may be others.
+    free = {name: getattr(spec, name) for name in ("image_size", "resize", "dtype")}
+    if dataclasses.replace(params.spec, **free) != spec:
+        raise ValueError(
+            f"a run that starts from another must be of its backbone, bits, mean and std, got "
+            f"{spec} for the {params.spec} in {run_dir}: give --backbone and --bits accordingly."
+        )
+    return dataclasses.replace(params, spec=spec)
+
+
 def start_state(config, folder):
-    """The state to train from; a run that has checkpoints takes its weights from them."""
-    if has_checkpoint(folder):
+    """The state to train from; a run that has checkpoints takes its weights from them.
+
+    The checkpoints of a run with a frozen backbone hold its hash layer only.
+    """
+    if has_checkpoint(folder) and not config.freeze_backbone:
         return init_state(jax.random.key(config.seed), config.model, config.train)
     return processes.together(lambda: initial_state(config))
 
@@ -224,11 +264,13 @@ def has_checkpoint(folder):
         return checkpoints.latest_step() is not None
 
 
-def report(config, dataset, folder, params, step, devices, workers, started):
+def report(config, dataset, folder, params, step, devices, workers, started, features=None):
     """Encodes queries and database, and writes codes and result."""
     split, bits = dataset.split, config.model.bits
     codes = {
-        name: encode(params, config, dataset, indices, devices, workers, f"encoding {name}")
+        name: encode(
+            params, config, dataset, indices, devices, workers, f"encoding {name}", features
+        )
         for name, indices in (("query", split.query), ("database", split.database))
     }
     overlaps = folder.read_json("overlaps.json")

@@ -94,7 +94,8 @@ class HashNetParams:
 
     Attributes:
       variables: ``{"params": {"backbone": ..., "hash": ...}, "batch_stats": ...}``, float32;
-        ``batch_stats`` is empty for a backbone without batch normalisation.
+        ``batch_stats`` is empty for a backbone without batch normalisation. A hash layer alone,
+        see :mod:`hashnet_jax.frozen`, has no "backbone", and takes features ``[B, D]``.
       spec: the static :class:`ModelSpec`.
     """
 
@@ -128,7 +129,8 @@ class HashNetwork(nn.Module):
         return self.hash(self.features(images, train)).astype(jnp.float32)
 
     def features(self, images, train=False):
-        return self.backbone(images, train)
+        # A hash layer alone, whose backbone is frozen, is given features: [B, D].
+        return images if images.ndim == 2 else self.backbone(images, train)
 
 
 def init(key, spec):
@@ -228,6 +230,14 @@ def training_logits(params, images, *, key, axis_name=None):
 
 def check_preprocessed(params, images):
     """Raises ValueError unless ``images`` are what the backbone of ``params`` takes."""
+    if "backbone" not in params.variables["params"]:
+        n_features = params.variables["params"]["hash"]["kernel"].shape[0]
+        if jnp.ndim(images) != 2 or jnp.shape(images)[1] != n_features:
+            raise ValueError(
+                f"a hash layer alone takes features [B, {n_features}], got {jnp.shape(images)}: "
+                "give it what hashnet_jax.model.features gives, or join it with its backbone."
+            )
+        return
     size = params.spec.image_size
     if jnp.ndim(images) != 4 or jnp.shape(images)[1:] != (size, size, 3):
         raise ValueError(

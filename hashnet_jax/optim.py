@@ -128,5 +128,6 @@ def optimizer(spec):
 
     return optax.partition(
         {"backbone": sgd(1.0), "hash": sgd(spec.hash_multiplier)},
-        {"backbone": "backbone", "hash": "hash"},
+        # What a frozen backbone leaves to be trained has no "backbone".
+        lambda trained: {name: name for name in trained},
     )

@@ -12,6 +12,8 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hashnet_jax.encode import encode
+from hashnet_jax.model import features
+from hashnet_jax.preprocess import preprocess
 from hashnet_jax.step import train_step
 
 AXIS = "devices"
@@ -86,6 +88,28 @@ def compile_encode(devices):
     def over_devices(params, images):
         codes = mapped(params, split(images, len(devices)))
         return codes.reshape(-1, codes.shape[-1])
+
+    return over_devices
+
+
+def compile_features(devices):
+    """A compiled backbone over ``devices``.
+
+    Returns:
+      ``of(params, images) -> features`` ``[B, D]`` on images uint8 ``[B, H, W, 3]``, preprocessed
+      as at use, B a multiple of the number of devices.
+    """
+
+    def of(params, images):
+        return features(params, preprocess(images, params.spec))
+
+    if len(devices) == 1:
+        return _on_device(jax.jit(of), devices[0])
+    mapped = jax.pmap(of, devices=devices, in_axes=(None, 0))
+
+    def over_devices(params, images):
+        rows = mapped(params, split(images, len(devices)))
+        return rows.reshape(-1, rows.shape[-1])
 
     return over_devices
 

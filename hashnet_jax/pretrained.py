@@ -51,7 +51,8 @@ def find_weights(backbone, pretrained="auto"):
 
     Args:
       backbone: a name in ``hashnet_jax.backbones.BACKBONES``.
-      pretrained: a path, or ``"auto"`` for the file that an installed package carries.
+      pretrained: the path of a file, or of the folder of a finished run, whose file is its
+        `model.npz`; or ``"auto"`` for the file that an installed package carries.
 
     Returns:
       ``pathlib.Path`` of a file that exists.
@@ -70,10 +71,12 @@ def find_weights(backbone, pretrained="auto"):
     """
     if pretrained != "auto":
         path = Path(pretrained)
+        if path.is_dir():
+            path = path / "model.npz"
         if not path.is_file():
             raise FileNotFoundError(
                 f"no file of weights at {path}: give --pretrained the path of a .pth or "
-                ".safetensors file, or 'auto' or 'none'."
+                ".safetensors file or of the folder of a finished run, or 'auto' or 'none'."
             )
         return path
     if backbone in URLS:

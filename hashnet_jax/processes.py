@@ -75,6 +75,11 @@ def is_first():
     return jax.process_index() == 0
 
 
+def is_only():
+    """Whether there is no other process."""
+    return jax.process_count() == 1
+
+
 def share(n):
     """The rows of this process among ``n``, as a slice: equal parts in order, the last smaller.
 
@@ -88,7 +93,7 @@ def share(n):
 
 def gather_rows(rows, n):
     """All ``n`` rows ``[n, ...]``, from each process's ``rows`` ``[len(share(n)), ...]``."""
-    if jax.process_count() == 1:
+    if is_only():
         return rows
     filled = np.zeros((-(-n // jax.process_count()), *rows.shape[1:]), rows.dtype)
     filled[: len(rows)] = rows
@@ -97,7 +102,7 @@ def gather_rows(rows, n):
 
 def greatest(number):
     """The greatest of all processes' integers; each waits for the others."""
-    if jax.process_count() == 1:
+    if is_only():
         return int(number)
     return int(_maximum()(np.full(jax.local_device_count(), number, np.int32))[0])
 
@@ -123,7 +128,7 @@ def together(function):
       >>> together(lambda: 3)
       3
     """
-    if jax.process_count() == 1:
+    if is_only():
         return function()
     try:
         value = function()
@@ -147,7 +152,7 @@ def from_first(function):
       {'step': 3}
     """
     value = together(lambda: function() if is_first() else None)
-    return value if jax.process_count() == 1 else _exchange(value)[0]
+    return value if is_only() else _exchange(value)[0]
 
 
 def arrays_from_first(tree):
@@ -159,7 +164,7 @@ def arrays_from_first(tree):
     Returns:
       The same tree of NumPy arrays.
     """
-    if jax.process_count() == 1:
+    if is_only():
         return tree
 
     def bits(leaf):
@@ -194,7 +199,7 @@ def check_same(what, content):
 
 def _exchange(value):
     """The JSON values of all processes, in their order."""
-    if jax.process_count() == 1:
+    if is_only():
         return [value]
     data = np.frombuffer(json.dumps(value).encode(), np.uint8)
     sizes = multihost_utils.process_allgather(np.int32(len(data)))

@@ -7,6 +7,7 @@
     pictures.json    names of the images, and those skipped, where the data set is a folder
     overlaps.json    images that are in more than one of these, by index and by content
     metrics.jsonl    one line a logged step
+    features-*.npy   features of a frozen backbone, see hashnet_jax.features
     checkpoints/     by orbax: train state and data position
     model.npz        the trained network, for hashnet_jax.load
     codes.npz        packed codes, labels and indices of queries and database

@@ -36,6 +36,7 @@ def fit(
     validate=None,
     validate_every=0,
     workers=0,
+    batches=None,
 ):
     """Trains from the latest checkpoint in ``folder``, or from ``state``, to the last step.
 
@@ -55,6 +56,8 @@ def fit(
       validate: ``params -> MAP`` on the validation queries, or None.
       validate_every: steps between validations; 0 for never.
       workers: processes that load batches.
+      batches: ``start -> iterator`` of the batches from number ``start`` on, batch t a function of
+        t; None for the augmented images of ``dataset``.
 
     Returns:
       ``(state, best_step)``: the last state, and the step that was best on validation (None
@@ -80,17 +83,20 @@ def fit(
             first = position["next_batch"]
         if first == total:
             return state, checkpoints.best_step()
-        batches = training_batches(
-            dataset,
-            state.params.spec,
-            augmentation=augmentation,
-            batch_size=batch_size,
-            start=first,
-            stop=total,
-            seed=seed,
-            workers=workers,
-            rows=processes.share(batch_size),
-        )
+        if batches is None:
+            stream = training_batches(
+                dataset,
+                state.params.spec,
+                augmentation=augmentation,
+                batch_size=batch_size,
+                start=first,
+                stop=total,
+                seed=seed,
+                workers=workers,
+                rows=processes.share(batch_size),
+            )
+        else:
+            stream = batches(first)
         step_fn = parallel.compile_step(devices)
         log = stack.enter_context(folder.open_metrics(first))
         stop = stack.enter_context(_stop_signals())
@@ -112,7 +118,7 @@ def fit(
             saved = step
 
         for step in range(first + 1, total + 1):
-            batch = _next_batch(batches, stop)
+            batch = _next_batch(stream, stop)
             # All processes stop at the same step, whichever was told to.
             if stopping := processes.greatest(stop.number):
                 save(step - 1)

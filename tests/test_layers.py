@@ -22,9 +22,12 @@ ROWS = [
         {"flax", "torch", "safetensors"},
     ),
     ({"weights", "encode", "__init__"}, set()),
-    ({"optim", "state", "step", "parallel", "processes", "checkpoint"}, {"optax", "orbax"}),
+    (
+        {"optim", "state", "step", "frozen", "parallel", "processes", "checkpoint"},
+        {"optax", "orbax"},
+    ),
     ({"data", "progress"}, {"absl", "grain", "tensorflow_datasets", "PIL", "tqdm", "sklearn"}),
-    ({"run_folder", "evaluation", "trainer"}, {"tqdm"}),
+    ({"run_folder", "evaluation", "features", "trainer"}, {"tqdm"}),
     ({"cli"}, {"faiss"}),
 ]  # fmt: skip
 

@@ -104,3 +104,15 @@ def test_overlaps_are_written_and_said_and_looked_for_once_in_a_run(
         run.check_overlaps(three, folder, "always")
         run.check_overlaps(three, folder, "never")
         assert folder.read_json("overlaps.json") == saved
+
+
+def test_a_frozen_backbone_brings_the_rates_of_a_hash_layer_alone_and_options_replace_them():
+    pretrained = ("--backbone", "efficientnet_lite0", "--pretrained", "auto")
+    frozen = config(*pretrained, "--freeze-backbone")
+    assert {name: getattr(frozen.train, name) for name in options.FROZEN} == options.FROZEN
+    assert (frozen.batch_size, frozen.augmentation) == (128, "none")
+    own = config(*pretrained, "--freeze-backbone", "--learning-rate", "0.5", "--batch-size", "9")
+    assert (own.train.learning_rate, own.batch_size) == (0.5, 9)
+    assert own.train.total_steps == options.FROZEN["total_steps"]
+    assert options.default_folder(frozen).name == "digits-efficientnet_lite0-frozen-48bits-seed0"
+    assert config(*pretrained).train.learning_rate == options.FINE_TUNING["learning_rate"]

@@ -12,6 +12,8 @@ import hashnet_jax
 from hashnet_jax.data.dataset import Dataset
 from hashnet_jax.data.protocols import per_class_split
 from hashnet_jax.data.sources import ArraySource
+from hashnet_jax.features import cached_features
+from hashnet_jax.parallel import local_devices
 
 
 def test_the_table_holds_every_run_and_goes_on_where_it_was_stopped(tmp_path, capsys):
@@ -43,7 +45,7 @@ def test_the_table_holds_every_run_and_goes_on_where_it_was_stopped(tmp_path, ca
     assert "got --split-seed 9" in capsys.readouterr().err
 
 
-def test_baselines_find_classes_that_features_tell_apart():
+def test_baselines_find_classes_that_features_tell_apart(tmp_path):
     pytest.importorskip("faiss")
     rng = np.random.default_rng(0)
     labels = np.arange(120) % 3
@@ -53,10 +55,11 @@ def test_baselines_find_classes_that_features_tell_apart():
     dataset = Dataset("tiny", ArraySource(images.astype(np.uint8)), labels, ("a", "b", "c"), split)
     spec = hashnet_jax.ModelSpec("small_cnn", image_size=8, resize=8)
     params = hashnet_jax.init(jax.random.key(0), spec)
+    features = cached_features(tmp_path, params, dataset, devices=local_devices(1))
     results = evaluate_baselines(
-        params, dataset, ["lsh", "itq"], bits=[12, 16], cutoff=None, seed=0
+        features, dataset, ["lsh", "itq"], bits=[12, 16], cutoff=None, seed=0
     )
     assert results.keys() == {("lsh", 12), ("lsh", 16), ("itq", 12), ("itq", 16)}
     assert all(result.expected > 0.7 for result in results.values())
     with pytest.raises(ValueError, match="fewer bits"):
-        evaluate_baselines(params, dataset, ["itq"], bits=[512], cutoff=None, seed=0)
+        evaluate_baselines(features, dataset, ["itq"], bits=[512], cutoff=None, seed=0)

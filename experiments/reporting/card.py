@@ -48,6 +48,8 @@ def protocol_card(run):
         "training": {
             "variant": result["variant"],
             "backbone": config["model"]["backbone"],
+            # Runs of earlier versions do not say; they fine-tuned.
+            "frozen": config.get("freeze_backbone", False),
             "step": result["step"],
             "total_steps": config["train"]["total_steps"],
             **{name: end[name] for name in ("beta", "quantization_gap", "loss", "binary_loss")},
@@ -109,7 +111,7 @@ def card_sections(card):
             "Training",
             [
                 ("Variant", training["variant"]),
-                ("Backbone", training["backbone"]),
+                ("Backbone", training["backbone"] + (", frozen" if training["frozen"] else "")),
                 ("Steps", "{step:,} of {total_steps:,}".format(**training)),
                 ("β at the end", f"{training['beta']:.4g}"),
                 ("Quantization gap at the end", f"{training['quantization_gap']:.4f}"),

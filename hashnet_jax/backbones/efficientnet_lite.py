@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from hashnet_jax.backbones.common import batch_norm
 from hashnet_jax.backbones.convolution import Conv
+from hashnet_jax.backbones.depthwise import DepthwiseConv
 
 # of each stage: expansion, kernel, stride of its first block, filters, blocks
 STAGES = (
@@ -55,19 +56,13 @@ class ConvNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x, train):
-        # Each channel by itself is nothing that a matrix product does better.
-        conv = nn.Conv if self.depthwise else Conv
-        x = conv(
-            self.filters,
-            (self.kernel, self.kernel),
-            (self.stride, self.stride),
-            padding="SAME",
-            feature_group_count=x.shape[-1] if self.depthwise else 1,
-            use_bias=False,
-            dtype=self.dtype,
-            kernel_init=fan_out_normal,
-            name="conv",
-        )(x)
+        shared = {"dtype": self.dtype, "kernel_init": fan_out_normal, "name": "conv"}
+        if self.depthwise:
+            conv = DepthwiseConv(self.kernel, self.stride, **shared)
+        else:
+            size, strides = (self.kernel, self.kernel), (self.stride, self.stride)
+            conv = Conv(self.filters, size, strides, padding="SAME", use_bias=False, **shared)
+        x = conv(x)
         return batch_norm(
             train,
             dtype=self.dtype,

