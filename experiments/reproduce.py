@@ -18,6 +18,7 @@ from baselines import BASELINES, evaluate_baselines, import_faiss
 from options import config_of
 from options import parser as parser_of_run
 from presets import PRESETS, VARIANTS
+from starting import initial_state
 
 from hashnet_jax import parallel
 from hashnet_jax.data.datasets import DATASETS
@@ -89,7 +90,7 @@ def baselines(args):
         argv = ["--dataset", args.dataset, "--seed", str(seed), *args.rest]
         args_of_run = parser_of_run().parse_args(argv)
         config = config_of(args_of_run)
-        params = program.initial_state(config).params
+        params = initial_state(config).params
         dataset = DATASETS[config.dataset](config.data)
         devices = parallel.local_devices(args_of_run.devices)
         # Of pretrained weights they are the same for every seed.

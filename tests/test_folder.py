@@ -192,7 +192,7 @@ def test_a_run_on_a_folder_names_its_pictures_and_resumes_on_the_same_ones_only(
 ):
     # Trained and evaluated by tests/integration/test_folder_run.py, since compiling takes long.
     monkeypatch.setattr(run, "fit", lambda state, *args, **kwargs: (state, None))
-    monkeypatch.setattr(run, "report", lambda *args: None)
+    monkeypatch.setattr(run, "write_result", lambda *args, **kwargs: None)
     run_dir = tmp_path / "run"
     (root / "cat" / "empty.jpg").write_bytes(b"")
     argv = ["--dataset", "folder", "--image-root", str(root), "--run-dir", str(run_dir)]

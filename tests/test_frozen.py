@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 import run
+import starting
 from presets import Config
 
 import hashnet_jax
@@ -48,7 +49,7 @@ def program(weights, monkeypatch, tmp_path, capsys):
         code = run.main([str(arg) for arg in argv])
         return code, folder, capsys.readouterr().err
 
-    monkeypatch.setattr(run, "load_backbone", load_backbone)
+    monkeypatch.setattr(starting, "load_backbone", load_backbone)
     return main
 
 

@@ -2,10 +2,10 @@
 
 import json
 
+import checks
 import numpy as np
 import options
 import pytest
-import run
 
 from hashnet_jax.data import overlap
 from hashnet_jax.data.dataset import Dataset
@@ -94,15 +94,15 @@ def test_overlaps_are_written_and_said_and_looked_for_once_in_a_run(
     three, tmp_path, capsys, monkeypatch
 ):
     with RunFolder(tmp_path / "run") as folder:
-        run.check_overlaps(three, folder, "never")
+        checks.check_overlaps(three, folder, "never")
         assert "not looked for" in capsys.readouterr().out
-        run.check_overlaps(three, folder, "auto")
+        checks.check_overlaps(three, folder, "auto")
         assert "1 queries in the database, 0 in train" in capsys.readouterr().out
         saved = folder.read_json("overlaps.json")
         assert saved["query/database"] == {"same_image": 0, "same_picture": 1}
         monkeypatch.setattr(overlap, "overlaps", None)
-        run.check_overlaps(three, folder, "always")
-        run.check_overlaps(three, folder, "never")
+        checks.check_overlaps(three, folder, "always")
+        checks.check_overlaps(three, folder, "never")
         assert folder.read_json("overlaps.json") == saved
 
 

@@ -11,7 +11,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 import report
-import run
+import results
 from made_runs import make_run
 from options import parser
 from reporting.card import card_text, protocol_card
@@ -248,7 +248,7 @@ def test_a_report_that_fails_leaves_the_run_finished(made, monkeypatch, capsys):
         raise RuntimeError("no disk")
 
     monkeypatch.setattr(report, "write_report", fail)
-    run.add_report(folder, dataset, None)
+    results.add_report(folder, dataset, None)
     error = capsys.readouterr().err
     assert "the result is written, but not its report (RuntimeError: no disk)" in error
     assert f"python experiments/report.py {folder}" in error

@@ -10,7 +10,7 @@ import numpy as np
 import options
 import presets
 import pytest
-import run
+import starting
 from public_tensors import zeros_and_tensors_of_ones
 
 from hashnet_jax import HashNetParams, ModelSpec
@@ -34,7 +34,7 @@ def from_zeros(monkeypatch):
         params, _ = zeros_and_tensors_of_ones(model_spec.backbone, model_spec.image_size)
         return small_state(params)
 
-    monkeypatch.setattr(run, "init_state", init_state)
+    monkeypatch.setattr(starting, "init_state", init_state)
 
 
 def small_state(params):
@@ -82,7 +82,7 @@ def test_the_backbone_starts_from_the_file_and_the_config_names_its_content(
     config, folder = small_run
     assert config.model.mean == IMAGENET_MEAN
     assert config.pretrained_sha256 == sha256(weights)
-    state = run.start_state(config, folder)
+    state = starting.start_state(config, folder)
     variables = state.params.variables
     assert all((leaf == 1).all() for leaf in jax.tree.leaves(variables["params"]["backbone"]))
     assert np.all(variables["params"]["hash"]["kernel"] == 0), "the hash layer is not touched"
@@ -92,34 +92,34 @@ def test_the_backbone_starts_from_the_file_and_the_config_names_its_content(
 def test_another_content_than_the_run_began_with_is_refused(small_run, weights):
     weights.write_bytes(weights.read_bytes() + b" ")
     with pytest.raises(ValueError, match="must be the file that the run began with"):
-        run.start_state(*small_run)
+        starting.start_state(*small_run)
 
 
 def test_a_run_with_a_checkpoint_reads_no_file_of_weights(
     small_run, weights, from_zeros, monkeypatch
 ):
-    monkeypatch.setattr(run, "has_checkpoint", lambda folder: True)
+    monkeypatch.setattr(starting, "has_checkpoint", lambda folder: True)
     weights.unlink()
-    state = run.start_state(*small_run)
+    state = starting.start_state(*small_run)
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(state.params))
 
 
 def test_a_checkpoint_counts_once_it_is_whole(tmp_path, monkeypatch):
     folder = RunFolder(tmp_path / "run")
-    assert not run.has_checkpoint(folder)
+    assert not starting.has_checkpoint(folder)
     (folder.path / "checkpoints" / "5.orbax-checkpoint-tmp").mkdir(parents=True)
     # Looking leaves the tidying to the trainer: done in a thread, two at once fail.
     removed = []
     with monkeypatch.context() as looking:
         looking.setattr(shutil, "rmtree", removed.append)
-        assert not run.has_checkpoint(folder)
+        assert not starting.has_checkpoint(folder)
         time.sleep(0.2)
     assert removed == []
     checkpoints = Checkpoints(folder.path / "checkpoints")
     params = HashNetParams({"params": {"hash": jnp.zeros(1)}}, ModelSpec())
     checkpoints.save(small_state(params), position={"next_batch": 0})
     checkpoints.close()
-    assert run.has_checkpoint(folder)
+    assert starting.has_checkpoint(folder)
 
 
 def test_a_resumed_run_keeps_its_pretrained_weights_and_their_image_size(small_run):
