@@ -18,7 +18,7 @@ from hashnet_jax.parallel import local_devices
 
 SPEC = hashnet_jax.ModelSpec("small_cnn", bits=12, image_size=8, resize=8)
 SMALL = "--freeze-backbone --bits 12 --image-size 8 --steps 30 --batch-size 32 --no-report "
-SMALL += "--checkpoint-every 4"
+SMALL += "--checkpoint-every 4 --learning-rate 0.0003"
 
 
 @pytest.fixture(scope="module")
