@@ -163,9 +163,14 @@ def _split_at_cutoff(counts, cutoff):
     # Ranks are summed as integers: float32 would lose them beyond 2**24 on the way.
     after = xp.cumsum(counts.total, axis=1)
     whole = after <= (after[:, -1:] if cutoff is None else cutoff)
-    total, relevant = counts.total.astype(dtype), counts.relevant.astype(dtype)
-    before = after.astype(dtype) - total
-    before_hits = xp.cumsum(counts.relevant, axis=1).astype(dtype) - relevant
+    if xp is np:
+        # Groups that no query has within R are left out; on a device their number is not known.
+        shown = min(whole.shape[1], 1 + int(whole.sum(axis=1).max()))
+        after, whole = after[:, :shown], whole[:, :shown]
+    total, relevant = (of[:, : after.shape[1]] for of in (counts.total, counts.relevant))
+    before_hits = xp.cumsum(relevant, axis=1).astype(dtype)
+    total, relevant = total.astype(dtype), relevant.astype(dtype)
+    before, before_hits = after.astype(dtype) - total, before_hits - relevant
 
     def over_whole(values):
         return xp.sum(xp.where(whole, values, 0), axis=1, keepdims=True)

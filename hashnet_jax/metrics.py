@@ -14,7 +14,7 @@ import numpy as np
 
 from hashnet_jax.average_precision import average_precision
 from hashnet_jax.counting import DistanceCounts, array_namespace, distance_counts_blocks
-from hashnet_jax.counting_numpy import distance_counts_numpy
+from hashnet_jax.counting_host import distance_counts_host
 
 NO_HIT = ("zero", "drop")
 
@@ -185,7 +185,7 @@ def evaluate(
       MAP@all = 0.8333 (ties expected; worst 0.6667, best 1.0000; divided by hits within R,
       no-hit queries 0: 0 of 3)
     """
-    count = distance_counts_blocks if on_device else distance_counts_numpy
+    count = distance_counts_blocks if on_device else distance_counts_host
     counts = count(packed_queries, packed_database, labels_q, labels_db, bits=bits)
     mean = mean_average_precision(counts, cutoff=cutoff, divisor=divisor, no_hit=no_hit)
     return Evaluation(mean, counts)

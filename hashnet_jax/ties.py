@@ -15,7 +15,12 @@ References: McSherry and Najork, "Computing Information Retrieval Performance Me
 in the Presence of Tied Scores", ECIR 2008, derive the expected sum.
 """
 
+import numpy as np
+
 from hashnet_jax.counting import array_namespace
+
+# H(low, high) for 0..16; not the difference of two prefix sums, which float32 would show.
+_FIRST = np.array([[sum(1 / k for k in range(a + 1, b + 1)) for b in range(17)] for a in range(17)])
 
 
 def best_sum(before, before_hits, hits):
@@ -49,9 +54,9 @@ def expected_sum(before, before_hits, size, hits):
 def harmonic_difference(low, high):
     """H(low, high) = 1/(low+1) + ... + 1/high, to the relative rounding of the dtype.
 
-    The first 16 terms are added one by one. Beyond, ln(k + 1/2) and its asymptotic series stand
-    for the harmonic number H_k, and the difference of logarithms is one ``log1p``: the difference
-    of two prefix sums, each near 12, would have no correct digit left in float32.
+    The sums of the first 16 terms are in a table. Beyond, ln(k + 1/2) and its asymptotic series
+    stand for the harmonic number H_k, and the difference of logarithms is one ``log1p``: the
+    difference of two prefix sums, each near 12, would have no correct digit left in float32.
 
     Args:
       low, high: float arrays of whole numbers, 0 <= low <= high.
@@ -65,9 +70,9 @@ def harmonic_difference(low, high):
       array([8.33333333e-01, 1.00000000e-05])
     """
     xp = array_namespace(low)
-    first = sum(((low < k) & (k <= high)) / k for k in range(1, 17))
+    at = tuple(xp.minimum(end, 16).astype(np.int32) for end in (low, high))
     a, b = xp.maximum(low, 16) + 0.5, xp.maximum(high, 16) + 0.5
-    return first.astype(a.dtype) + xp.log1p((b - a) / a) + _tail(b) - _tail(a)
+    return xp.asarray(_FIRST, a.dtype)[at] + xp.log1p((b - a) / a) + _tail(b) - _tail(a)
 
 
 def hits_within(size, hits, inside, *, reach):

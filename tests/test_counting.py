@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from hashnet_jax.counting import DistanceCounts, distance_counts
-from hashnet_jax.counting_numpy import distance_counts_numpy
+from hashnet_jax.counting_host import distance_counts_host
 
 jitted_counts = jax.jit(distance_counts, static_argnames="bits")
-FORMS = [jitted_counts, distance_counts_numpy]
+FORMS = [jitted_counts, distance_counts_host]
 
 
 def retrieval(bits, labels, seed=0, queries=9, database=300):
@@ -63,9 +63,9 @@ def test_device_counts_are_the_same_under_jit():
 
 def test_database_blocks_of_the_host_form_do_not_change_the_counts(monkeypatch):
     arrays = retrieval(64, "multi-hot")
-    whole = distance_counts_numpy(*arrays, bits=64)
-    monkeypatch.setattr("hashnet_jax.counting_numpy._DATABASE_BLOCK", 7)
-    assert_equal(distance_counts_numpy(*arrays, bits=64), whole)
+    whole = distance_counts_host(*arrays, bits=64)
+    monkeypatch.setattr("hashnet_jax.counting_host._DATABASE_BLOCK", 7)
+    assert_equal(distance_counts_host(*arrays, bits=64), whole)
 
 
 @pytest.mark.parametrize("count", FORMS)
@@ -111,7 +111,7 @@ def test_wrong_inputs_name_what_must_hold(count, index, value, error, message):
 
 
 def test_counts_are_a_pytree():
-    counts = distance_counts_numpy(*retrieval(7, "class ids"), bits=7)
+    counts = distance_counts_host(*retrieval(7, "class ids"), bits=7)
     on_device = jax.tree.map(jnp.asarray, counts)
     assert isinstance(on_device, DistanceCounts)
     assert isinstance(on_device.total, jax.Array)

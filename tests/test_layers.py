@@ -12,7 +12,7 @@ ROWS = [
     (
         {
             "losses", "pair_balance", "pair_blocks", "continuation", "hamming", "metrics",
-            "counting", "counting_numpy", "ties", "average_precision", "curves",
+            "counting", "counting_host", "ties", "average_precision", "curves",
             "code_statistics", "files",
         },
         {"jax", "numpy"},
