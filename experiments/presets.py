@@ -64,6 +64,11 @@ class Config:
                 "weights: give --pretrained FILE, or --backbone efficientnet_lite0 --pretrained "
                 "auto."
             )
+        if self.freeze_backbone and self.augmentation != "none":
+            raise ValueError(
+                "--freeze-backbone sees each image once, as at use, got --augmentation "
+                f"{self.augmentation}: leave it out."
+            )
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be in 0..2**32 - 1, got {self.seed}.")
         if self.checkpoint_every < 1 or self.validate_every < 0:

@@ -116,3 +116,5 @@ def test_a_frozen_backbone_brings_the_rates_of_a_hash_layer_alone_and_options_re
     assert own.train.total_steps == options.FROZEN["total_steps"]
     assert options.default_folder(frozen).name == "digits-efficientnet_lite0-frozen-48bits-seed0"
     assert config(*pretrained).train.learning_rate == options.FINE_TUNING["learning_rate"]
+    with pytest.raises(ValueError, match=r"once, .* got --augmentation shift"):
+        config(*pretrained, "--freeze-backbone", "--augmentation", "shift")
