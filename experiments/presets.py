@@ -64,6 +64,11 @@ class Config:
                 "weights: give --pretrained FILE, or --backbone efficientnet_lite0 --pretrained "
                 "auto."
             )
+        if self.train.backbone_mode == "inference" and self.pretrained == "none":
+            raise ValueError(
+                "--backbone-mode inference needs pretrained weights, got random ones, whose "
+                "running statistics have seen no image: give --pretrained, or leave it out."
+            )
         if self.freeze_backbone and self.augmentation != "none":
             raise ValueError(
                 "--freeze-backbone sees each image once, as at use, got --augmentation "
