@@ -185,8 +185,8 @@ def parser():
     method.add_argument(
         "--backbone-mode",
         choices=BACKBONE_MODES,
-        help="in training: train (statistics of the batch, dropout; the default), or for pretrained "
-        "weights inference (running statistics, which stay as they are; no dropout)",
+        help="in training: train (statistics of the batch, dropout), the default; with pretrained "
+        "weights also inference (running statistics, which stay as they are, and no dropout)",
     )
     method.add_argument("--augmentation", choices=AUGMENTATIONS, help="of training images")
     method.add_argument("--image-size", type=int, help="side the backbone sees, pixels")
