@@ -76,6 +76,7 @@ FROZEN = {
     "learning_rate": 4e-3,
     "hash_multiplier": 10.0,
     "weight_decay": 5e-3,
+    "backbone_mode": "inference",
 }
 FROZEN_BATCHES = {"batch_size": 128, "augmentation": "none"}
 
