@@ -232,7 +232,8 @@ MNIST = dataclasses.replace(
 
 # python experiments/run.py --dataset folder --image-root DIR
 # Any folder of pictures, a subfolder a class. No paper: from scratch and small, so that it runs
-# anywhere. Photographs want --backbone efficientnet_lite0 --pretrained auto instead.
+# anywhere. Better and faster with --backbone efficientnet_lite0 --pretrained auto
+# --freeze-backbone: see README, "Search your own images".
 FOLDER = Config(
     dataset="folder",
     model=ModelSpec("small_cnn", image_size=64, resize=72, mean=IMAGENET_MEAN, std=IMAGENET_STD),
