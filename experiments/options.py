@@ -8,9 +8,10 @@ from presets import PRESETS, VARIANTS, Config
 
 from hashnet_jax.backbones import BACKBONES
 from hashnet_jax.data import overlap
+from hashnet_jax.data.augment import AUGMENTATIONS
 from hashnet_jax.data.datasets import DATASETS
 from hashnet_jax.model import ModelSpec
-from hashnet_jax.optim import BETA_SCHEDULES, TrainSpec
+from hashnet_jax.optim import BACKBONE_MODES, BETA_SCHEDULES, TrainSpec
 from hashnet_jax.pretrained import find_weights
 from hashnet_jax.run_folder import RunFolder
 from hashnet_jax.weight_files import sha256
@@ -32,6 +33,7 @@ FIELDS = {
     "steps": ("train", "total_steps"),
     "learning_rate": ("train", "learning_rate"),
     "beta_schedule": ("train", "beta_schedule"),
+    "backbone_mode": ("train", "backbone_mode"),
     "train_per_class": ("data", "train_per_class"),
     "queries_per_class": ("data", "queries_per_class"),
     "validation_per_class": ("data", "validation_per_class"),
@@ -48,6 +50,7 @@ FIELDS = {
     "csv": ("data", "csv"),
     "cutoff": (None, "cutoff"),
     "batch_size": (None, "batch_size"),
+    "augmentation": (None, "augmentation"),
     "seed": (None, "seed"),
     "checkpoint_every": (None, "checkpoint_every"),
     "validate_every": (None, "validate_every"),
@@ -73,6 +76,7 @@ FROZEN = {
     "learning_rate": 4e-3,
     "hash_multiplier": 10.0,
     "weight_decay": 5e-3,
+    "backbone_mode": "inference",
 }
 FROZEN_BATCHES = {"batch_size": 128, "augmentation": "none"}
 
@@ -179,6 +183,13 @@ def parser():
     method = p.add_argument_group("method")
     method.add_argument("--variant", choices=VARIANTS, help="of the paper (default: hashnet)")
     method.add_argument("--beta-schedule", choices=BETA_SCHEDULES)
+    method.add_argument(
+        "--backbone-mode",
+        choices=BACKBONE_MODES,
+        help="in training: train (statistics of the batch, dropout), the default; with pretrained "
+        "weights also inference (running statistics, which stay as they are, and no dropout)",
+    )
+    method.add_argument("--augmentation", choices=AUGMENTATIONS, help="of training images")
     method.add_argument("--image-size", type=int, help="side the backbone sees, pixels")
     method.add_argument("--dtype", choices=("float32", "bfloat16"), help="of the computation")
     machine = p.add_argument_group("machine")

@@ -64,6 +64,16 @@ class Config:
                 "weights: give --pretrained FILE, or --backbone efficientnet_lite0 --pretrained "
                 "auto."
             )
+        if self.train.backbone_mode == "inference" and self.pretrained == "none":
+            raise ValueError(
+                "--backbone-mode inference needs pretrained weights, got random ones, whose "
+                "running statistics have seen no image: give --pretrained, or leave it out."
+            )
+        if self.freeze_backbone and self.augmentation != "none":
+            raise ValueError(
+                "--freeze-backbone sees each image once, as at use, got --augmentation "
+                f"{self.augmentation}: leave it out."
+            )
         if not 0 <= self.seed < 2**32:
             raise ValueError(f"seed must be in 0..2**32 - 1, got {self.seed}.")
         if self.checkpoint_every < 1 or self.validate_every < 0:
@@ -222,7 +232,8 @@ MNIST = dataclasses.replace(
 
 # python experiments/run.py --dataset folder --image-root DIR
 # Any folder of pictures, a subfolder a class. No paper: from scratch and small, so that it runs
-# anywhere. Photographs want --backbone efficientnet_lite0 --pretrained auto instead.
+# anywhere. Better and faster with --backbone efficientnet_lite0 --pretrained auto
+# --freeze-backbone: see README, "Search your own images".
 FOLDER = Config(
     dataset="folder",
     model=ModelSpec("small_cnn", image_size=64, resize=72, mean=IMAGENET_MEAN, std=IMAGENET_STD),

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from hashnet_jax import parallel
-from hashnet_jax.data.pipeline import check_batch_size, image_batches
+from hashnet_jax.data.pipeline import batch_positions, check_batch_size, image_batches
 from hashnet_jax.encode import encode
 from hashnet_jax.files import write_whole
 from hashnet_jax.hamming import pack_bits
@@ -110,8 +110,8 @@ def compute_features(params, source, indices, *, devices, workers=0, progress=No
 def feature_batches(features, dataset, start, *, batch_size, stop, seed):
     """Training batches ``start`` .. ``stop - 1`` of the endless stream of shuffled epochs.
 
-    Batch t is a function of (seed, t) alone. What an epoch leaves over after whole batches waits
-    for the next: a batch over the end could hold an image twice.
+    Batch t is a function of (seed, t) alone, and holds the same images as that of
+    :func:`hashnet_jax.data.pipeline.training_batches`.
 
     Args:
       features: :class:`Features`.
@@ -132,13 +132,8 @@ def feature_batches(features, dataset, start, *, batch_size, stop, seed):
     trained, labels = features.of(indices), dataset.labels[indices]
 
     def batches():
-        order, of_epoch = None, None
         for t in range(start, stop):
-            epoch, place = divmod(t, len(indices) // batch_size)
-            if epoch != of_epoch:
-                order = np.random.default_rng((seed, epoch)).permutation(len(indices))
-                of_epoch = epoch
-            rows = order[place * batch_size : (place + 1) * batch_size]
+            rows = batch_positions(seed, t, n=len(indices), batch_size=batch_size)
             yield {"image": trained[rows], "label": labels[rows]}
 
     return batches()

@@ -198,14 +198,19 @@ def features(params, images):
     return HashNetwork(params.spec).apply(params.variables, images, method="features")
 
 
-def training_logits(params, images, *, key, axis_name=None):
+def training_logits(params, images, *, key, axis_name=None, backbone_mode="train"):
     """The output z of the hash layer in training: batch statistics and dropout.
+
+    In inference mode it is :func:`logits`: the weights learn with the running statistics that they
+    are used with. In training mode, pretrained weights meet other statistics than they were made
+    for, and the running ones follow too slowly for a short run.
 
     Args:
       params: :class:`HashNetParams`.
       images: float ``[B, S, S, 3]``, preprocessed.
       key: a ``jax.random.key`` for dropout, the same on all devices.
       axis_name: the mapped axis that batch statistics are taken over, if any.
+      backbone_mode: ``"train"`` or ``"inference"``, see :class:`hashnet_jax.optim.TrainSpec`.
 
     Returns:
       ``(logits, batch_stats)``: float32 ``[B, K]``, and the new running statistics.
@@ -222,6 +227,8 @@ def training_logits(params, images, *, key, axis_name=None):
       ((2, 12), True)
     """
     check_preprocessed(params, images)
+    if backbone_mode == "inference":
+        return logits(params, images), params.variables["batch_stats"]
     z, updates = HashNetwork(params.spec, axis_name).apply(
         params.variables, images, train=True, rngs={"dropout": key}, mutable=["batch_stats"]
     )

@@ -27,6 +27,8 @@ class TrainSpec:
         :func:`hashnet_jax.losses.pair_weights`.
       continuous_similarity: weigh similar pairs of multi-label images by Jaccard (HashNet+C).
       beta_schedule: a name in ``BETA_SCHEDULES``.
+      backbone_mode: in which the backbone learns: ``"train"`` (statistics of the batch, dropout) or
+        ``"inference"`` (running statistics, which stay as they are, and no dropout).
 
     Raises:
       ValueError: for a value out of range.
@@ -49,6 +51,7 @@ class TrainSpec:
     balance: str | float = "batch"
     continuous_similarity: bool = False
     beta_schedule: str = "sqrt"
+    backbone_mode: str = "train"
 
     def __post_init__(self):
         bounds = {
@@ -64,11 +67,17 @@ class TrainSpec:
                 self.beta_schedule in BETA_SCHEDULES,
                 f"one of {', '.join(BETA_SCHEDULES)}",
             ),
+            "backbone_mode": (
+                self.backbone_mode in BACKBONE_MODES,
+                f"one of {', '.join(BACKBONE_MODES)}",
+            ),
         }
         for name, (holds, rule) in bounds.items():
             if not holds:
                 raise ValueError(f"{name} must be {rule}, got {getattr(self, name)!r}.")
 
+
+BACKBONE_MODES = ("train", "inference")
 
 BETA_SCHEDULES = {
     # The authors' code.

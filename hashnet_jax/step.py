@@ -63,7 +63,9 @@ def train_step(state, batch, *, axis_name=None):
 
     def device_loss(trained):
         params = HashNetParams({**state.params.variables, "params": trained}, state.params.spec)
-        z, batch_stats = training_logits(params, images, key=key, axis_name=axis_name)
+        z, batch_stats = training_logits(
+            params, images, key=key, axis_name=axis_name, backbone_mode=spec.backbone_mode
+        )
         codes = relax(z, state.beta)
         return batch_loss(codes), (z, codes, batch_stats)
 

@@ -106,6 +106,17 @@ def test_overlaps_are_written_and_said_and_looked_for_once_in_a_run(
         assert folder.read_json("overlaps.json") == saved
 
 
+def test_a_pretrained_backbone_can_be_fine_tuned_in_inference_mode_and_a_random_one_not():
+    pretrained = ("--backbone", "efficientnet_lite0", "--pretrained", "auto")
+    mode = ("--backbone-mode", "inference", "--augmentation", "shift_flip")
+    tuned = config(*pretrained, *mode)
+    assert (tuned.train.backbone_mode, tuned.augmentation) == ("inference", "shift_flip")
+    assert tuned.train.learning_rate == options.FINE_TUNING["learning_rate"]
+    assert config(*pretrained).train.backbone_mode == "train"
+    with pytest.raises(ValueError, match="needs pretrained weights, got random ones"):
+        config(*mode)
+
+
 def test_a_frozen_backbone_brings_the_rates_of_a_hash_layer_alone_and_options_replace_them():
     pretrained = ("--backbone", "efficientnet_lite0", "--pretrained", "auto")
     frozen = config(*pretrained, "--freeze-backbone")
@@ -116,3 +127,5 @@ def test_a_frozen_backbone_brings_the_rates_of_a_hash_layer_alone_and_options_re
     assert own.train.total_steps == options.FROZEN["total_steps"]
     assert options.default_folder(frozen).name == "digits-efficientnet_lite0-frozen-48bits-seed0"
     assert config(*pretrained).train.learning_rate == options.FINE_TUNING["learning_rate"]
+    with pytest.raises(ValueError, match=r"once, .* got --augmentation shift"):
+        config(*pretrained, "--freeze-backbone", "--augmentation", "shift")

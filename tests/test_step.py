@@ -9,7 +9,7 @@ import pytest
 from hashnet_jax import HashNetParams, ModelSpec, binarize, parallel
 from hashnet_jax.continuation import relax
 from hashnet_jax.losses import jaccard, pairwise_loss, similarity
-from hashnet_jax.model import training_logits
+from hashnet_jax.model import logits, training_logits
 from hashnet_jax.optim import TrainSpec, beta_schedule, learning_rate_schedule, optimizer
 from hashnet_jax.state import init_state
 from hashnet_jax.step import train_step
@@ -204,6 +204,29 @@ def test_hashnet_plus_c_is_hashnet_on_single_label_images_and_another_on_multi_l
     assert ((partial > 0) & (partial < 1)).any()
 
 
+def test_in_inference_mode_the_weights_learn_with_the_running_statistics_which_stay():
+    train = dataclasses.replace(TRAIN, balance="none", backbone_mode="inference")
+    state = init_state(jax.random.key(0), SPEC, train)
+    images = batch(3)
+    images["image"] = np.float32(images["image"]) / 255
+    new, metrics = jax.jit(train_step)(state, images)
+    codes = binarize(logits(state.params, images["image"])).astype(jnp.float32)
+    numerator, denominator = pairwise_loss(
+        codes,
+        codes,
+        similarity(images["label"], images["label"]),
+        alpha=10 / 12,
+        weights=1.0 - np.eye(len(codes)),
+    )
+    np.testing.assert_allclose(metrics["binary_loss"], numerator / denominator, rtol=1e-5)
+    before, after = state.params.variables, new.params.variables
+    jax.tree.map(np.testing.assert_array_equal, before["batch_stats"], after["batch_stats"])
+    moved = jax.tree.map(
+        lambda a, b: bool((a != b).any()), before["params"]["backbone"], after["params"]["backbone"]
+    )
+    assert jax.tree.all(moved)
+
+
 def test_a_batch_that_does_not_split_over_the_devices_says_so():
     step = parallel.compile_step(parallel.local_devices(4))
     with pytest.raises(ValueError, match="multiple of the number of devices 4, got 6"):
@@ -219,6 +242,7 @@ def test_a_batch_that_does_not_split_over_the_devices_says_so():
         ({"momentum": 1.0}, r"momentum must be in \[0, 1\)"),
         ({"alpha": -1.0}, "alpha must be > 0"),
         ({"beta_schedule": "linear"}, "one of sqrt, stages, constant"),
+        ({"backbone_mode": "eval"}, "one of train, inference"),
     ],
 )
 def test_a_bad_train_spec_says_what_must_hold(fields, message):

@@ -35,12 +35,9 @@ class _TrainingBatch(grain.transforms.Map):
         self._images = _TrainingImages(dataset.source, indices, spec.resize)
 
     def map(self, t):
-        # Whole batches of each epoch: one over its end could hold an image twice. What is left
-        # over differs from epoch to epoch.
-        epoch, place = divmod(int(t), len(self._labels) // self._batch_size)
-        first = place * self._batch_size
-        order = _order(self._seed, epoch, len(self._labels))
-        positions = order[first : first + self._batch_size]
+        positions = batch_positions(
+            self._seed, int(t), n=len(self._labels), batch_size=self._batch_size
+        )
         rng = np.random.default_rng((self._seed, AUGMENTED, int(t)))
         # Numbers are drawn for the whole batch; images are read for these rows only.
         mine, side = positions[self._rows], self._spec.resize
@@ -70,6 +67,29 @@ class _TrainingImages:
         if self._squashed is None:
             return self._read(positions)
         return self._squashed[positions]
+
+
+def batch_positions(seed, t, *, n, batch_size):
+    """Which of the n training images are in batch t of the endless stream of shuffled epochs.
+
+    An epoch gives whole batches only: one over its end could hold an image twice. What is left over
+    waits for the next epoch, in another order.
+
+    Args:
+      seed: of the order, >= 0.
+      t: number of the batch, >= 0.
+      n: training images.
+      batch_size: B, in 1..n.
+
+    Returns:
+      int ``[B]``, different ones of 0..n-1, read-only.
+
+    Examples:
+      >>> [batch_positions(0, t, n=5, batch_size=2).tolist() for t in range(3)]
+      [[2, 4], [3, 0], [1, 3]]
+    """
+    epoch, place = divmod(t, n // batch_size)
+    return _order(seed, epoch, n)[place * batch_size : (place + 1) * batch_size]
 
 
 # Shared by the threads of a process, which are in one epoch or in two that follow each other.
