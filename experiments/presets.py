@@ -154,7 +154,7 @@ FROM_SCRATCH = TrainSpec(total_steps=1_600, learning_rate=0.05, hash_multiplier=
 DIGITS = Config(
     dataset="digits",
     model=ModelSpec("small_cnn", image_size=8, resize=8, mean=(0.3,) * 3, std=(0.38,) * 3),
-    train=FROM_SCRATCH,
+    train=dataclasses.replace(FROM_SCRATCH, total_steps=2_400),
     data=Options(queries_per_class=20, train_per_class=100, train_in_database=False),
     augmentation="shift",
     batch_size=128,
