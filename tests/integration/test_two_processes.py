@@ -1,0 +1,63 @@
+"""Whole runs of two processes: killed, resumed and stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+from two_processes import ROOT, RUN, end, lines_of, start_run
+
+
+def test_a_run_of_two_processes_killed_and_resumed_ends_as_one_never_killed(tmp_path):
+    options = ["--steps", 20, "--checkpoint-every", 3]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    (status, output, errors), (_, of_second, _) = end(start_run(whole, *options))
+    assert status == 0, errors
+    assert "2 processes of 1 x cpu" in output
+    assert "MAP@all" in output
+    assert "MAP@all" not in of_second, "the first one speaks for both"
+
+    started = start_run(killed, *options)
+    while not lines_of(killed):
+        assert started[0].poll() is None, started[0].communicate()
+        time.sleep(0.02)
+    for process in started:
+        process.send_signal(signal.SIGKILL)
+    end(started)
+    for status, _, errors in end(start_run(killed, "--resume", script=RUN[:2])):
+        assert status == 0, errors
+    with np.load(whole / "model.npz") as expected, np.load(killed / "model.npz") as got:
+        for name in expected.files:
+            np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
+    with np.load(whole / "codes.npz") as expected, np.load(killed / "codes.npz") as got:
+        for name in expected.files:
+            np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
+    assert lines_of(killed) == lines_of(whole)
+    # What two processes began one can finish, and the reverse.
+    (killed / "result.json").unlink()
+    alone = [sys.executable, *RUN[:2], "--run-dir", killed, "--resume"]
+    done = subprocess.run(
+        alone, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    result = [json.loads((folder / "result.json").read_text()) for folder in (whole, killed)]
+    assert result[0]["summary"] == result[1]["summary"]
+
+
+def test_a_stop_of_one_process_stops_both_at_one_step_and_saves(tmp_path):
+    folder = tmp_path / "run"
+    started = start_run(folder, "--steps", 100_000)
+    while not lines_of(folder):
+        assert started[0].poll() is None, started[0].communicate()
+        time.sleep(0.02)
+    started[1].send_signal(signal.SIGTERM)
+    answers = end(started)
+    said = [errors.splitlines()[-1] for _, _, errors in answers]
+    assert [status for status, _, _ in answers] == [128 + signal.SIGTERM] * 2, said
+    assert [line.split(" Continue")[0] for line in said] == [said[0].split(" Continue")[0]] * 2
+    assert "--process 1" in said[1]
+    step = int(said[0].split("saved at step ")[1].split(".")[0])
+    assert (folder / "checkpoints" / str(step)).is_dir()
