@@ -22,6 +22,7 @@ import suite_import
 import suite_input
 import suite_loss
 import suite_map
+import suite_operations
 import suite_scaling
 import suite_train
 from measuring import environment, own_peak
@@ -33,6 +34,7 @@ SUITES = {
     "loss": suite_loss.run,
     "hamming": suite_hamming.run,
     "map": suite_map.run,
+    "operations": suite_operations.run,
     "input": suite_input.run,
     "scaling": suite_scaling.run,
     "import": suite_import.run,

@@ -48,6 +48,15 @@ def test_scaling_measures_a_process_with_devices_of_its_own(programs, monkeypatc
     assert "loss differs by 0e+00 from the first" in printed
 
 
+def test_operations_are_measured_one_by_one(programs, monkeypatch, capsys):
+    monkeypatch.setattr(sys.modules["suite_operations"], "LAYERS", ((4, 3, 2, 1, True),))
+    programs.main(["--suite", "operations", "--small"])
+    printed = capsys.readouterr().out
+    assert printed.count("conv1, 3 x 3, 3 to 4, 63 px: gradient of the kernel, batch 8") == 1
+    assert printed.count("max-pooling 1, 4 channels, 32 px: gradient, batch 8") == 1
+    assert printed.count("jax.lax ") == 4
+
+
 def test_costs_are_fitted_and_drawn(programs, tmp_path, capsys):
     import cost
 
