@@ -3,7 +3,7 @@
 import numpy as np
 
 from hashnet_jax import parallel, processes
-from hashnet_jax.data.pipeline import image_batches
+from hashnet_jax.data.pipeline import fill, image_batches
 from hashnet_jax.hamming import pack_bits
 
 
@@ -29,7 +29,7 @@ def encode_all(params, source, indices, *, devices, batch_size, workers=0, progr
     batches = image_batches(
         source, mine, params.spec.resize, batch_size=batch_size, workers=workers
     )
-    filled = ((len(images), _fill(images, batch_size)) for images in batches)
+    filled = ((len(images), fill(images, batch_size)) for images in batches)
     codes = [np.zeros((0, -(-params.spec.bits // 8)), np.uint8)]
     for number, packed in encode_batches(params, filled, devices=devices):
         codes.append(packed[:number])
@@ -62,11 +62,3 @@ def encode_batches(params, batches, *, devices):
         waiting = what, packed
     if waiting is not None:
         yield waiting[0], np.asarray(waiting[1])
-
-
-def _fill(images, batch_size):
-    if len(images) == batch_size:
-        return images
-    filled = np.zeros((batch_size, *images.shape[1:]), np.uint8)
-    filled[: len(images)] = images
-    return filled

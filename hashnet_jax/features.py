@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from hashnet_jax import parallel
-from hashnet_jax.data.pipeline import batch_positions, check_batch_size, image_batches
+from hashnet_jax.data.pipeline import batch_positions, check_batch_size, fill, image_batches
 from hashnet_jax.encode import encode
 from hashnet_jax.files import write_whole
 from hashnet_jax.hamming import pack_bits
@@ -98,10 +98,8 @@ def compute_features(params, source, indices, *, devices, workers=0, progress=No
     for images in image_batches(
         source, indices, params.spec.resize, batch_size=batch_size, workers=workers
     ):
-        # The last batch is filled up, so that one shape is compiled.
-        filled = np.zeros((batch_size, *images.shape[1:]), np.uint8)
-        filled[: len(images)] = images
-        rows.append(np.asarray(backbone(params, filled), np.float32)[: len(images)])
+        given = fill(images, batch_size)
+        rows.append(np.asarray(backbone(params, given), np.float32)[: len(images)])
         if progress is not None:
             progress.update(len(images))
     return np.concatenate(rows)

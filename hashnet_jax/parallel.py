@@ -81,15 +81,7 @@ def compile_encode(devices):
       ``encode(params, images) -> codes`` int8 ``[B, K]`` on images ``[B, ...]``, B a multiple of
       the number of devices.
     """
-    if len(devices) == 1:
-        return _on_device(encode, devices[0])
-    mapped = jax.pmap(encode, devices=devices, in_axes=(None, 0))
-
-    def over_devices(params, images):
-        codes = mapped(params, split(images, len(devices)))
-        return codes.reshape(-1, codes.shape[-1])
-
-    return over_devices
+    return _compile_rows(encode, devices)
 
 
 def compile_features(devices):
@@ -99,19 +91,7 @@ def compile_features(devices):
       ``of(params, images) -> features`` ``[B, D]`` on images uint8 ``[B, H, W, 3]``, preprocessed
       as at use, B a multiple of the number of devices.
     """
-
-    def of(params, images):
-        return features(params, preprocess(images, params.spec))
-
-    if len(devices) == 1:
-        return _on_device(jax.jit(of), devices[0])
-    mapped = jax.pmap(of, devices=devices, in_axes=(None, 0))
-
-    def over_devices(params, images):
-        rows = mapped(params, split(images, len(devices)))
-        return rows.reshape(-1, rows.shape[-1])
-
-    return over_devices
+    return _compile_rows(_features, devices)
 
 
 def check_splits(batch_size, n_devices):
@@ -137,6 +117,25 @@ def split(batch, n_devices):
         return leaf.reshape(n_devices, leaf.shape[0] // n_devices, *leaf.shape[1:])
 
     return jax.tree.map(split_leaf, batch)
+
+
+@jax.jit
+def _features(params, images):
+    return features(params, preprocess(images, params.spec))
+
+
+def _compile_rows(function, devices):
+    """``function(params, images)``, jitted and giving a row an image, over ``devices``."""
+    if len(devices) == 1:
+        # As it is: another jit around it would compile it anew at each call of this.
+        return _on_device(function, devices[0])
+    mapped = jax.pmap(function, devices=devices, in_axes=(None, 0))
+
+    def over_devices(params, images):
+        rows = mapped(params, split(images, len(devices)))
+        return rows.reshape(-1, rows.shape[-1])
+
+    return over_devices
 
 
 def _check_multiple(batch_size, n_devices):

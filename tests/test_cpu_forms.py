@@ -77,14 +77,15 @@ def test_max_pooling_sends_the_gradient_to_the_first_maximum_as_lax_does(
 ):
     # Whole numbers from -3 to 3, negative ones cut off: nearly every window has ties.
     inputs = jax.random.randint(jax.random.key(0), (3, side, side + 2, 5), -3, 4).astype(dtype)
-    for values in (inputs, jnp.maximum(inputs, 0), jnp.zeros_like(inputs) - 1):
-        got, expected = (
-            jax.jit(lambda x, f=f: with_gradients(f, x))(values)
-            for f in (
-                lambda x: max_pool(x, window, stride, padding),
-                lambda x: plain_pool(x, window, stride, padding),
-            )
+    forms = [
+        jax.jit(lambda x, f=f: with_gradients(f, x))
+        for f in (
+            lambda x: max_pool(x, window, stride, padding),
+            lambda x: plain_pool(x, window, stride, padding),
         )
+    ]
+    for values in (inputs, jnp.maximum(inputs, 0), jnp.zeros_like(inputs) - 1):
+        got, expected = (form(values) for form in forms)
         np.testing.assert_array_equal(got[0], expected[0])
         # An input in several windows adds up their shares, in bfloat16 in another order.
         assert_close(got[1:], expected[1:], 1e-6 if dtype == "float32" else 2e-2)

@@ -15,7 +15,7 @@ ROWS = [
             "counting", "counting_host", "ties", "average_precision", "curves",
             "code_statistics", "files",
         },
-        {"jax", "numpy"},
+        {"jax", "numpy", "PIL"},
     ),
     (
         {"backbones", "model", "preprocess", "weight_names", "weight_files", "pretrained"},
@@ -26,7 +26,7 @@ ROWS = [
         {"optim", "state", "step", "frozen", "parallel", "processes", "checkpoint"},
         {"optax", "orbax"},
     ),
-    ({"data", "progress"}, {"absl", "grain", "tensorflow_datasets", "PIL", "tqdm", "sklearn"}),
+    ({"data", "progress"}, {"absl", "grain", "tensorflow_datasets", "tqdm", "sklearn"}),
     ({"run_folder", "evaluation", "features", "trainer"}, {"tqdm"}),
     ({"cli"}, {"faiss"}),
 ]  # fmt: skip
@@ -39,6 +39,8 @@ CONFINED = {
     "orbax": ("checkpoint",),
     "tensorflow_datasets": ("data.tfds_source",),
     "grain": ("data.pipeline",),
+    # Pictures, and the host's histograms.
+    "PIL": ("data", "cli.page", "counting_host"),
     "faiss": ("cli.index",),
 }
 

@@ -5,27 +5,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from three_steps import after_three_steps
-from two_processes import ROOT, RUN, end, start, start_run
+from two_processes import RUN, end, start, start_run
 
-from hashnet_jax import parallel, processes
-
-
-def test_two_processes_of_two_devices_end_three_updates_with_the_parameters_of_one(tmp_path):
-    files = [tmp_path / f"{i}.npz" for i in range(2)]
-    script = [ROOT / "tests" / "three_steps.py"]
-    for status, _, errors in end(start(script, lambda c, i: [c, 2, i, files[i]], n_devices=2)):
-        assert status == 0, errors
-    state, metrics, _ = after_three_steps(parallel.local_devices(1))
-    for file in map(np.load, files):
-        assert file["donated"]
-        for i, leaf in enumerate(jax.tree.leaves(state.params.variables)):
-            np.testing.assert_allclose(file[str(i)], leaf, rtol=0, atol=1e-6)
-        for name, value in metrics.items():
-            np.testing.assert_allclose(file[name], value, rtol=1e-4, err_msg=name)
-    first, second = map(np.load, files)
-    for name in first.files:
-        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+from hashnet_jax import processes
 
 
 def test_what_one_process_cannot_do_ends_all(tmp_path):

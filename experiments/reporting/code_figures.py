@@ -9,7 +9,7 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from hashnet_jax import logits, relax
-from hashnet_jax.data.pipeline import image_batches
+from hashnet_jax.data.pipeline import fill, image_batches
 from hashnet_jax.preprocess import preprocess
 from reporting.figures import BLUE, GREY, PALE, WIDTH, draw
 from reporting.finished_run import label_ids
@@ -34,10 +34,8 @@ def relaxed_codes(run, dataset, params, *, seed=0):
     relax_images = jax.jit(lambda p, x, beta: relax(logits(p, preprocess(x, p.spec)), beta))
     codes = []
     for images in image_batches(dataset.source, indices, size, batch_size=batch_size):
-        # Filled up, so that one shape is compiled.
-        filled = np.zeros((batch_size, *images.shape[1:]), np.uint8)
-        filled[: len(images)] = images
-        codes.append(np.asarray(relax_images(params, filled, run.end["beta"]))[: len(images)])
+        given = fill(images, batch_size)
+        codes.append(np.asarray(relax_images(params, given, run.end["beta"]))[: len(images)])
     return np.concatenate(codes)
 
 

@@ -180,6 +180,20 @@ def image_batches(source, indices, size, *, batch_size, threads=None, workers=0)
     return iter(_read(batches, threads, workers))
 
 
+def fill(images, batch_size):
+    """A last, smaller batch filled up with black images, so that one shape is compiled.
+
+    Examples:
+      >>> fill(np.ones((2, 8, 8, 3), np.uint8), 4).shape
+      (4, 8, 8, 3)
+    """
+    if len(images) == batch_size:
+        return images
+    filled = np.zeros((batch_size, *images.shape[1:]), np.uint8)
+    filled[: len(images)] = images
+    return filled
+
+
 def _read(batches, threads, workers):
     if threads is None:
         threads = 2 if workers else THREADS

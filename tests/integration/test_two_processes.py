@@ -1,4 +1,4 @@
-"""Whole runs of two processes: killed, resumed and stopped."""
+"""Two processes: the parameters of one, and whole runs killed, resumed and stopped."""
 
 import json
 import os
@@ -7,8 +7,31 @@ import subprocess
 import sys
 import time
 
+import jax
 import numpy as np
-from two_processes import ROOT, RUN, end, lines_of, start_run
+import pytest
+from three_steps import after_three_steps
+from two_processes import ROOT, RUN, end, lines_of, start, start_run
+
+from hashnet_jax import parallel
+
+
+@pytest.mark.parametrize("n_devices", [1, 2])
+def test_two_processes_end_three_updates_with_the_parameters_of_one(n_devices, tmp_path):
+    files = [tmp_path / f"{i}.npz" for i in range(2)]
+    script = [ROOT / "tests" / "three_steps.py"]
+    for status, _, errors in end(start(script, lambda c, i: [c, 2, i, files[i]], n_devices)):
+        assert status == 0, errors
+    state, metrics, _ = after_three_steps(parallel.local_devices(1))
+    for file in map(np.load, files):
+        assert file["donated"]
+        for i, leaf in enumerate(jax.tree.leaves(state.params.variables)):
+            np.testing.assert_allclose(file[str(i)], leaf, rtol=0, atol=1e-6)
+        for name, value in metrics.items():
+            np.testing.assert_allclose(file[name], value, rtol=1e-4, err_msg=name)
+    first, second = map(np.load, files)
+    for name in first.files:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
 def test_a_run_of_two_processes_killed_and_resumed_ends_as_one_never_killed(tmp_path):
