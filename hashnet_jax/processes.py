@@ -102,9 +102,18 @@ def gather_rows(rows, n):
 
 def greatest(number):
     """The greatest of all processes' integers; each waits for the others."""
+    return ask_greatest(lambda: int(number))()
+
+
+def ask_greatest(number):
+    """A function that gives the greatest of all processes' ``number()``, taken and sent now.
+
+    It waits for the others where this does not. Of one process, it is ``number`` itself.
+    """
     if is_only():
-        return int(number)
-    return int(_maximum()(np.full(jax.local_device_count(), number, np.int32))[0])
+        return number
+    answer = _maximum()(np.full(jax.local_device_count(), number(), np.int32))
+    return lambda: int(answer[0])
 
 
 @functools.cache

@@ -117,12 +117,16 @@ def fit(
                 checkpoints.save(state, position=position, validation_map=validation_map)
             saved = step
 
+        batch = _next_batch(stream, stop)
+        stopping = processes.ask_greatest(lambda: stop.number)
         for step in range(first + 1, total + 1):
-            batch = _next_batch(stream, stop)
             # All processes stop at the same step, whichever was told to.
-            if stopping := processes.greatest(stop.number):
+            if stopping():
                 save(step - 1)
-                raise Interrupted(step - 1, stopping)
+                raise Interrupted(step - 1, stopping())
+            # The next is asked ahead of this step: its answer comes while the device computes.
+            following = _next_batch(stream, stop) if step < total else None
+            stopping = processes.ask_greatest(lambda: stop.number)
             state, metrics = step_fn(state, batch)
             # Read a step late: the device is never waited for while it could be computing.
             flush()
@@ -135,8 +139,10 @@ def fit(
                 _write_line(log, {"step": step, "validation_map": validation_map})
             if validation_map is not None or step % checkpoint_every == 0 or step == total:
                 save(step, validation_map)
-        if stopping := processes.greatest(stop.number):
-            raise Interrupted(total, stopping)
+            batch = following
+        # Asked anew: what came during the last step counts, too.
+        if number := processes.greatest(stop.number):
+            raise Interrupted(total, number)
         return state, checkpoints.best_step()
 
 

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tiny import TINY
 
-from hashnet_jax import ModelSpec, pair_blocks, parallel
+from hashnet_jax import pair_blocks, parallel
 from hashnet_jax.losses import jaccard, pair_weights, pairwise_loss, similarity
 from hashnet_jax.optim import TrainSpec
 from hashnet_jax.pair_balance import kind_weights, total_count
@@ -117,9 +118,8 @@ def test_a_step_in_blocks_is_the_plain_step_on_one_device_and_on_several(monkeyp
     label = (rng.random((16, 5)) < 0.4) if multi_label else np.sort(rng.integers(0, 4, 16))
     images = rng.integers(0, 256, (16, 8, 8, 3)).astype(np.uint8)
     batch = {"image": images, "label": np.asarray(label, np.int32)}
-    spec = ModelSpec("small_cnn", bits=12, image_size=8, resize=8)
     train = TrainSpec(total_steps=10, learning_rate=1e-3, continuous_similarity=multi_label)
-    state = init_state(jax.random.key(0), spec, train)
+    state = init_state(jax.random.key(0), TINY, train)
     expected, expected_metrics = jax.jit(train_step)(state, batch)
 
     monkeypatch.setattr(pair_blocks, "LARGE", 1)

@@ -6,8 +6,9 @@ import signal
 import jax
 import numpy as np
 import pytest
+from tiny import TINY
 
-from hashnet_jax import ModelSpec, parallel
+from hashnet_jax import parallel
 from hashnet_jax.checkpoint import Checkpoints
 from hashnet_jax.data.datasets import DATASETS, Options
 from hashnet_jax.optim import TrainSpec
@@ -15,7 +16,6 @@ from hashnet_jax.run_folder import RunFolder
 from hashnet_jax.state import init_state
 from hashnet_jax.trainer import Interrupted, fit
 
-SPEC = ModelSpec("small_cnn", bits=12, image_size=8, resize=8)
 TRAIN = TrainSpec(total_steps=12, learning_rate=0.01)
 
 
@@ -25,7 +25,7 @@ def digits():
 
 
 def fresh_state(train=TRAIN):
-    return init_state(jax.random.key(0), SPEC, train)
+    return init_state(jax.random.key(0), TINY, train)
 
 
 def train(digits, path, *, state=None, resume=False, **kwargs):

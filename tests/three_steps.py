@@ -4,12 +4,11 @@ import sys
 
 import jax
 import numpy as np
+from tiny import TINY
 
-from hashnet_jax import ModelSpec, parallel, processes
+from hashnet_jax import parallel, processes
 from hashnet_jax.optim import TrainSpec
 from hashnet_jax.state import init_state
-
-SPEC = ModelSpec("small_cnn", bits=12, image_size=8, resize=8)
 
 
 def batch(seed, n=32):
@@ -21,7 +20,7 @@ def batch(seed, n=32):
 
 def after_three_steps(devices):
     """The state and its metrics, and whether the states before were donated."""
-    state = init_state(jax.random.key(0), SPEC, TrainSpec(total_steps=10, learning_rate=1e-3))
+    state = init_state(jax.random.key(0), TINY, TrainSpec(total_steps=10, learning_rate=1e-3))
     step, donated = parallel.compile_step(devices), []
     for seed in range(3):
         rows = processes.share(32)
