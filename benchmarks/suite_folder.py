@@ -115,7 +115,7 @@ def compare(folder, backbone, image_size, few, pictures, options):
     contenders = {"hashnet_jax encode": encoder(folder, backbone, image_size, options)}
     has_peers = options.peers != "none" and jax.default_backend() == "cpu"
     if has_peers and importlib.util.find_spec("torch") is not None:
-        for workers in WORKERS:
+        for workers in WORKERS[1:] if options.small else WORKERS:
             by = f"PyTorch DataLoader, {workers} workers"
             contenders[by] = Peer(backbone, workers, image_size, options)
     elif options.peers != "none":

@@ -1,6 +1,7 @@
 """The program, run as a user runs it: in a process of its own."""
 
 import contextlib
+import functools
 import json
 import os
 import random
@@ -65,23 +66,20 @@ def wait_until(condition, process):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Runs never interrupted, by number of devices."""
-    folders = {}
+    """Runs never interrupted, by number of devices: the folder, and the program that ended."""
 
+    @functools.cache
     def of(n_devices):
-        if n_devices not in folders:
-            folders[n_devices] = tmp_path_factory.mktemp("whole") / "run"
-            result = run(*SMALL, "--run-dir", folders[n_devices], n_devices=n_devices)
-            assert result.returncode == 0, result.stderr
-        return folders[n_devices]
+        folder = tmp_path_factory.mktemp("whole") / "run"
+        result = run(*SMALL, "--run-dir", folder, n_devices=n_devices)
+        assert result.returncode == 0, result.stderr
+        return folder, result
 
     return of
 
 
-def test_a_run_prints_its_config_and_map_and_leaves_a_folder_that_explains_itself(tmp_path):
-    folder = tmp_path / "run"
-    result = run(*SMALL, "--run-dir", folder)
-    assert result.returncode == 0, result.stderr
+def test_a_run_prints_its_config_and_map_and_leaves_a_folder_that_explains_itself(whole):
+    folder, result = whole(1)
     assert "total_steps=40" in result.stdout
     assert "1,000 train, 200 query, 597 database" in result.stdout
     assert "MAP@all = 0." in result.stdout
@@ -108,13 +106,13 @@ def test_a_run_prints_its_config_and_map_and_leaves_a_folder_that_explains_itsel
     assert "already finished" in again.stdout
 
 
-@pytest.mark.parametrize("n_devices", [1, 4])
+@pytest.mark.parametrize(("n_devices", "n_kills"), [(1, 3), (4, 2)])
 def test_killed_at_random_steps_and_resumed_a_run_ends_bit_for_bit_as_one_never_killed(
-    n_devices, whole, tmp_path
+    n_devices, n_kills, whole, tmp_path
 ):
     folder = tmp_path / "run"
     rng = random.Random(n_devices)
-    kills = sorted(rng.sample(range(2, 36), 3))
+    kills = sorted(rng.sample(range(2, 36), n_kills))
     for i, step in enumerate(kills):
         resume = ["--run-dir", folder, "--resume"] if i else [*SMALL, "--run-dir", folder]
         process = subprocess.Popen(
@@ -131,11 +129,12 @@ def test_killed_at_random_steps_and_resumed_a_run_ends_bit_for_bit_as_one_never_
     result = run("--run-dir", folder, "--resume", n_devices=n_devices)
     assert result.returncode == 0, result.stderr
 
-    expected, got = model_of(whole(n_devices)), model_of(folder)
+    uninterrupted, _ = whole(n_devices)
+    expected, got = model_of(uninterrupted), model_of(folder)
     assert expected.keys() == got.keys()
     for name, array in expected.items():
         np.testing.assert_array_equal(got[name], array, err_msg=name)
-    assert losses_of(folder) == losses_of(whole(n_devices))
+    assert losses_of(folder) == losses_of(uninterrupted)
 
 
 def test_ctrl_c_saves_says_how_to_go_on_and_exits_with_130(tmp_path):
@@ -197,7 +196,7 @@ def test_a_mistake_ends_with_one_line_that_says_what_to_do(
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))
     import run as program
 
-    places = {"RUN": whole(1), "NONE": tmp_path / "none", "NEW": tmp_path / "new"}
+    places = {"RUN": whole(1)[0], "NONE": tmp_path / "none", "NEW": tmp_path / "new"}
     code = program.main([str(places.get(arg, arg)) for arg in args])
     errors = capsys.readouterr().err
     assert code == 1
