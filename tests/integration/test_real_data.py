@@ -23,7 +23,8 @@ def without_tensorflow():
 def run(*args):
     return subprocess.run(
         [sys.executable, ROOT / "experiments" / "run.py", *map(str, args)],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        # As for a user, without fake devices, which change the order of sums.
+        env=os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""},
         capture_output=True,
         text=True,
     )
