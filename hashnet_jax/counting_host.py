@@ -18,7 +18,7 @@ from PIL import Image
 from hashnet_jax.counting import check_filling, check_pairs, split_counts
 
 # Codes of the database met at once, and queries: 8 MiB of distances for each of the threads.
-_DATABASE_BLOCK, _QUERIES, _THREADS = 2**17, 64, min(8, os.cpu_count())
+_DATABASE_BLOCK, _QUERIES, _THREADS = 2**17, 64, min(8, os.cpu_count() or 1)
 # Database blocks are filled up to a power of two from here on, so that few sizes are compiled.
 _SMALLEST = 2**10
 

@@ -46,6 +46,16 @@ def test_counts_equal_a_loop_over_pairs(count, bits, labels):
     assert counts.relevant.sum() > 0
 
 
+@pytest.mark.parametrize("labels", ["class ids", "multi-hot"])
+@pytest.mark.parametrize("bits", [127, 128, 255, 256])
+def test_the_farthest_code_is_counted_where_bins_just_fit_a_byte_and_where_not(bits, labels):
+    codes = np.packbits(np.array([[0] * bits, [1] * bits], bool), axis=1)
+    label = np.zeros(2, int) if labels == "class ids" else np.ones((2, 3), int)
+    counts = distance_counts_host(codes[:1], codes, label[:1], label, bits=bits)
+    for of in (counts.relevant, counts.total):
+        assert np.flatnonzero(of[0]).tolist() == [0, bits]
+
+
 @pytest.mark.parametrize("count", FORMS)
 def test_one_hot_labels_count_as_class_ids_do(count):
     packed_q, packed_db, labels_q, labels_db = retrieval(12, "class ids")

@@ -183,6 +183,13 @@ def image_batches(source, indices, size, *, batch_size, threads=None, workers=0)
 def fill(images, batch_size):
     """A last, smaller batch filled up with black images, so that one shape is compiled.
 
+    Args:
+      images: uint8 ``[n, H, W, 3]``, n at most ``batch_size``.
+      batch_size: B, the number of images to fill up to.
+
+    Returns:
+      uint8 ``[B, H, W, 3]``: ``images`` first.
+
     Examples:
       >>> fill(np.ones((2, 8, 8, 3), np.uint8), 4).shape
       (4, 8, 8, 3)
