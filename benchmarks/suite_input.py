@@ -73,7 +73,7 @@ def loop(options):
 
     `fit` is timed whole: it opens its folder, loads every batch, logs, and saves once at the end.
     """
-    size, steps = (8, 4) if options.small else (128, 500)
+    size, steps = (8, 4) if options.small else (32, 500)
     case = f"digits, small_cnn, batch {size}, {steps} steps on one device"
     names = ("step", "loop", "batches")
     rows = [Row("input", case, f"hashnet_jax, {by}", unit="steps") for by in names]

@@ -155,6 +155,20 @@ def test_the_card_tells_overlaps_and_notes(made):
         assert "Note made for a test." in text
 
 
+def test_the_card_tells_how_the_backbone_was_trained(made):
+    card = protocol_card(read_finished_run(made[0]))
+
+    def training():
+        return " ".join(card_text(card).split())
+
+    assert "from random weights, train mode" in training()
+    assert "augmentation" in training()
+    card["training"] |= {"pretrained_sha256": "57934424" + 56 * "0", "backbone_mode": "inference"}
+    assert "from weights 57934424…, inference mode" in training()
+    card["training"]["frozen"] = True
+    assert "weights 57934424…, frozen" in training()
+
+
 def test_the_table_of_classes_holds_the_map_of_their_queries(made):
     folder, dataset = made
     finished = read_finished_run(folder)

@@ -48,8 +48,13 @@ def protocol_card(run):
         "training": {
             "variant": result["variant"],
             "backbone": config["model"]["backbone"],
-            # Runs of earlier versions do not say; they fine-tuned.
+            # Runs of earlier versions do not say; they fine-tuned, in training mode.
             "frozen": config.get("freeze_backbone", False),
+            "backbone_mode": config["train"].get("backbone_mode", "train"),
+            "pretrained_sha256": config.get("pretrained_sha256"),
+            "image_size": config["model"]["image_size"],
+            "augmentation": config["augmentation"],
+            "batch_size": config["batch_size"],
             "step": result["step"],
             "total_steps": config["train"]["total_steps"],
             **{name: end[name] for name in ("beta", "quantization_gap", "loss", "binary_loss")},
@@ -111,8 +116,12 @@ def card_sections(card):
             "Training",
             [
                 ("Variant", training["variant"]),
-                ("Backbone", training["backbone"] + (", frozen" if training["frozen"] else "")),
-                ("Steps", "{step:,} of {total_steps:,}".format(**training)),
+                ("Backbone", _backbone(training)),
+                ("Images", "{image_size} pixels; augmentation {augmentation}".format(**training)),
+                (
+                    "Steps",
+                    "{step:,} of {total_steps:,}, of {batch_size:,} images".format(**training),
+                ),
                 ("β at the end", f"{training['beta']:.4g}"),
                 ("Quantization gap at the end", f"{training['quantization_gap']:.4f}"),
                 ("Loss at the end, relaxed codes", f"{training['loss']:.4f}"),
@@ -167,6 +176,14 @@ def describe_convention(retrieval):
     by = {"hits": "the hits within R", "min": "min(R, relevant)", "cutoff": "R"}
     no_hit = {"zero": "counted 0", "drop": "left out of the mean"}
     return by[retrieval["divisor"]], no_hit[retrieval["no_hit"]]
+
+
+def _backbone(training):
+    weights = training["pretrained_sha256"]
+    start = f"weights {weights[:8]}…" if weights else "random weights"
+    if training["frozen"]:
+        return f"{training['backbone']}, {start}, frozen"
+    return f"{training['backbone']}, from {start}, {training['backbone_mode']} mode"
 
 
 def alarm_line(codes):
