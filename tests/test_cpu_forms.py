@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from jax import export, lax
 
+from hashnet_jax.backbones import winograd
 from hashnet_jax.backbones.convolution import convolve
 from hashnet_jax.backbones.pooling import max_pool
 
@@ -101,7 +102,7 @@ def test_a_convolution_and_its_gradients_are_those_of_lax(
     side, channels, filters, size, stride, padding, batch, dtype, monkeypatch
 ):
     # So small that a batch is unfolded in parts.
-    monkeypatch.setattr("hashnet_jax.backbones.convolution.PATCHES", 2**17)
+    monkeypatch.setattr("hashnet_jax.backbones.parts.UNFOLDED", 2**17)
     images = random(0, batch, side, side, channels, dtype=dtype)
     kernel = random(1, size, size, channels, filters, dtype=dtype)
     got = jax.jit(lambda x, w: with_gradients(ours(stride, padding), x, w))(images, kernel)
@@ -110,6 +111,53 @@ def test_a_convolution_and_its_gradients_are_those_of_lax(
     )(images.astype(jnp.float32), kernel.astype(jnp.float32))
     expected = [value.astype(dtype) for value in expected]
     assert_close(got, expected, 1e-5 if dtype == "float32" else 3e-2)
+
+
+# side, C, F, k, padding, batch: tiles that end with the image and that reach beyond it
+WINOGRAD = [
+    (12, 64, 64, 3, ((1, 1), (1, 1)), 6),
+    (13, 64, 70, 3, ((0, 1), (2, 0)), 6),
+    (27, 64, 64, 5, ((2, 2), (2, 2)), 3),
+    (30, 66, 64, 5, ((0, 0), (1, 4)), 3),
+]
+
+
+@pytest.mark.parametrize(("side", "channels", "filters", "size", "padding", "batch"), WINOGRAD)
+@pytest.mark.parametrize("unfolded", [2**20, 2**26])
+def test_winograds_form_and_its_gradients_are_those_of_lax(
+    side, channels, filters, size, padding, batch, unfolded, monkeypatch
+):
+    monkeypatch.setattr("hashnet_jax.backbones.parts.UNFOLDED", unfolded)
+    images = random(0, batch, side, side, channels)
+    kernel = random(1, size, size, channels, filters)
+    assert winograd.is_faster(images, kernel, (1, 1), padding)
+
+    def plain(images, kernel):
+        return lax.conv_general_dilated(
+            images, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+
+    taken = jax.jit(lambda x, w: with_gradients(lambda x, w: convolve(x, w, (1, 1), padding), x, w))
+    assert taken.lower(images, kernel).as_text().count("stablehlo.convolution") == 0
+    expected = jax.jit(lambda x, w: with_gradients(plain, x, w))(images, kernel)
+    assert_close(taken(images, kernel), expected, 2e-6 if size == 3 else 2e-5)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "strides", "dtype"),
+    [
+        ((6, 12, 12, 64), 3, (2, 2), "float32"),
+        ((6, 12, 12, 64), 7, (1, 1), "float32"),
+        ((6, 12, 12, 63), 3, (1, 1), "float32"),
+        ((6, 12, 12, 64), 3, (1, 1), "bfloat16"),
+        ((1, 12, 12, 64), 3, (1, 1), "float32"),
+        ((1, 512, 512, 64), 3, (1, 1), "float32"),
+    ],
+)
+def test_winograds_form_is_not_taken_for_other_convolutions(shape, size, strides, dtype):
+    images = jax.ShapeDtypeStruct(shape, dtype)
+    kernel = jax.ShapeDtypeStruct((size, size, shape[-1], 64), dtype)
+    assert not winograd.is_faster(images, kernel, strides, ((1, 1), (1, 1)))
 
 
 def loss(images, kernel):
@@ -157,7 +205,7 @@ def test_elsewhere_than_on_the_cpu_the_program_is_the_plain_one(platform):
 
 @pytest.mark.parametrize("part", [1, 2**24])
 def test_in_a_shard_map_that_checks_the_kernels_gradient_is_summed_over_devices(part, monkeypatch):
-    monkeypatch.setattr("hashnet_jax.backbones.convolution.PATCHES", part)
+    monkeypatch.setattr("hashnet_jax.backbones.parts.UNFOLDED", part)
     images, kernel = random(0, 8, 9, 9, 3), random(1, 3, 3, 3, 4)
     gradient = jax.grad(lambda kernel, images: loss(images, kernel))
     mesh = jax.make_mesh((4,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))

@@ -2,8 +2,9 @@
 
 The gradient by the kernel is, to XLA, a convolution with a window as large as the image, which its
 CPU code does at a fraction of the speed of a matrix product; and convolutions of 1 x 1 it does not
-take for the products that they are. There, both are written as products here. On every other
-platform the program is the plain one of `jax.lax`.
+take for the products that they are. There, both are written as products here, and convolutions of
+3 x 3 and 5 x 5 take Winograd's form. On every other platform the program is the plain one of
+`jax.lax`.
 """
 
 import math
@@ -14,10 +15,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from hashnet_jax.backbones import winograd
+from hashnet_jax.backbones.parts import part_size, sum_parts, vary_alike
+
 LAYOUT = ("NHWC", "HWIO", "NHWC")
-# Of the patches that are unfolded at a time, bytes: what is written stays in the last cache, and
-# one buffer serves all parts of a batch.
-PATCHES = 2**24
 
 
 # What flax.linen.Conv passes besides; its fifth, the dimension numbers, is always NHWC.
@@ -61,7 +62,7 @@ def convolve(images, kernel, strides, padding, *, dimension_numbers=None, **othe
         padding = lax.padtype_to_pads(images.shape[1:3], kernel.shape[:2], strides, padding)
     # Under a shard_map that checks how values vary, split images and one kernel are made alike
     # outside of the gradients' own rules: so the kernel's gradient is summed over devices.
-    images, kernel = _vary_alike(images, kernel), _vary_alike(kernel, images)
+    images, kernel = vary_alike(images, kernel), vary_alike(kernel, images)
     return _convolve(images, kernel, (tuple(strides), tuple(map(tuple, padding))))
 
 
@@ -70,10 +71,8 @@ Conv = partial(nn.Conv, conv_general_dilated=convolve)
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
 def _convolve(images, kernel, sizes):
-    plain = partial(_plain, sizes=sizes)
-    if not _is_product(kernel, sizes):
-        return plain(images, kernel)
-    return lax.platform_dependent(images, kernel, cpu=partial(_product, sizes=sizes), default=plain)
+    on_cpu, *_ = _forms_of_cpu(images, kernel, sizes)
+    return _choose(on_cpu, _plain, sizes, images, kernel)
 
 
 def _forward(images, kernel, sizes):
@@ -81,31 +80,31 @@ def _forward(images, kernel, sizes):
 
 
 def _backward(sizes, saved, gradient):
-    images, kernel = saved
-    by_images = partial(_plain_by_images, sizes=sizes)
-    choose = partial(lax.platform_dependent, images, kernel, gradient)
-    if _is_product(kernel, sizes):
-        of_images = choose(cpu=partial(_product_by_images, sizes=sizes), default=by_images)
-    else:
-        of_images = by_images(images, kernel, gradient)
-    of_kernel = choose(
-        cpu=partial(_product_by_kernel, sizes=sizes), default=partial(_plain_by_kernel, sizes=sizes)
+    _, by_images, by_kernel = _forms_of_cpu(*saved, sizes)
+    return (
+        _choose(by_images, _plain_by_images, sizes, *saved, gradient),
+        _choose(by_kernel, _plain_by_kernel, sizes, *saved, gradient),
     )
-    return of_images, of_kernel
 
 
 _convolve.defvjp(_forward, _backward)
 
 
-def _vary_alike(x, other):
-    """``x`` as a value that differs along all mapped axes that ``other`` differs along."""
-    missing = tuple(_varying(other) - _varying(x))
-    return lax.pcast(x, missing, to="varying") if missing else x
+def _forms_of_cpu(images, kernel, sizes):
+    """What the CPU takes: for the convolution, its gradient by the images and by the kernel."""
+    strides, padding = sizes
+    if kernel.shape[:2] == (1, 1) and padding == ((0, 0), (0, 0)):
+        return _product, _product_by_images, _product_by_kernel
+    if winograd.is_faster(images, kernel, strides, padding):
+        return _winograd, _winograd_by_images, _winograd_by_kernel
+    return _plain, _plain_by_images, _product_by_kernel
 
 
-def _varying(x):
-    kind = jax.typeof(x)
-    return kind.mat.varying if hasattr(kind, "mat") else kind.vma  # jax 0.10 moved it
+def _choose(on_cpu, elsewhere, sizes, *operands):
+    on_cpu, elsewhere = (partial(form, sizes=sizes) for form in (on_cpu, elsewhere))
+    if on_cpu.func is elsewhere.func:
+        return elsewhere(*operands)
+    return lax.platform_dependent(*operands, cpu=on_cpu, default=elsewhere)
 
 
 def _plain(images, kernel, *, sizes):
@@ -121,8 +120,16 @@ def _plain_by_kernel(images, kernel, gradient, *, sizes):
     return jax.vjp(lambda w: _plain(images, w, sizes=sizes), kernel)[1](gradient)[0]
 
 
-def _is_product(kernel, sizes):
-    return kernel.shape[:2] == (1, 1) and sizes[1] == ((0, 0), (0, 0))
+def _winograd(images, kernel, *, sizes):
+    return winograd.convolve(images, kernel, sizes[1])
+
+
+def _winograd_by_images(images, kernel, gradient, *, sizes):
+    return winograd.by_images(kernel, gradient, sizes[1])
+
+
+def _winograd_by_kernel(images, kernel, gradient, *, sizes):
+    return winograd.by_kernel(images, gradient, sizes[1], len(kernel))
 
 
 def _product(images, kernel, *, sizes):
@@ -162,24 +169,12 @@ def _product_by_kernel(images, kernel, gradient, *, sizes):
             preferred_element_type=jnp.float32,
         )
 
-    batch = images.shape[0]
-    part = _part(batch, math.prod(gradient.shape[1:3]) * math.prod(kernel.shape[:3]))
-    if part == batch or kernel.shape[:2] == (1, 1):
-        total = of_part(images, gradient)
-    else:
-        parts = [x.reshape(batch // part, part, *x.shape[1:]) for x in (images, gradient)]
-        total, _ = lax.scan(
-            lambda total, x: (total + of_part(*x), None),
-            _vary_alike(jnp.zeros((filters, math.prod(kernel.shape[:3]))), gradient),
-            parts,
-        )
+    batch = len(images)
+    of_one = math.prod(gradient.shape[1:3]) * math.prod(kernel.shape[:3])
+    # What 1 x 1 sees is the image itself: nothing is unfolded.
+    part = batch if kernel.shape[:2] == (1, 1) else part_size(batch, of_one)
+    total = sum_parts(of_part, part, images, gradient)
     return total.T.reshape(kernel.shape).astype(kernel.dtype)
-
-
-def _part(batch, of_one):
-    """How many images are unfolded at a time: a divisor of the batch, within ``PATCHES`` bytes."""
-    fits = max(1, PATCHES // (4 * of_one))
-    return max(size for size in range(1, batch + 1) if batch % size == 0 and size <= fits)
 
 
 def _patches(images, kernel, strides, outputs):
