@@ -46,7 +46,7 @@ class Row:
       seconds: of each repeat; empty if it could not be measured, and ``note`` says why.
       items, unit: how many of what a repeat does.
       compile_seconds: from the first call, less a later one; None if nothing compiles.
-      flops: of a repeat, by XLA's cost analysis.
+      flops: of a repeat, by :func:`count_flops`.
       share_of_peak: of the device's FLOP/s, see :func:`peak`.
       memory: MiB at the peak, of what ``note`` says.
     """
@@ -71,6 +71,16 @@ class Row:
     def spread(self):
         """Distance of the slowest from the fastest repeat, over the median."""
         return (max(self.seconds) - min(self.seconds)) / self.median
+
+
+def count_flops(function, *arguments):
+    """FLOPs of a call, by XLA's analysis of the program before it is optimised.
+
+    Of the program for GPUs, which is lowered here, not compiled: the CPU's has loops, whose bodies
+    the analysis counts once, and products that Winograd's form saves.
+    """
+    lowered = jax.jit(function).trace(*arguments).lower(lowering_platforms=("cuda",))
+    return lowered.cost_analysis()["flops"]
 
 
 def measure(rows, repeats):

@@ -5,7 +5,7 @@ import tempfile
 
 import jax
 import numpy as np
-from measuring import Row, measure
+from measuring import Row, count_flops, measure
 from PIL import Image
 from suite_train import model_spec, peers, random_batch
 
@@ -34,8 +34,7 @@ def run(options):
         images = random_batch(options.batch_size, options.image_size)["image"]
         encode = parallel.compile_encode(devices)
         row = Row("encode", case, "hashnet_jax", items=len(images), unit="images")
-        cost = jax.jit(hashnet_jax.encode).lower(params, images).cost_analysis()
-        row.flops = cost and cost.get("flops", 0) / options.devices
+        row.flops = count_flops(hashnet_jax.encode, params, images) / options.devices
         ready, absent = peers("encode", case, backbone, options, "encode")
         rows = [(row, lambda e=encode, p=params, i=images: e(p, i)), *ready]
         yield from measure(rows, options.repeats)

@@ -2,7 +2,7 @@
 
 import jax
 import numpy as np
-from measuring import Row, measure, missing
+from measuring import Row, count_flops, measure, missing
 
 from hashnet_jax import ModelSpec, parallel
 from hashnet_jax.optim import TrainSpec
@@ -39,9 +39,7 @@ class JaxStep:
         self.step = parallel.compile_step(devices)
 
     def flops(self):
-        """Of one step, by XLA's analysis of the program before it is optimised."""
-        cost = jax.jit(train_step).lower(self.state, self.batch).cost_analysis()
-        return None if cost is None else cost.get("flops")
+        return count_flops(train_step, self.state, self.batch)
 
     def __call__(self):
         self.state, metrics = self.step(self.state, self.batch)
@@ -76,8 +74,7 @@ def run(options):
         )
         step = JaxStep(backbone, options)
         row = Row("train", case, "hashnet_jax", items=options.batch_size, unit="images")
-        flops = step.flops()
-        row.flops = flops and flops / options.devices
+        row.flops = step.flops() / options.devices
         others, absent = peers("train", case, backbone, options, "train_step")
         yield from measure([(row, step), *others], options.repeats)
         yield from absent

@@ -92,11 +92,10 @@ _convolve.defvjp(_forward, _backward)
 
 def _forms_of_cpu(images, kernel, sizes):
     """What the CPU takes: for the convolution, its gradient by the images and by the kernel."""
-    strides, padding = sizes
-    if kernel.shape[:2] == (1, 1) and padding == ((0, 0), (0, 0)):
+    if kernel.shape[:2] == (1, 1) and sizes[1] == ((0, 0), (0, 0)):
         return _product, _product_by_images, _product_by_kernel
-    if winograd.is_faster(images, kernel, strides, padding):
-        return _winograd, _winograd_by_images, _winograd_by_kernel
+    if winograd.is_faster(images, kernel, sizes):
+        return winograd.convolve, winograd.by_images, winograd.by_kernel
     return _plain, _plain_by_images, _product_by_kernel
 
 
@@ -120,18 +119,6 @@ def _plain_by_kernel(images, kernel, gradient, *, sizes):
     return jax.vjp(lambda w: _plain(images, w, sizes=sizes), kernel)[1](gradient)[0]
 
 
-def _winograd(images, kernel, *, sizes):
-    return winograd.convolve(images, kernel, sizes[1])
-
-
-def _winograd_by_images(images, kernel, gradient, *, sizes):
-    return winograd.by_images(kernel, gradient, sizes[1])
-
-
-def _winograd_by_kernel(images, kernel, gradient, *, sizes):
-    return winograd.by_kernel(images, gradient, sizes[1], len(kernel))
-
-
 def _product(images, kernel, *, sizes):
     (rows, columns), _ = sizes
     return lax.dot_general(images[:, ::rows, ::columns], kernel[0, 0], (((3,), (0,)), ((), ())))
@@ -150,9 +137,9 @@ def _product_by_images(images, kernel, gradient, *, sizes):
 
 
 def _product_by_kernel(images, kernel, gradient, *, sizes):
-    """The sum over parts of the batch of gradient^T patches: [F, B H' W'] [B H' W', k k C]."""
+    """The sum over parts of the batch of patches^T gradient: [k k C, B H' W'] [B H' W', F]."""
     strides, padding = sizes
-    filters = gradient.shape[-1]
+    seen, filters = math.prod(kernel.shape[:3]), kernel.shape[-1]
     images = lax.pad(
         images,
         jnp.zeros((), images.dtype),
@@ -161,20 +148,21 @@ def _product_by_kernel(images, kernel, gradient, *, sizes):
 
     def of_part(images, gradient):
         patches = _patches(images, kernel.shape[:2], strides, gradient.shape[1:3])
-        # In this order the product is fastest; its transpose is small.
-        return lax.dot_general(
-            gradient.reshape(-1, filters),
-            patches.reshape(-1, patches.shape[-1]),
-            (((0,), (0,)), ((), ())),
+        factors = patches.reshape(-1, seen), gradient.reshape(-1, filters)
+        # With its smaller side first the product is fastest; its transpose is small.
+        product = partial(
+            lax.dot_general,
+            dimension_numbers=(((0,), (0,)), ((), ())),
             preferred_element_type=jnp.float32,
         )
+        return product(*factors) if seen < filters else product(*factors[::-1]).T
 
     batch = len(images)
-    of_one = math.prod(gradient.shape[1:3]) * math.prod(kernel.shape[:3])
     # What 1 x 1 sees is the image itself: nothing is unfolded.
-    part = batch if kernel.shape[:2] == (1, 1) else part_size(batch, of_one)
+    unfolded = math.prod(gradient.shape[1:3]) * seen
+    part = batch if kernel.shape[:2] == (1, 1) else part_size(batch, unfolded)
     total = sum_parts(of_part, part, images, gradient)
-    return total.T.reshape(kernel.shape).astype(kernel.dtype)
+    return total.reshape(kernel.shape).astype(kernel.dtype)
 
 
 def _patches(images, kernel, strides, outputs):

@@ -5,6 +5,12 @@ pixels of a convolution with a kernel of r x r. Tile and kernel are read as poly
 evaluated at n - 1 points and at infinity; there the convolution is a product of numbers, and over
 all channels and tiles one matrix product a point. So a pixel takes (n / m)^2 products, not r^2.
 
+A convolution of stride s is one of stride 1 once blocks of s x s pixels are read as the channels of
+one pixel.
+
+Images are ``[B, H, W, C]``, kernels ``[k, k, C, F]``; ``sizes`` is strides and padding, as
+:mod:`hashnet_jax.backbones.convolution` has them.
+
 References:
   Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016: F(m x m, r x r).
   The matrices are those of Toom and Cook's algorithm.
@@ -13,6 +19,7 @@ References:
 import functools
 import operator
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -28,7 +35,7 @@ POINTS = (0, 1, -1, 2, -2, 0.5, -0.5)
 # Where it was faster than lax, on 2 cores. With fewer channels or filters, the sums outweigh the
 # products that are saved; with fewer tiles, what the kernel is carried over by does; and a larger
 # image leaves the cache.
-CHANNELS = 64
+CHANNELS = 48
 TILES = 128
 UNFOLDED = 2**26  # bytes of one image
 
@@ -56,51 +63,58 @@ def matrices(m, r):
     return tile, kernel, product
 
 
-def is_faster(images, kernel, strides, padding):
+def is_faster(images, kernel, sizes):
     """Whether a convolution is one that this form takes, and takes less time for than lax.
 
     Examples:
       >>> images, same = jnp.zeros((64, 13, 13, 192)), ((1, 1), (1, 1))
-      >>> is_faster(images, jnp.zeros((3, 3, 192, 384)), (1, 1), same)
+      >>> is_faster(images, jnp.zeros((3, 3, 192, 384)), ((1, 1), same))
       True
-      >>> is_faster(images, jnp.zeros((3, 3, 192, 384)), (2, 2), same)
+      >>> is_faster(images, jnp.zeros((3, 3, 192, 384)), ((2, 2), same))
       False
     """
-    r, width, *channels = kernel.shape
+    height, width, channels, filters = kernel.shape
+    (stride, other), padding = sizes
+    r = -(-height // stride)
     if not (
-        r == width
+        height == width
+        and stride == other
         and r in OUTPUTS
-        and strides == (1, 1)
-        and all(0 <= pixels < r for sides in padding for pixels in sides)
-        and min(channels) >= CHANNELS
+        and all(0 <= pixels < height for sides in padding for pixels in sides)
+        and min(stride**2 * channels, filters) >= CHANNELS
         and kernel.dtype == jnp.float32
     ):
         return False
-    tiles = _tiles(_outputs(images, padding, r), OUTPUTS[r])
-    return (
-        images.shape[0] * tiles[0] * tiles[1] >= TILES
-        and 4 * _unfolded(tiles, OUTPUTS[r], r, sum(channels)) <= UNFOLDED
-    )
+    tiles = _tiles(_outputs(images, height, sizes), OUTPUTS[r])
+    unfolded = 4 * _unfolded(tiles, OUTPUTS[r], r, stride**2 * channels + filters)
+    return images.shape[0] * tiles[0] * tiles[1] >= TILES and unfolded <= UNFOLDED
 
 
-def convolve(images, kernel, padding):
-    """The convolution of ``[B, H, W, C]`` with ``[r, r, C, F]``, r in ``OUTPUTS``, stride 1."""
-    return _convolve(images, kernel, padding, channels=2)
+def convolve(images, kernel, *, sizes):
+    """The convolution, ``[B, H', W', F]``."""
+    images, padding = _read_blocks(images, len(kernel), sizes)
+    return _convolve(images, _kernel_of_blocks(kernel, sizes), padding, channels=2)
 
 
-def by_images(kernel, gradient, padding):
+def by_images(images, kernel, gradient, *, sizes):
     """Its gradient by the images: a convolution of ``gradient`` with the kernel turned around."""
-    r = len(kernel)
-    padding = tuple(tuple(r - 1 - pixels for pixels in sides) for sides in padding)
-    return _convolve(gradient, kernel[::-1, ::-1], padding, channels=3)
+    _, back, padding = jax.vjp(
+        lambda images: _read_blocks(images, len(kernel), sizes), images, has_aux=True
+    )
+    kernel = _kernel_of_blocks(kernel, sizes)
+    padding = tuple(tuple(len(kernel) - 1 - pixels for pixels in sides) for sides in padding)
+    return back(_convolve(gradient, kernel[::-1, ::-1], padding, channels=3))[0]
 
 
-def by_kernel(images, gradient, padding, r):
-    """Its gradient by the kernel, ``[r, r, C, F]``."""
+def by_kernel(images, kernel, gradient, *, sizes):
+    """Its gradient by the kernel."""
+    images, padding = _read_blocks(images, len(kernel), sizes)
+    kernel, back = jax.vjp(lambda kernel: _kernel_of_blocks(kernel, sizes), kernel)
+    r, _, channels, filters = kernel.shape
     m = OUTPUTS[r]
+    n = m + r - 1
     of_tile, of_kernel, of_product = matrices(m, r)
     tiles = _tiles(gradient.shape[1:3], m)
-    channels, filters = images.shape[-1], gradient.shape[-1]
 
     def of_part(images, gradient):
         u = _unfold(of_tile, _pad(images, padding, tiles, m, r - 1), tiles, m)
@@ -108,10 +122,34 @@ def by_kernel(images, gradient, padding, r):
         return lax.dot_general(u, v, (((1,), (1,)), ((0,), (0,))))
 
     part = part_size(len(images), _unfolded(tiles, m, r, channels + filters))
-    total = sum_parts(of_part, part, images, gradient)
-    n = m + r - 1
-    rows = _combine(of_kernel.T, total.reshape(n, n, channels, filters))
-    return jnp.stack([jnp.stack(_combine(of_kernel.T, row)) for row in rows])
+    total = sum_parts(of_part, part, images, gradient).reshape(n, n, channels, filters)
+    rows = _combine(of_kernel.T, total)
+    return back(jnp.stack([jnp.stack(_combine(of_kernel.T, row)) for row in rows]))[0]
+
+
+def _read_blocks(images, size, sizes):
+    """Images whose blocks of stride x stride pixels are one of as many channels; their padding."""
+    (stride, _), padding = sizes
+    if stride == 1:
+        return images, padding
+    counts = [count + -(-size // stride) - 1 for count in _outputs(images, size, sizes)]
+    channels = images.shape[-1]
+    blocks = _pad(images, padding, counts, stride, 0).reshape(
+        -1, counts[0], stride, counts[1], stride, channels
+    )
+    blocks = blocks.transpose(0, 1, 3, 2, 4, 5).reshape(-1, *counts, stride**2 * channels)
+    return blocks, ((0, 0), (0, 0))
+
+
+def _kernel_of_blocks(kernel, sizes):
+    """The kernel of images that :func:`_read_blocks` gives, zeros where it ends within a block."""
+    (stride, _), _ = sizes
+    size, _, channels, filters = kernel.shape
+    r = -(-size // stride)
+    missing = (0, stride * r - size)
+    padded = jnp.pad(kernel, (missing, missing, (0, 0), (0, 0)))
+    blocks = padded.reshape(r, stride, r, stride, channels, filters).transpose(0, 2, 1, 3, 4, 5)
+    return blocks.reshape(r, r, stride**2 * channels, filters)
 
 
 def _convolve(images, kernel, padding, *, channels):
@@ -119,7 +157,7 @@ def _convolve(images, kernel, padding, *, channels):
     r = len(kernel)
     m = OUTPUTS[r]
     of_tile, of_kernel, of_product = matrices(m, r)
-    height, width = _outputs(images, padding, r)
+    height, width = _outputs(images, r, ((1, 1), padding))
     tiles = _tiles((height, width), m)
     weights = jnp.stack(
         [point for row in _combine(of_kernel, kernel) for point in _combine(of_kernel, row)]
@@ -134,9 +172,10 @@ def _convolve(images, kernel, padding, *, channels):
     return map_parts(of_part, part, images)
 
 
-def _outputs(images, padding, r):
+def _outputs(images, size, sizes):
     return tuple(
-        size + sum(sides) - r + 1 for size, sides in zip(images.shape[1:3], padding, strict=True)
+        (length + sum(sides) - size) // stride + 1
+        for length, stride, sides in zip(images.shape[1:3], *sizes, strict=True)
     )
 
 
@@ -149,7 +188,7 @@ def _unfolded(tiles, m, r, channels):
 
 
 def _pad(images, padding, tiles, m, overlap):
-    """Images padded to the pixels that their tiles cover."""
+    """Images with the pixels that their tiles cover, m apart and ``overlap`` longer."""
     covered = (
         (before, m * count + overlap - before - length, 0)
         for (before, _), count, length in zip(padding, tiles, images.shape[1:3], strict=True)
