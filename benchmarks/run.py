@@ -66,6 +66,13 @@ def parse(argv):
     add("--compare", nargs="+", metavar="FILE", help="measure nothing; show these side by side")
     add("--plot", default="comparison.png", metavar="FILE", help="of --compare (comparison.png)")
     add("--peers", choices=("all", "eager", "none"), default="all", help="eager: no torch.compile")
+    add(
+        "--only",
+        choices=("hashnet_jax", *suite_train.PEERS),
+        metavar="NAME",
+        help="of train and encode, one contender alone in this process, as users run it: "
+        "%(choices)s; --compare puts the files side by side",
+    )
     add("--repeats", type=int, default=5, metavar="N", help="timed repeats (5)")
     add("--small", action="store_true", help="sizes of seconds, whose rates mean nothing")
     add("--batch-size", type=int, default=64, metavar="B", help="of images (64)")

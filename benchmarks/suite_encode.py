@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from measuring import Row, count_flops, measure
 from PIL import Image
-from suite_train import model_spec, peers, random_batch
+from suite_train import chosen, model_spec, peers, random_batch
 
 import hashnet_jax
 from hashnet_jax import parallel
@@ -37,7 +37,7 @@ def run(options):
         row.flops = count_flops(hashnet_jax.encode, params, images) / options.devices
         ready, absent = peers("encode", case, backbone, options, "encode")
         rows = [(row, lambda e=encode, p=params, i=images: e(p, i)), *ready]
-        yield from measure(rows, options.repeats)
+        yield from measure(chosen(rows, options), options.repeats)
         yield from absent
         with tempfile.TemporaryDirectory() as folder:
             n = 2 * options.batch_size
@@ -53,4 +53,4 @@ def run(options):
                     batch_size=options.batch_size,
                 )
 
-            yield from measure([(files, encode_files)], options.repeats)
+            yield from measure(chosen([(files, encode_files)], options), options.repeats)

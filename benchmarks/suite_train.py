@@ -49,10 +49,13 @@ class JaxStep:
 def peers(suite, case, backbone, options, method):
     """(Row, function) of each PyTorch peer that is there, and the rows of those that are not."""
     ready, absent = [], []
-    chosen = [
-        name for name, how in PEERS.items() if options.peers == "all" or "compiled" not in how
+    names = [
+        name
+        for name, how in PEERS.items()
+        if options.peers == "all" or "compiled" not in how
+        if options.only in (None, name)
     ]
-    for name in chosen if options.peers != "none" else ():
+    for name in names if options.peers != "none" else ():
         try:
             from torch_peers import Peer
 
@@ -66,6 +69,11 @@ def peers(suite, case, backbone, options, method):
     return ready, absent
 
 
+def chosen(contenders, options):
+    """Those that ``--only`` leaves."""
+    return [(row, call) for row, call in contenders if options.only in (None, row.by)]
+
+
 def run(options):
     for backbone in options.backbone:
         case = (
@@ -76,5 +84,5 @@ def run(options):
         row = Row("train", case, "hashnet_jax", items=options.batch_size, unit="images")
         row.flops = step.flops() / options.devices
         others, absent = peers("train", case, backbone, options, "train_step")
-        yield from measure([(row, step), *others], options.repeats)
+        yield from measure(chosen([(row, step), *others], options), options.repeats)
         yield from absent

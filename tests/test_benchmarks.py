@@ -47,6 +47,13 @@ def test_a_suite_prints_a_table_and_writes_its_rates(programs, suite, tmp_path, 
     assert any(row["rate"] and row["by"].startswith("hashnet_jax") for row in content["rows"])
 
 
+@pytest.mark.parametrize("suite", ["train", "encode"])
+def test_one_contender_alone_is_measured_when_it_is_named(programs, suite, tmp_path):
+    file = tmp_path / "alone.json"
+    programs.main(["--suite", suite, "--small", "--only", "hashnet_jax", "--json", str(file)])
+    assert {row["by"] for row in json.loads(file.read_text())["rows"]} == {"hashnet_jax"}
+
+
 def test_scaling_measures_a_process_with_devices_of_its_own(programs, monkeypatch, capsys):
     monkeypatch.setattr(sys.modules["suite_scaling"], "COUNTS", (2,))
     programs.main(["--suite", "scaling", "--small"])
