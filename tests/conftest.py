@@ -17,3 +17,5 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 
 # The same networks in torch, imported by the tests that compare with it, where it is installed.
 collect_ignore_glob = ["torch_*.py"]
+
+from benchmark_programs import programs  # noqa: E402, F401

@@ -1,65 +1,21 @@
 """The benchmarks run at small sizes: what they print and write, never how fast they were."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
 
 import pytest
-
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
-# Its photographs are scikit-image's, of the extra `peers`.
-without_photographs = pytest.mark.skipif(
-    importlib.util.find_spec("skimage") is None, reason="scikit-image is not installed"
-)
-FOLDER = pytest.param("folder", marks=without_photographs)
+from benchmark_programs import check_suite
 
 
-@pytest.fixture(scope="module")
-def programs():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        patch.setenv("PYTHONPATH", str(BENCHMARKS.parent))
-        # Two programs are called run; this one is not to stay under that name.
-        before = sys.modules.pop("run", None)
-        import run as program
-
-        sys.modules.pop("run")
-        if before is not None:
-            sys.modules["run"] = before
-        yield program
-
-
-@pytest.mark.parametrize(
-    "suite", ["train", "encode", "loss", "hamming", "map", "input", FOLDER, "import"]
-)
+@pytest.mark.parametrize("suite", ["train", "encode", "loss", "hamming", "map", "input"])
 def test_a_suite_prints_a_table_and_writes_its_rates(programs, suite, tmp_path, capsys):
-    file = tmp_path / f"{suite}.json"
-    programs.main(["--suite", suite, "--small", "--peers", "eager", "--json", str(file)])
-    printed = capsys.readouterr().out
-    assert f"{suite}: " in printed
-    assert "hashnet_jax" in printed
-    content = json.loads(file.read_text())
-    assert {"device", "jax", "commit", "peak_flops"} <= set(content["environment"])
-    for row in content["rows"]:
-        assert (row["rate"] or 0) > 0 or row["note"].startswith(("missing", "failed"))
-    assert any(row["rate"] and row["by"].startswith("hashnet_jax") for row in content["rows"])
+    check_suite(programs, suite, tmp_path, capsys)
 
 
-@pytest.mark.parametrize("suite", ["train", "encode"])
-def test_one_contender_alone_is_measured_when_it_is_named(programs, suite, tmp_path):
+def test_one_contender_alone_is_measured_when_it_is_named(programs, tmp_path):
     file = tmp_path / "alone.json"
-    programs.main(["--suite", suite, "--small", "--only", "hashnet_jax", "--json", str(file)])
+    programs.main(["--suite", "encode", "--small", "--only", "hashnet_jax", "--json", str(file)])
     assert {row["by"] for row in json.loads(file.read_text())["rows"]} == {"hashnet_jax"}
-
-
-def test_scaling_measures_a_process_with_devices_of_its_own(programs, monkeypatch, capsys):
-    monkeypatch.setattr(sys.modules["suite_scaling"], "COUNTS", (2,))
-    programs.main(["--suite", "scaling", "--small"])
-    printed = capsys.readouterr().out
-    assert "batch 8 on 2 device(s)" in printed
-    assert "loss differs by 0e+00 from the first" in printed
 
 
 def test_operations_are_measured_one_by_one(programs, monkeypatch, capsys):
@@ -69,21 +25,6 @@ def test_operations_are_measured_one_by_one(programs, monkeypatch, capsys):
     assert printed.count("conv1, 3 x 3, 3 to 4, 63 px: gradient of the kernel, batch 8") == 1
     assert printed.count("max-pooling 1, 4 channels, 32 px: gradient, batch 8") == 1
     assert printed.count("jax.lax ") == 4
-
-
-def test_costs_are_fitted_and_drawn(programs, monkeypatch, tmp_path, capsys):
-    import cost
-
-    # One line over each kind of size.
-    lines = {kind: name for name, (kind, *_) in cost.LINES.items()}
-    monkeypatch.setattr(cost, "LINES", {name: cost.LINES[name] for name in lines.values()})
-
-    assert cost.exponent([1, 2, 4], [3.0, 12.0, 48.0]) == pytest.approx(2)
-    plot = tmp_path / "cost.png"
-    cost.main(["--small", "--repeats", "1", "--plot", str(plot)])
-    printed = capsys.readouterr().out
-    assert printed.count("exponent") == len(cost.LINES)
-    assert plot.stat().st_size > 1000
 
 
 def test_the_torch_step_takes_the_same_loss(programs):

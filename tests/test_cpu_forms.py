@@ -116,23 +116,20 @@ def test_a_convolution_and_its_gradients_are_those_of_lax(
 # side, C, F, k, stride, padding, batch: tiles that end with the image and that reach beyond it
 WINOGRAD = [
     (12, 64, 64, 3, 1, ((1, 1), (1, 1)), 6),
-    (13, 64, 70, 3, 1, ((0, 1), (2, 0)), 6),
-    (27, 64, 64, 5, 1, ((2, 2), (2, 2)), 3),
-    (30, 66, 64, 5, 1, ((0, 0), (1, 4)), 3),
-    (63, 3, 64, 11, 4, ((2, 2), (2, 2)), 3),
-    (65, 3, 64, 11, 4, ((2, 0), (1, 3)), 3),
-    (64, 12, 64, 6, 2, ((2, 2), (2, 2)), 2),
+    (24, 64, 70, 3, 1, ((0, 1), (2, 0)), 2),
+    (27, 64, 64, 5, 1, ((2, 2), (1, 4)), 3),
+    (63, 3, 64, 11, 4, ((2, 0), (1, 3)), 3),
 ]
 
 
 @pytest.mark.parametrize(
     ("side", "channels", "filters", "size", "stride", "padding", "batch"), WINOGRAD
 )
-@pytest.mark.parametrize("unfolded", [2**20, 2**26])
 def test_winograds_form_and_its_gradients_are_those_of_lax(
-    side, channels, filters, size, stride, padding, batch, unfolded, monkeypatch
+    side, channels, filters, size, stride, padding, batch, monkeypatch
 ):
-    monkeypatch.setattr("hashnet_jax.backbones.parts.UNFOLDED", unfolded)
+    # In parts; where the batch is of two, it is unfolded whole.
+    monkeypatch.setattr("hashnet_jax.backbones.parts.UNFOLDED", 2**20 if batch > 2 else 2**26)
     images = random(0, batch, side, side, channels)
     kernel = random(1, size, size, channels, filters)
     strides = (stride, stride)
