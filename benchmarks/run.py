@@ -71,7 +71,7 @@ def parse(argv):
         choices=("hashnet_jax", *suite_train.PEERS),
         metavar="NAME",
         help="of train and encode, one contender alone in this process, as users run it: "
-        "%(choices)s; --compare puts the files side by side",
+        "%(choices)s",
     )
     add("--repeats", type=int, default=5, metavar="N", help="timed repeats (5)")
     add("--small", action="store_true", help="sizes of seconds, whose rates mean nothing")

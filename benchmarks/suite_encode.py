@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from measuring import Row, count_flops, measure
 from PIL import Image
-from suite_train import chosen, model_spec, peers, random_batch
+from suite_train import model_spec, peers, random_batch, wanted
 
 import hashnet_jax
 from hashnet_jax import parallel
@@ -30,14 +30,18 @@ def run(options):
     for backbone in options.backbone:
         size = f"batch {options.batch_size}, {options.image_size} px, {options.dtype}"
         case = f"{backbone}, {size}, {options.devices} device(s)"
+        contenders, absent = peers("encode", case, backbone, options, "encode")
+        if not wanted("hashnet_jax", options):
+            yield from measure(contenders, options.repeats)
+            yield from absent
+            continue
         params = hashnet_jax.init(jax.random.key(0), model_spec(backbone, options))
         images = random_batch(options.batch_size, options.image_size)["image"]
         encode = parallel.compile_encode(devices)
         row = Row("encode", case, "hashnet_jax", items=len(images), unit="images")
         row.flops = count_flops(hashnet_jax.encode, params, images) / options.devices
-        ready, absent = peers("encode", case, backbone, options, "encode")
-        rows = [(row, lambda e=encode, p=params, i=images: e(p, i)), *ready]
-        yield from measure(chosen(rows, options), options.repeats)
+        ours = (row, lambda e=encode, p=params, i=images: e(p, i))
+        yield from measure([ours, *contenders], options.repeats)
         yield from absent
         with tempfile.TemporaryDirectory() as folder:
             n = 2 * options.batch_size
@@ -53,4 +57,4 @@ def run(options):
                     batch_size=options.batch_size,
                 )
 
-            yield from measure(chosen([(files, encode_files)], options), options.repeats)
+            yield from measure([(files, encode_files)], options.repeats)

@@ -53,7 +53,7 @@ def peers(suite, case, backbone, options, method):
         name
         for name, how in PEERS.items()
         if options.peers == "all" or "compiled" not in how
-        if options.only in (None, name)
+        if wanted(name, options)
     ]
     for name in names if options.peers != "none" else ():
         try:
@@ -69,9 +69,9 @@ def peers(suite, case, backbone, options, method):
     return ready, absent
 
 
-def chosen(contenders, options):
-    """Those that ``--only`` leaves."""
-    return [(row, call) for row, call in contenders if options.only in (None, row.by)]
+def wanted(name, options):
+    """Whether ``--only`` leaves this contender; another one is not even built."""
+    return options.only in (None, name)
 
 
 def run(options):
@@ -80,9 +80,11 @@ def run(options):
             f"{backbone}, batch {options.batch_size}, {options.image_size} px, {options.dtype}, "
             f"{options.devices} device(s)"
         )
-        step = JaxStep(backbone, options)
-        row = Row("train", case, "hashnet_jax", items=options.batch_size, unit="images")
-        row.flops = step.flops() / options.devices
-        others, absent = peers("train", case, backbone, options, "train_step")
-        yield from measure(chosen([(row, step), *others], options), options.repeats)
+        contenders, absent = peers("train", case, backbone, options, "train_step")
+        if wanted("hashnet_jax", options):
+            step = JaxStep(backbone, options)
+            row = Row("train", case, "hashnet_jax", items=options.batch_size, unit="images")
+            row.flops = step.flops() / options.devices
+            contenders.insert(0, (row, step))
+        yield from measure(contenders, options.repeats)
         yield from absent

@@ -1,27 +1,6 @@
-"""The benchmarks as a module, and what holds of each suite of theirs."""
+"""What holds of each suite of the benchmarks."""
 
 import json
-import sys
-from pathlib import Path
-
-import pytest
-
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-
-
-@pytest.fixture(scope="module")
-def programs():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        patch.setenv("PYTHONPATH", str(BENCHMARKS.parent))
-        # Two programs are called run; this one is not to stay under that name.
-        before = sys.modules.pop("run", None)
-        import run as program
-
-        sys.modules.pop("run")
-        if before is not None:
-            sys.modules["run"] = before
-        yield program
 
 
 def check_suite(programs, suite, tmp_path, capsys):

@@ -1,5 +1,9 @@
 import os
+import sys
 import tempfile
+from pathlib import Path
+
+import pytest
 
 # Before jax is imported anywhere: eight fake devices, no probing for others, and one compilation
 # cache for all of this run's processes and the programs they start, which compile the same steps.
@@ -18,4 +22,19 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 # The same networks in torch, imported by the tests that compare with it, where it is installed.
 collect_ignore_glob = ["torch_*.py"]
 
-from benchmark_programs import programs  # noqa: E402, F401
+
+@pytest.fixture(scope="module")
+def programs():
+    """The program benchmarks/run.py as a module, its neighbours importable."""
+    benchmarks = Path(__file__).parents[1] / "benchmarks"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(benchmarks))
+        patch.setenv("PYTHONPATH", str(benchmarks.parent))
+        # Two programs are called run; this one is not to stay under that name.
+        before = sys.modules.pop("run", None)
+        import run as program
+
+        sys.modules.pop("run")
+        if before is not None:
+            sys.modules["run"] = before
+        yield program

@@ -24,7 +24,12 @@ def part_size(batch, of_one):
 
 
 def map_parts(function, part, images):
-    """``function`` of each part of ``images``, its rows put together again."""
+    """``function`` of each ``part`` of the rows ``[B, ...]`` of images, put together again.
+
+    Examples:
+      >>> map_parts(lambda images: 2 * images, 2, jnp.arange(4)).tolist()
+      [0, 2, 4, 6]
+    """
     if part == len(images):
         return function(images)
     rows = lax.map(function, images.reshape(-1, part, *images.shape[1:]))
@@ -32,7 +37,12 @@ def map_parts(function, part, images):
 
 
 def sum_parts(function, part, *rows):
-    """The sum of ``function``, float32, over the parts of a batch, one after another."""
+    """The sum of ``function``, float32, over each ``part`` of all ``rows``, ``[B, ...]``.
+
+    Examples:
+      >>> float(sum_parts(lambda a, b: jnp.sum(a * b), 2, jnp.arange(4.0), jnp.ones(4)))
+      6.0
+    """
     batch = len(rows[0])
     if part == batch:
         return function(*rows)

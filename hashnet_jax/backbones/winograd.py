@@ -37,7 +37,7 @@ POINTS = (0, 1, -1, 2, -2, 0.5, -0.5)
 # image leaves the cache.
 CHANNELS = 48
 TILES = 128
-UNFOLDED = 2**26  # bytes of one image
+LARGEST_IMAGE = 2**26  # bytes that it is unfolded to
 
 
 @functools.cache
@@ -66,6 +66,13 @@ def matrices(m, r):
 def is_faster(images, kernel, sizes):
     """Whether a convolution is one that this form takes, and takes less time for than lax.
 
+    Args:
+      images, kernel: float ``[B, H, W, C]`` and ``[k, k, C, F]``, or their shapes and dtypes.
+      sizes: ``((rows, columns), ((top, bottom), (left, right)))``: strides and padding, pixels.
+
+    Returns:
+      bool; False where the batch size is not known, as in an export for any.
+
     Examples:
       >>> images, same = jnp.zeros((64, 13, 13, 192)), ((1, 1), (1, 1))
       >>> is_faster(images, jnp.zeros((3, 3, 192, 384)), ((1, 1), same))
@@ -89,17 +96,26 @@ def is_faster(images, kernel, sizes):
         return False
     tiles = _tiles(_outputs(images, height, sizes), OUTPUTS[r])
     unfolded = 4 * _unfolded(tiles, OUTPUTS[r], r, stride**2 * channels + filters)
-    return images.shape[0] * tiles[0] * tiles[1] >= TILES and unfolded <= UNFOLDED
+    return images.shape[0] * tiles[0] * tiles[1] >= TILES and unfolded <= LARGEST_IMAGE
 
 
 def convolve(images, kernel, *, sizes):
-    """The convolution, ``[B, H', W', F]``."""
+    """The convolution that :func:`is_faster` knows: of the same arguments, ``[B, H', W', F]``.
+
+    Examples:
+      >>> sizes = (4, 4), ((2, 2), (2, 2))
+      >>> convolve(jnp.ones((2, 63, 63, 3)), jnp.ones((11, 11, 3, 8)), sizes=sizes).shape
+      (2, 15, 15, 8)
+    """
     images, padding = _read_blocks(images, len(kernel), sizes)
     return _convolve(images, _kernel_of_blocks(kernel, sizes), padding, channels=2)
 
 
 def by_images(images, kernel, gradient, *, sizes):
-    """Its gradient by the images: a convolution of ``gradient`` with the kernel turned around."""
+    """Its gradient by the images, ``[B, H, W, C]``, of ``gradient``, ``[B, H', W', F]``.
+
+    It is a convolution of the gradient with the kernel turned around.
+    """
     _, back, padding = jax.vjp(
         lambda images: _read_blocks(images, len(kernel), sizes), images, has_aux=True
     )
@@ -109,7 +125,7 @@ def by_images(images, kernel, gradient, *, sizes):
 
 
 def by_kernel(images, kernel, gradient, *, sizes):
-    """Its gradient by the kernel."""
+    """Its gradient by the kernel, ``[k, k, C, F]``, of ``gradient``, ``[B, H', W', F]``."""
     images, padding = _read_blocks(images, len(kernel), sizes)
     kernel, back = jax.vjp(lambda kernel: _kernel_of_blocks(kernel, sizes), kernel)
     r, _, channels, filters = kernel.shape
