@@ -11,10 +11,13 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     _cache = tempfile.TemporaryDirectory(prefix="hashnet-jax-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Less optimised: they compile for minutes and compute for seconds. The programs that tests start
-# as a user does, and the integration tests, are compiled as for a user.
+# Less optimised, fusions by the emitters that compile faster: tests compile for minutes and compute
+# for seconds. The programs that they start as a user does are compiled as for a user, and so are
+# the integration tests.
 os.environ.setdefault(
-    "XLA_FLAGS", "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1"
+    "XLA_FLAGS",
+    "--xla_force_host_platform_device_count=8"
+    " --xla_backend_optimization_level=1 --xla_cpu_use_fusion_emitters=false",
 )
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"

@@ -5,6 +5,7 @@ import functools
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -221,9 +222,8 @@ def test_validation_chooses_the_checkpoint_that_is_evaluated(tmp_path):
     assert json.loads((folder / "result.json").read_text())["step"] == max(scores, key=scores.get)
 
 
-def test_a_run_does_not_resume_on_other_data_or_from_a_damaged_config(tmp_path):
-    folder = tmp_path / "run"
-    assert run(*SMALL, "--run-dir", folder).returncode == 0
+def test_a_run_does_not_resume_on_other_data_or_from_a_damaged_config(whole, tmp_path):
+    folder = shutil.copytree(whole(1)[0], tmp_path / "run")
     (folder / "result.json").unlink()
     with np.load(folder / "split.npz") as file:
         split = {name: file[name] for name in file.files}
