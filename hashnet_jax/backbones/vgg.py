@@ -1,22 +1,31 @@
-"""VGG-11/13/16/19, with and without batch normalisation, in torchvision's form.
+"""VGG-11/13/16/19, with and without batch normalisation, as in torchvision.
 
 Reference: Simonyan, Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
 Recognition", ICLR 2015, table 1, columns A, B, D and E.
 """
 
-from typing import Any
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+from jaxtyping import Float
 
-from hashnet_jax.backbones.common import Dropout, adaptive_avg_pool, batch_norm, he_normal
-from hashnet_jax.backbones.convolution import Conv
-from hashnet_jax.backbones.pooling import max_pool
+from hashnet_jax.backbones._registry import Backbone, PublicWeights
+from hashnet_jax.backbones._tensors import (
+    Target,
+    batch_norm_tensors,
+    conv_tensors,
+    dense_tensors,
+    skipped_tensors,
+)
+from hashnet_jax.layers import Conv, Dropout, adaptive_avg_pool, batch_norm, he_normal, max_pool
 
-FILTERS = (64, 128, 256, 512, 512)
+STAGE_FILTERS = (64, 128, 256, 512, 512)
 
-# convolutions in each of the five stages
-STAGES = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+# Convolutions per stage, by depth.
+STAGE_CONVS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 
 
 class VGG(nn.Module):
@@ -24,26 +33,28 @@ class VGG(nn.Module):
 
     depth: int
     normalized: bool = False
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, images, train):
+    def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Float[Array, "B D"]:
         x = images.astype(self.dtype)
-        for stage, (filters, convs) in enumerate(zip(FILTERS, STAGES[self.depth], strict=True)):
+        for stage, (filters, convs) in enumerate(
+            zip(STAGE_FILTERS, STAGE_CONVS[self.depth], strict=True)
+        ):
             for conv in range(convs):
-                place = f"{stage + 1}_{conv + 1}"
+                suffix = f"{stage + 1}_{conv + 1}"
                 x = Conv(
                     filters,
                     (3, 3),
                     padding=1,
                     dtype=self.dtype,
                     kernel_init=he_normal,
-                    name=f"conv{place}",
+                    name=f"conv{suffix}",
                 )(x)
                 if self.normalized:
                     x = batch_norm(
-                        train, dtype=self.dtype, axis_name=self.axis_name, name=f"bn{place}"
+                        train, dtype=self.dtype, axis_name=self.axis_name, name=f"bn{suffix}"
                     )(x)
                 x = nn.relu(x)
             x = max_pool(x, 2, 2)
@@ -54,3 +65,52 @@ class VGG(nn.Module):
             x = nn.relu(x)
             x = Dropout(0.5, self.axis_name)(x, train)
         return x
+
+
+def tensor_names(depth: int, normalized: bool = False) -> dict[str, Target | None]:
+    """Maps the tensors of torchvision's VGG with ``depth`` layers.
+
+    Examples:
+      >>> tensor_names(11)["features.3.weight"].path
+      'conv2_1/kernel'
+      >>> tensor_names(11, True)["features.4.weight"].path
+      'conv2_1/kernel'
+    """
+    names: dict[str, Target | None] = {}
+    index = 0  # torchvision numbers convolutions, norms, ReLUs and pools in one sequence
+    for stage, convs in enumerate(STAGE_CONVS[depth]):
+        for conv in range(convs):
+            ours = f"{stage + 1}_{conv + 1}"
+            names |= conv_tensors(f"features.{index}", f"conv{ours}", bias=True)
+            if normalized:
+                names |= batch_norm_tensors(f"features.{index + 1}", f"bn{ours}")
+            index += 3 if normalized else 2
+        index += 1
+    names |= dense_tensors("classifier.0", "fc6", flattened=(512, 7, 7))
+    return names | dense_tensors("classifier.3", "fc7") | skipped_tensors("classifier.6")
+
+
+# torchvision's file names end in the first eight hex digits of the file's SHA-256.
+_FILES = {
+    "vgg11": "vgg11-8a719046.pth",
+    "vgg13": "vgg13-19584684.pth",
+    "vgg16": "vgg16-397923af.pth",
+    "vgg19": "vgg19-dcbb9e9d.pth",
+    "vgg11_bn": "vgg11_bn-6002323d.pth",
+    "vgg13_bn": "vgg13_bn-abd245e5.pth",
+    "vgg16_bn": "vgg16_bn-6c64b313.pth",
+    "vgg19_bn": "vgg19_bn-c79401a0.pth",
+}
+
+
+def _member(name: str, depth: int, normalized: bool) -> Backbone:
+    url = f"https://download.pytorch.org/models/{_FILES[name]}"
+    weights = PublicWeights(partial(tensor_names, depth, normalized), url)
+    return Backbone(partial(VGG, depth, normalized), weights=weights)
+
+
+FAMILY = {
+    f"vgg{depth}{suffix}": _member(f"vgg{depth}{suffix}", depth, normalized)
+    for suffix, normalized in (("", False), ("_bn", True))
+    for depth in STAGE_CONVS
+}

@@ -1,36 +1,48 @@
-"""Vision transformers ViT-S/16 and ViT-B/16: features are the class token after the last norm.
+"""Vision transformers ViT-S/16 and ViT-B/16; the feature is the class token after the final norm.
 
 References:
   Dosovitskiy et al., "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale",
   ICLR 2021, table 1; ViT-S: Steiner et al., "How to train your ViT?", TMLR 2022, table 2.
-  Dropout and stochastic depth of their training are left out.
+  Their dropout and stochastic depth are omitted here.
 """
 
-from typing import Any
+from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax import Array
+from jax.typing import DTypeLike
+from jaxtyping import Float
 
-PATCH = 16
+from hashnet_jax.backbones._registry import Backbone, PublicWeights
+from hashnet_jax.backbones._tensors import (
+    Target,
+    conv_tensors,
+    dense_tensors,
+    layer_norm_tensors,
+    skipped_tensors,
+)
+
+PATCH_SIZE = 16
 DEPTH = 12
-# width D and number of heads
-SIZES = {"S": (384, 6), "B": (768, 12)}
+# Width D and number of heads, by size.
+WIDTH_AND_HEADS = {"S": (384, 6), "B": (768, 12)}
 
 small_normal = nn.initializers.truncated_normal(0.02)
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over [B, N, D]; the softmax is in float32."""
+    """Multi-head self-attention over tokens [B, T, D]; the softmax runs in float32."""
 
     heads: int
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         batch, tokens, width = x.shape
         shared = {"dtype": self.dtype, "kernel_init": small_normal}
         qkv = nn.Dense(3 * width, **shared, name="qkv")(x)
-        # The order of axes is that of published weights: q, k, v, then heads, then channels.
+        # Axes are ordered as in the published weights: q, k, v, then heads, then channels.
         qkv = qkv.reshape(batch, tokens, 3, self.heads, width // self.heads)
         query, key, value = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
         scores = jnp.einsum("bqhc,bkhc->bhqk", query, key, preferred_element_type=jnp.float32)
@@ -40,13 +52,13 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then a perceptron four times as wide, each on a normalised input and added."""
+    """A pre-norm residual block: attention, then an MLP four times as wide."""
 
     heads: int
-    dtype: Any = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         shared = {"dtype": self.dtype, "kernel_init": small_normal}
         width = x.shape[-1]
         x = x + Attention(self.heads, self.dtype, name="attn")(_layer_norm("norm1", self.dtype)(x))
@@ -58,21 +70,21 @@ class Block(nn.Module):
 class ViT(nn.Module):
     """[B, H, W, 3] to features [B, 384] (S) or [B, 768] (B); H and W at least 16.
 
-    The position embeddings belong to one image size: published weights of 224 pixels need 224.
-    A rest of H or W that does not fill a patch is not looked at.
+    Position embeddings are tied to one image size: weights published for 224 pixels need that size.
+    Rows and columns beyond the last whole patch are ignored.
     """
 
     size: str
-    dtype: Any = jnp.float32
-    axis_name: str | None = None  # there are no batch statistics
+    dtype: DTypeLike = jnp.float32
+    axis_name: str | None = None  # unused: there are no batch statistics
 
     @nn.compact
-    def __call__(self, images, train):
-        width, heads = SIZES[self.size]
+    def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Float[Array, "B D"]:
+        width, heads = WIDTH_AND_HEADS[self.size]
         x = nn.Conv(
             width,
-            (PATCH, PATCH),
-            (PATCH, PATCH),
+            (PATCH_SIZE, PATCH_SIZE),
+            (PATCH_SIZE, PATCH_SIZE),
             padding="VALID",
             dtype=self.dtype,
             kernel_init=small_normal,
@@ -88,5 +100,49 @@ class ViT(nn.Module):
         return _layer_norm("norm", self.dtype)(x[:, 0])
 
 
-def _layer_norm(name, dtype):
+def _layer_norm(name: str, dtype: DTypeLike) -> nn.LayerNorm:
     return nn.LayerNorm(epsilon=1e-6, dtype=dtype, name=name)
+
+
+def tensor_names() -> dict[str, Target | None]:
+    """Maps the tensors of timm's VisionTransformer, at any width.
+
+    Examples:
+      >>> tensor_names()["blocks.0.attn.qkv.weight"].path
+      'block1/attn/qkv/kernel'
+    """
+    names: dict[str, Target | None] = {
+        name: Target("params", name) for name in ("cls_token", "pos_embed")
+    }
+    names |= conv_tensors("patch_embed.proj", "patch_embed", bias=True)
+    names |= layer_norm_tensors("norm", "norm")
+    for i in range(DEPTH):
+        file, ours = f"blocks.{i}", f"block{i + 1}"
+        for norm in ("norm1", "norm2"):
+            names |= layer_norm_tensors(f"{file}.{norm}", f"{ours}/{norm}")
+        for dense in ("qkv", "proj"):
+            names |= dense_tensors(f"{file}.attn.{dense}", f"{ours}/attn/{dense}")
+        for dense in ("fc1", "fc2"):
+            names |= dense_tensors(f"{file}.mlp.{dense}", f"{ours}/{dense}")
+    return names | skipped_tensors("head")
+
+
+# timm's weights from "How to train your ViT?": mean and std 0.5, 0.9 centre crop.
+_HUB_REPOSITORIES = {
+    "S": "vit_small_patch16_224.augreg_in21k_ft_in1k",
+    "B": "vit_base_patch16_224.augreg2_in21k_ft_in1k",
+}
+
+FAMILY = {
+    f"vit_{size.lower()}16": Backbone(
+        partial(ViT, size),
+        smallest=16,
+        resize=248,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+        weights=PublicWeights(
+            tensor_names, f"https://huggingface.co/timm/{repository}/resolve/main/model.safetensors"
+        ),
+    )
+    for size, repository in _HUB_REPOSITORIES.items()
+}

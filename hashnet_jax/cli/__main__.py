@@ -1,4 +1,4 @@
-"""`python -m hashnet_jax.cli`, where the console script is not installed."""
+"""Runs `hashnet` as `python -m hashnet_jax.cli`, without the console script."""
 
 import sys
 

@@ -1,0 +1,37 @@
+"""Data sets: images by index, their labels, and the protocol's split.
+
+To add one, write a file with a function ``load(options) -> Dataset`` and register it below; its
+config goes in :mod:`hashnet_jax.configs`.
+
+Libraries are imported only where needed: grain in :mod:`hashnet_jax.data.pipeline`, TFDS in
+:mod:`hashnet_jax.data.tfds_source`, and scikit-learn when the digits are loaded.
+"""
+
+from hashnet_jax.data import coco, digits, folder, imagenet100, lists, tfds_pooled
+from hashnet_jax.data._dataset import Dataset, Options
+from hashnet_jax.data._registry import DATASETS, register
+from hashnet_jax.data.sources import ArraySource, FileSource, ImageSource, PooledSource
+from hashnet_jax.data.splits import Split, per_class_split, random_split
+
+register("digits", digits.load)
+register("imagenet100", imagenet100.load)
+register("coco", coco.load)
+register("lists", lists.load)
+register("folder", folder.load)
+register("cifar10", tfds_pooled.loader("cifar10"))
+register("fashion_mnist", tfds_pooled.loader("fashion_mnist"))
+register("mnist", tfds_pooled.loader("mnist"))
+
+__all__ = [
+    "DATASETS",
+    "ArraySource",
+    "Dataset",
+    "FileSource",
+    "ImageSource",
+    "Options",
+    "PooledSource",
+    "Split",
+    "per_class_split",
+    "random_split",
+    "register",
+]

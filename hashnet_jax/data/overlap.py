@@ -1,12 +1,12 @@
-"""Images that are in more than one of query, train and database: by index and by content.
+"""Counts images in more than one of query, train and database, by index and by content.
 
-A query in the database is a hit of its own, and one that was trained on is no test. By index a
-:class:`hashnet_jax.data.protocols.Split` refuses both. The same *picture* under two names is
-another matter: collections from the web hold such pairs, every published figure includes them, and
-leaving them out would be another protocol. So they are counted and reported, and stop nothing.
+A query in the database finds itself, and a query in the training set does not test generalization.
+A :class:`hashnet_jax.data.Split` rejects both by index. The same *picture* under two names is a
+different matter: web collections contain such pairs, all published results include them, and
+leaving them out would change the protocol. So they are only counted and reported.
 
-Only equal pixels are found. Near copies are more: of CIFAR-10's test images 3.3 % have one among
-its training images.
+Only pictures with identical pixels are found. Near-duplicates are more common: 3.3 % of CIFAR-10's
+test images have one in the training set.
 
 Reference: Barz, Denzler, "Do We Train on Test Data? Purging CIFAR of Near-Duplicates", Journal of
 Imaging 6(6), 2020.
@@ -15,42 +15,51 @@ Imaging 6(6), 2020.
 import concurrent.futures
 import hashlib
 import os
+from collections.abc import Mapping
 
 import numpy as np
+from jaxtyping import Int64
 
-# Images that are decoded without being asked to; a data set in memory has no limit.
-SMALL = 20_000
+from hashnet_jax.data._dataset import Dataset
+from hashnet_jax.data.splits import Split
+from hashnet_jax.distributed.progress import Progress
+
+# Decoding and comparing up to this many images is cheap; comparing images in memory always is.
+MAX_CHEAP_IMAGES = 20_000
 
 PAIRS = (("query", "train"), ("query", "database"), ("train", "database"))
 
-_BLOCK = 1024
+# An interrupt only waits for the current block.
+_IMAGES_PER_BLOCK = 1024
+
+Overlaps = dict[str, dict[str, int | None]]
 
 
-def is_cheap(dataset):
-    """Whether all pictures are compared without being asked to: in memory, or at most ``SMALL``."""
-    return dataset.source.in_memory or len(_compared(dataset.split)) <= SMALL
+def is_cheap(dataset: Dataset) -> bool:
+    """Whether comparing pictures is cheap: they are in memory, or at most ``MAX_CHEAP_IMAGES``."""
+    return dataset.source.in_memory or n_compared(dataset) <= MAX_CHEAP_IMAGES
 
 
-def overlaps(dataset, *, by_content=True, progress=None):
-    """Counts images of one part of the split that are also in another.
+def overlaps(
+    dataset: Dataset, *, by_content: bool = True, progress: Progress | None = None
+) -> Overlaps:
+    """Counts the images in one part of the split that are also in another.
 
-    Two pictures are the same if their decoded pixels are, and their height and width.
+    Two pictures are the same if their height, width and decoded pixels are equal.
 
     Args:
-      dataset: :class:`hashnet_jax.data.dataset.Dataset`.
-      by_content: whether to compare pictures, which decodes every image once.
-      progress: an entered :class:`hashnet_jax.progress.Progress` counting images, or None; their
-        number is :func:`n_compared`.
+      dataset: :class:`hashnet_jax.data.Dataset`.
+      by_content: whether to compare pictures as well, which decodes every image once.
+      progress: an open :class:`hashnet_jax.distributed.progress.Progress` that counts the
+        :func:`n_compared` images, or None.
 
     Returns:
-      ``{"query/train": {"same_image": int, "same_picture": int or None}, ...}`` of ``PAIRS``:
-      how many images of the first part are in the second by index, and of how many the picture is
-      in the second under another index (None if not compared).
+      ``{"query/train": {"same_image": int, "same_picture": int or None}, ...}`` for ``PAIRS``:
+      the number of images in the first part that are in the second by index, and the number whose
+      picture is in the second under another index (None if not compared).
 
     Examples:
-      >>> from hashnet_jax.data.dataset import Dataset
-      >>> from hashnet_jax.data.protocols import Split
-      >>> from hashnet_jax.data.sources import ArraySource
+      >>> from hashnet_jax.data import ArraySource
       >>> images = np.array([7, 8, 7, 9], np.uint8).reshape(4, 1, 1, 1)
       >>> split = Split(query=[0], train=[1], database=[1, 2, 3])
       >>> overlaps(Dataset("four", ArraySource(images), np.zeros(4, int), ("one",), split))
@@ -58,68 +67,75 @@ def overlaps(dataset, *, by_content=True, progress=None):
        'query/database': {'same_image': 0, 'same_picture': 1},
        'train/database': {'same_image': 1, 'same_picture': 0}}
     """
-    picture = _pictures(dataset, progress) if by_content else None
-    found = {}
-    for a, b in PAIRS:
-        part, other = getattr(dataset.split, a), getattr(dataset.split, b)
-        shared = np.isin(part, other)
-        same_picture = None
-        if picture is not None:
-            members = np.bincount(picture[other], minlength=len(picture))[picture[part]]
-            # An image is not its own copy.
-            same_picture = int(np.count_nonzero(members - shared > 0))
-        found[f"{a}/{b}"] = {
-            "same_image": int(np.count_nonzero(shared)),
-            "same_picture": same_picture,
-        }
-    return found
+    picture_ids = _identify_pictures(dataset, progress) if by_content else None
+    parts = dataset.split.parts()
+    return {f"{a}/{b}": _count_shared(parts[a], parts[b], picture_ids) for a, b in PAIRS}
 
 
-def n_compared(dataset):
-    """The number of images that :func:`overlaps` decodes."""
+def n_compared(dataset: Dataset) -> int:
+    """Returns the number of images that :func:`overlaps` decodes."""
     return len(_compared(dataset.split))
 
 
-def has_content(found):
-    """Whether a result of :func:`overlaps` says anything about pictures."""
-    return all(pair["same_picture"] is not None for pair in found.values())
+def has_content(counts: Mapping[str, Mapping[str, int | None]]) -> bool:
+    """Whether counts from :func:`overlaps` include the comparison by content."""
+    return all(pair["same_picture"] is not None for pair in counts.values())
 
 
-def describe(found):
-    """What a user should know of the result of :func:`overlaps`, in a sentence."""
-    by_index = f"queries in the database: {found['query/database']['same_image']:,}"
-    if not has_content(found):
-        return f"{by_index}; copies under other names not looked for (--check-overlap always)"
-    copies = {pair: f"{counts['same_picture']:,}" for pair, counts in found.items()}
+def describe(counts: Mapping[str, Mapping[str, int | None]]) -> str:
+    """Summarizes counts from :func:`overlaps` in one sentence.
+
+    Examples:
+      >>> describe({"query/database": {"same_image": 2, "same_picture": None}})
+      'queries in the database: 2; copies under other names not checked'
+    """
+    by_index = f"queries in the database: {counts['query/database']['same_image']:,}"
+    if not has_content(counts):
+        return f"{by_index}; copies under other names not checked"
+    copies = {pair: f"{shared['same_picture']:,}" for pair, shared in counts.items()}
     return (
         f"{by_index}; with a copy under another name: {copies['query/database']} queries in the "
         f"database, {copies['query/train']} in train"
     )
 
 
-def _compared(split):
+def _count_shared(
+    part: Int64[np.ndarray, " n"],
+    other: Int64[np.ndarray, " m"],
+    picture_ids: Int64[np.ndarray, " N"] | None,
+) -> dict[str, int | None]:
+    """Counts the images in ``part`` that are also in ``other``, by index and by content."""
+    shared = np.isin(part, other)
+    same_picture = None
+    if picture_ids is not None:
+        members = np.bincount(picture_ids[other], minlength=len(picture_ids))[picture_ids[part]]
+        # An image is not its own copy.
+        same_picture = int(np.count_nonzero(members - shared > 0))
+    return {"same_image": int(np.count_nonzero(shared)), "same_picture": same_picture}
+
+
+def _compared(split: Split) -> Int64[np.ndarray, " n"]:
     return np.unique(np.concatenate([split.query, split.train, split.database]))
 
 
-def _pictures(dataset, progress):
-    """int64 ``[N]`` by index: the same number for the same picture; 0 where none was looked at."""
+def _identify_pictures(dataset: Dataset, progress: Progress | None) -> Int64[np.ndarray, " N"]:
+    """Returns a picture id per image index, equal for equal pictures; 0 outside the split."""
 
-    def digest(index):
+    def digest(index: np.integer) -> bytes:
         image = dataset.source[index]
         content = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
-        content.update(np.ascontiguousarray(image))
+        content.update(np.ascontiguousarray(image).data)
         return content.digest()
 
-    numbers = {}
-    picture = np.zeros(len(dataset.source), np.int64)
+    numbers: dict[bytes, int] = {}
+    picture_ids = np.zeros(len(dataset.source), np.int64)
     indices = _compared(dataset.split)
-    # Decoders and hashes let other threads run.
+    # Decoding and hashing release the GIL.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        # In blocks, so that an interruption waits for one of them only.
-        for start in range(0, len(indices), _BLOCK):
-            block = indices[start : start + _BLOCK]
+        for start in range(0, len(indices), _IMAGES_PER_BLOCK):
+            block = indices[start : start + _IMAGES_PER_BLOCK]
             for index, content in zip(block, pool.map(digest, block), strict=True):
-                picture[index] = numbers.setdefault(content, len(numbers))
+                picture_ids[index] = numbers.setdefault(content, len(numbers))
             if progress is not None:
                 progress.update(len(block))
-    return picture
+    return picture_ids

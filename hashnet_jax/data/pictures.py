@@ -1,16 +1,18 @@
-"""Pictures of anyone's making: found in folders, and decoded or refused with a reason."""
+"""Finds and decodes users' own pictures, rejecting unreadable ones with a reason."""
 
 import concurrent.futures
 import os
 import stat
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from hashnet_jax.progress import Progress
+from hashnet_jax.distributed.progress import Progress
 
-# What counts as a picture when a folder is searched. A file that is named itself may have any name.
+# Suffixes recognized when searching a folder. Files given explicitly may have any suffix.
 SUFFIXES = frozenset(
     {
         ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff",
@@ -18,34 +20,42 @@ SUFFIXES = frozenset(
     }
 )  # fmt: skip
 
-# PIL reads more, and starts other programs for some (Ghostscript for EPS), whatever the suffix.
-_WANTED = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+# PIL supports more formats, which it detects by content, not suffix; for some it runs external
+# programs (Ghostscript for EPS).
+_ALLOWED_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 Image.init()
-FORMATS = tuple(name for name in _WANTED if name in Image.OPEN)
+FORMATS = tuple(name for name in _ALLOWED_FORMATS if name in Image.OPEN)
+
+# An interrupt only waits for the current block.
+_PICTURES_PER_BLOCK = 256
+
+StrPath = str | os.PathLike[str]
 
 
 class UnreadablePicture(OSError):
-    """A file that cannot be used as a picture; its message is the reason, without the path."""
+    """Raised if a file is not a usable picture; the message is the reason, without the path."""
 
 
-def read_picture(path, *, draft=None):
-    """A picture as RGB, as a viewer shows it.
+def read_picture(path: StrPath, *, draft: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
+    """Reads a picture as RGB, the way an image viewer shows it.
 
-    Turned upright by its EXIF orientation; of an animation the first frame; transparency on white;
-    16-bit levels cut to their upper 8 bits; grey, palette and CMYK pictures become RGB.
+    The EXIF orientation is applied. Only the first frame of an animation is read, transparency is
+    composited over white, 16-bit values keep their upper 8 bits, and grey, palette and CMYK
+    pictures are converted to RGB.
 
     Args:
-      path: of a file of one of ``FORMATS``.
-      draft: pixels, or None. With a number, a JPEG may be decoded at a half, quarter or eighth of
-        its size where both sides stay at least that long: faster, for when the pixels matter less.
+      path: path of a file in one of ``FORMATS``.
+      draft: minimum side in pixels, or None. If given, a JPEG may be decoded at 1/2, 1/4 or 1/8 of
+        its size as long as both sides are at least this long, which is faster but changes pixel
+        values slightly.
 
     Returns:
-      uint8 ``[H, W, 3]``.
+      The picture, uint8 ``[H, W, 3]``.
 
     Raises:
-      UnreadablePicture: if there is no such file or it may not be read, is empty, damaged,
-        truncated or no picture, or has more pixels than PIL holds to be safe
-        (``PIL.Image.MAX_IMAGE_PIXELS``, 89 million): a small file can decompress to any size.
+      UnreadablePicture: if the file is missing, unreadable, empty, damaged, truncated or not a
+        picture, or has more pixels than PIL considers safe (``PIL.Image.MAX_IMAGE_PIXELS``, 89
+        million), since even a small file can decompress to any size.
 
     Examples:
       >>> read_picture("none.jpg")
@@ -54,13 +64,10 @@ def read_picture(path, *, draft=None):
       hashnet_jax.data.pictures.UnreadablePicture: no such file or directory
     """
     try:
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):  # reading a pipe would wait for ever
-            raise UnreadablePicture("not a file")
-        if not status.st_size:
-            raise UnreadablePicture("empty (0 bytes)")
+        _check_file(path)
         with open(path, "rb") as file, Image.open(file, formats=FORMATS) as picture:
-            if picture.width * picture.height > Image.MAX_IMAGE_PIXELS:
+            limit = Image.MAX_IMAGE_PIXELS
+            if limit is not None and picture.width * picture.height > limit:
                 raise Image.DecompressionBombError
             if draft is not None:
                 picture.draft("RGB", (draft, draft))
@@ -68,77 +75,60 @@ def read_picture(path, *, draft=None):
             return _to_rgb(_upright(picture))
     except UnreadablePicture:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UnreadablePicture(
-            f"more than {Image.MAX_IMAGE_PIXELS:,} pixels, which could be a decompression bomb"
-        ) from error
-    except UnidentifiedImageError as error:
-        raise UnreadablePicture("not a picture of a format that is read") from error
-    except Exception as error:  # of a damaged file, PIL's decoders raise whatever comes up
-        strerror = getattr(error, "strerror", None)
-        reason = strerror.lower() if strerror else f"damaged ({error or type(error).__name__})"
-        raise UnreadablePicture(reason) from error
+    except Exception as error:  # PIL's decoders raise exceptions of any type on a damaged file
+        raise UnreadablePicture(_reason(error)) from error
 
 
-def check_pictures(paths):
-    """Decodes every picture, in threads.
+def check_pictures(paths: Sequence[StrPath]) -> list[str | None]:
+    """Decodes all pictures in parallel threads to find unreadable ones.
 
     Args:
-      paths: of the files, ``[N]``.
+      paths: paths of the N files.
 
     Returns:
-      List ``[N]`` of why each cannot be read, or None.
+      For each picture, the reason it cannot be read, or None if it can.
     """
-
-    def reason(path):
-        try:
-            read_picture(path, draft=1)
-        except UnreadablePicture as error:
-            return str(error)
-
-    reasons = []
+    reasons: list[str | None] = []
     with (
         Progress(len(paths), "checking pictures", "picture") as progress,
         concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
-        # In blocks, so that an interruption waits for one of them only.
-        for start in range(0, len(paths), 256):
-            reasons += pool.map(reason, paths[start : start + 256])
+        for start in range(0, len(paths), _PICTURES_PER_BLOCK):
+            reasons += pool.map(_why_unreadable, paths[start : start + _PICTURES_PER_BLOCK])
             progress.update(len(reasons) - start)
     return reasons
 
 
-def find_pictures(root, on_skip):
-    """The pictures in a folder and its subfolders, as they are found.
+def find_pictures(root: StrPath, on_skip: Callable[[str, str], object]) -> Iterator[str]:
+    """Yields the pictures in a folder and its subfolders as they are found.
 
-    Links are followed, and each folder is entered once: where it lies, or else by the first link
-    to it. So a link to a folder above ends nowhere endless. Hidden files and folders, and files
-    without a suffix in ``SUFFIXES``, are passed over.
+    Symbolic links are followed, but each folder is entered only once, so a link to a parent folder
+    causes no loop. A folder inside ``root`` is entered under its own path; one outside, through the
+    first link found. Hidden files and folders are ignored, as are files without a suffix in
+    ``SUFFIXES``.
 
     Args:
-      root: a folder.
-      on_skip: called with ``(path, reason)`` for a folder that cannot be listed.
+      root: path of the folder.
+      on_skip: called with ``(path, reason)`` for each folder that cannot be listed.
 
     Yields:
-      Paths that start with ``root``, str; a folder's own in the order of their names.
+      Paths that start with ``root``, sorted by name within each folder.
     """
-    entered, folders, links = set(), [os.fspath(root)], []
+    entered: set[tuple[int, int]] = set()
+    folders, links = [os.fspath(root)], []
     while folders or links:
         folder = folders.pop() if folders else links.pop(0)
         try:
             status = os.stat(folder)
             if (status.st_dev, status.st_ino) in entered:
                 continue
-            with os.scandir(folder) as scan:
-                entries = sorted(scan, key=lambda entry: entry.name)
+            entries = _visible_entries(folder)
         except OSError as error:
-            on_skip(folder, error.strerror.lower())
+            on_skip(folder, (error.strerror or str(error)).lower())
             continue
         entered.add((status.st_dev, status.st_ino))
         inner = []
         for entry in entries:
-            if entry.name.startswith("."):
-                continue
             if _is_folder(entry):
                 (links if entry.is_symlink() else inner).append(entry.path)
             elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
@@ -146,42 +136,81 @@ def find_pictures(root, on_skip):
         folders.extend(reversed(inner))
 
 
-def ignore_warnings():
-    """For programs: PIL says nothing. Here a picture is read, or refused with a reason."""
+def ignore_warnings() -> None:
+    """Silences PIL's warnings, for programs that report unreadable pictures themselves."""
     for category in (UserWarning, Image.DecompressionBombWarning):
         warnings.filterwarnings("ignore", category=category, module=r"PIL\.")
 
 
-def printable(path):
-    """A path as text that can be printed: bytes that are not UTF-8 are replaced."""
+def printable(path: StrPath) -> str:
+    """Converts a path to printable text, replacing line breaks and invalid UTF-8."""
     return os.fsencode(path).decode(errors="replace").replace("\n", "\ufffd")
 
 
-def _is_folder(entry):
+def _check_file(path: StrPath) -> None:
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe would block forever
+        raise UnreadablePicture("not a file")
+    if not status.st_size:
+        raise UnreadablePicture("empty (0 bytes)")
+
+
+def _reason(error: Exception) -> str:
+    """Explains in one line why a picture cannot be read."""
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels, which could be a decompression bomb"
+    if isinstance(error, UnidentifiedImageError):
+        return "not a picture in a supported format"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return f"damaged ({str(error) or type(error).__name__})"
+
+
+def _why_unreadable(path: StrPath) -> str | None:
+    try:
+        read_picture(path, draft=1)
+    except UnreadablePicture as error:
+        return str(error)
+    return None
+
+
+def _visible_entries(folder: str) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as scan:
+        entries = [entry for entry in scan if not entry.name.startswith(".")]
+    return sorted(entries, key=lambda entry: entry.name)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link to itself
         return False
 
 
-def _upright(picture):
+def _upright(picture: Image.Image) -> Image.Image:
     try:
         return ImageOps.exif_transpose(picture)
-    except Exception:  # damaged EXIF data takes nothing from the pixels
+    except Exception:  # damaged EXIF data leaves the pixels intact
         return picture
 
 
-def _to_rgb(picture):
+def _to_rgb(picture: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
     if picture.mode.startswith("I"):
-        levels = np.asarray(picture)
-        if levels.min() < 0 or levels.max() > 65_535:
-            raise UnreadablePicture("its levels are not of 16 bits: save it with 8 bits a channel")
-        grey = (levels >> 8).astype(np.uint8)
-        return np.repeat(grey[..., None], 3, axis=-1)
+        return _grey_from_16_bits(picture)
     if picture.mode == "F":
-        raise UnreadablePicture("its levels are no whole numbers: save it with 8 bits a channel")
+        raise UnreadablePicture(
+            "its pixel values are not integers: save it with 8 bits per channel"
+        )
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture)
     return np.array(picture.convert("RGB"))
+
+
+def _grey_from_16_bits(picture: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
+    levels = np.asarray(picture)
+    if levels.min() < 0 or levels.max() > 65_535:
+        raise UnreadablePicture("its pixel values exceed 16 bits: save it with 8 bits per channel")
+    grey = (levels >> 8).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=-1)

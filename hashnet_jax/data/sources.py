@@ -1,57 +1,83 @@
-"""Images by index: what every data set is read through.
-
-A source has ``len(source)``, ``source[i]``, a uint8 image ``[H, W, 3]``, and ``source.squashed(i,
-size)``, the same as a network reads it, uint8 ``[size, size, 3]``; it says by ``in_memory`` whether
-that costs no decoding, and is picklable, so that worker processes can read from it.
-"""
+"""Image sources, which give access to a data set's images by index."""
 
 import bisect
 import io
+import operator
+import os
+from collections.abc import Callable, Iterable
+from typing import Protocol, SupportsIndex, runtime_checkable
 
 import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from hashnet_jax.data.pictures import UnreadablePicture, read_picture
 
-# A JPEG is decoded at a half, quarter or eighth of its size where both sides stay so many times as
-# long as what it is squashed to. At 12 megapixels to 256 x 256 that is 5 to 8 times as fast, and of
-# 255 levels a pixel moves by 0.2 to 0.3 on average, by 2 or more in about one of a hundred. With 1
-# in place of 2 it would move by three times as much.
-OVERSAMPLING = 2
+# A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as both sides remain at least this many
+# times the target size. From 12 megapixels to 256 x 256, this is 5 to 8 times as fast. Pixel values
+# in 0..255 change by 0.2 to 0.3 on average, and about 1 in 100 by 2 or more. A factor of 1 would
+# change them three times as much.
+JPEG_DRAFT_FACTOR = 2
+
+
+@runtime_checkable
+class ImageSource(Protocol):
+    """Provides images by index; must be picklable for use in worker processes.
+
+    Attributes:
+      in_memory: whether the images are held in memory and need no decoding.
+    """
+
+    @property
+    def in_memory(self) -> bool: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: SupportsIndex, /) -> UInt8[np.ndarray, "H W 3"]:
+        """Returns the image at its original size."""
+        ...
+
+    def squashed(self, index: SupportsIndex, size: int, /) -> UInt8[np.ndarray, "size size 3"]:
+        """Returns the image resized for a network, see :func:`squash`."""
+        ...
 
 
 class ArraySource:
-    """Images of one size held in memory, for data sets that are small.
+    """Same-size images held in memory, for small data sets.
 
     Args:
-      images: uint8 ``[N, H, W, 3]``, or ``[N, H, W, 1]`` for grey ones, shown as three channels.
+      images: uint8 ``[N, H, W, 3]``, or ``[N, H, W, 1]`` for grey images, whose channel is
+        repeated three times.
 
     Raises:
-      TypeError: if they are not uint8.
-      ValueError: if they have another shape.
+      TypeError: if ``images`` is not uint8.
+      ValueError: if ``images`` has another shape.
     """
 
-    in_memory = True
+    in_memory: bool = True
 
-    def __init__(self, images):
+    def __init__(self, images: UInt8[np.ndarray, "N H W C"]) -> None:
         if images.dtype != np.uint8:
             raise TypeError(f"images must be uint8, got {images.dtype}.")
         if images.ndim != 4 or images.shape[3] not in (1, 3):
             raise ValueError(f"images must be [N, H, W, 3] or [N, H, W, 1], got {images.shape}.")
         self._images = images
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._images)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: SupportsIndex) -> UInt8[np.ndarray, "H W 3"]:
         return np.broadcast_to(self._images[index], (*self._images.shape[1:3], 3))
 
-    def squashed(self, index, size):
+    def squashed(self, index: SupportsIndex, size: int) -> UInt8[np.ndarray, "size size 3"]:
         return squash(self[index], size)
 
 
 class PooledSource:
-    """Several sources one after the other.
+    """Concatenates several sources.
+
+    Args:
+      sources: the sources to concatenate, at least one.
 
     Examples:
       >>> black = ArraySource(np.zeros((3, 2, 2, 1), np.uint8))
@@ -61,90 +87,108 @@ class PooledSource:
       (5, np.uint8(0), np.uint8(255))
     """
 
-    def __init__(self, sources):
+    def __init__(self, sources: Iterable[ImageSource]) -> None:
         self._sources = list(sources)
-        self._ends = np.cumsum([len(source) for source in self._sources]).tolist()
+        self._ends: list[int] = np.cumsum([len(source) for source in self._sources]).tolist()
 
     @property
-    def in_memory(self):
+    def in_memory(self) -> bool:
         return all(source.in_memory for source in self._sources)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._ends[-1]
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: SupportsIndex) -> UInt8[np.ndarray, "H W 3"]:
         source, place = self._find(index)
         return source[place]
 
-    def squashed(self, index, size):
+    def squashed(self, index: SupportsIndex, size: int) -> UInt8[np.ndarray, "size size 3"]:
         source, place = self._find(index)
         return source.squashed(place, size)
 
-    def _find(self, index):
+    def _find(self, index: SupportsIndex) -> tuple[ImageSource, int]:
+        """Returns the source that contains an image, and the image's index in it."""
+        index = operator.index(index)
         which = bisect.bisect_right(self._ends, index)
         before = self._ends[which - 1] if which else 0
-        return self._sources[which], int(index) - before
+        return self._sources[which], index - before
 
 
 class FileSource:
-    """Pictures in files, opened when asked for, as :func:`hashnet_jax.data.pictures.read_picture`.
+    """Picture files, decoded on access by :func:`hashnet_jax.data.pictures.read_picture`.
 
-    So they are turned upright by their EXIF orientation, as a viewer shows them. (torchvision's and
-    TFDS's loaders, so the authors' code, leave them as stored; few pictures of the usual data sets
-    are concerned.)
+    The EXIF orientation is applied, as in image viewers. (torchvision's and TFDS's loaders, and
+    therefore the authors' code, ignore it; few pictures in the usual data sets are affected.)
 
     Args:
-      paths: of the files, ``[N]``.
+      paths: paths of the N files.
 
     Raises:
-      OSError: on reading a file that is missing or that cannot be decoded, by its name.
+      OSError: on access, if a file is missing or cannot be decoded; the message names the file.
     """
 
-    in_memory = False
+    in_memory: bool = False
 
-    def __init__(self, paths):
+    def __init__(self, paths: Iterable[str | os.PathLike[str]]) -> None:
         self.paths = tuple(str(path) for path in paths)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: SupportsIndex) -> UInt8[np.ndarray, "H W 3"]:
         return self._read(index, read_picture)
 
-    def squashed(self, index, size):
+    def squashed(self, index: SupportsIndex, size: int) -> UInt8[np.ndarray, "size size 3"]:
         return self._read(index, lambda path: read_squashed(path, size))
 
-    def _read(self, index, read):
+    def _read(
+        self, index: SupportsIndex, read: Callable[[str], UInt8[np.ndarray, "H W 3"]]
+    ) -> UInt8[np.ndarray, "H W 3"]:
         path = self.paths[index]
         try:
             return read(path)
         except UnreadablePicture as error:
             raise OSError(
-                f"{path} must be a picture that PIL can decode, got one that is not: {error}. "
-                "Replace the file, or take it out."
+                f"cannot read the picture {path} ({error}): replace it, or remove it from the data "
+                "set."
             ) from error
 
 
-def decode(data):
-    """An encoded picture (JPEG, PNG, ...) as uint8 ``[H, W, 3]``."""
+def decode(data: bytes) -> UInt8[np.ndarray, "H W 3"]:
+    """Decodes a picture (JPEG, PNG, ...) to uint8 ``[H, W, 3]``."""
     with Image.open(io.BytesIO(data)) as picture:
         return np.asarray(picture.convert("RGB"))
 
 
-def decode_squashed(data, size):
-    """An encoded picture, squashed; a large JPEG decoded at reduced size (``OVERSAMPLING``)."""
+def decode_squashed(data: bytes, size: int) -> UInt8[np.ndarray, "size size 3"]:
+    """Decodes and squashes a picture; a large JPEG is decoded at a reduced size.
+
+    See :func:`squash` and ``JPEG_DRAFT_FACTOR``.
+    """
     with Image.open(io.BytesIO(data)) as picture:
-        picture.draft("RGB", (OVERSAMPLING * size,) * 2)
+        picture.draft("RGB", (JPEG_DRAFT_FACTOR * size, JPEG_DRAFT_FACTOR * size))
         return squash(np.asarray(picture.convert("RGB")), size)
 
 
-def read_squashed(path, size):
-    """:func:`hashnet_jax.data.pictures.read_picture`, squashed; as :func:`decode_squashed`."""
-    return squash(read_picture(path, draft=OVERSAMPLING * size), size)
+def read_squashed(path: str | os.PathLike[str], size: int) -> UInt8[np.ndarray, "size size 3"]:
+    """Reads a picture file as :class:`FileSource` does and squashes it, see :func:`squash`."""
+    return squash(read_picture(path, draft=JPEG_DRAFT_FACTOR * size), size)
 
 
-def squash(image, size):
-    """Resizes uint8 ``[H, W, 3]`` to ``[size, size, 3]`` without keeping the aspect ratio."""
+def squash(image: UInt8[np.ndarray, "H W 3"], size: int) -> UInt8[np.ndarray, "size size 3"]:
+    """Resizes an image to a square with bilinear interpolation, ignoring its aspect ratio.
+
+    Args:
+      image: uint8 ``[H, W, 3]``.
+      size: side of the square, in pixels.
+
+    Returns:
+      The resized image, uint8 ``[size, size, 3]``.
+
+    Examples:
+      >>> squash(np.zeros((4, 6, 3), np.uint8), 8).shape
+      (8, 8, 3)
+    """
     if image.shape[:2] == (size, size):
         return image
     picture = Image.fromarray(np.ascontiguousarray(image))

@@ -1,0 +1,37 @@
+"""Sets up all tests: fake devices, a shared compilation cache, run-time shape checks."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+
+import pytest
+
+# JAX reads these variables when it is imported: use eight fake devices, do not probe for others,
+# and share one compilation cache among all processes of this run and the programs they start.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _cache = tempfile.TemporaryDirectory(prefix="hashnet-jax-tests-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# Reduce the optimization level, since tests compile for minutes and compute for seconds. Use only
+# flags that every supported jaxlib accepts, since an unknown one aborts the process. Programs that
+# tests start as a user would, and the integration tests, compile with the default flags.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1",
+)
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+
+import jaxtyping
+
+# Check types, shapes and dtypes in every call to an annotated function of the package.
+jaxtyping.install_import_hook("hashnet_jax", "beartype.beartype")
+
+
+@pytest.fixture(autouse=True)
+def _checked_signatures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Disables the checks in tests marked ``bad_input``, which see the package's own errors."""
+    unchecked = request.node.get_closest_marker("bad_input") is not None
+    jaxtyping.config.update("jaxtyping_disable", unchecked)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

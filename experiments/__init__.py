@@ -1,0 +1,1 @@
+"""Experiments: the paper's table, baselines, and `run.py`, which is `hashnet train`."""

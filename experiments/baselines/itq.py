@@ -1,0 +1,37 @@
+"""ITQ: signs of principal components, rotated to minimize quantization error; uses faiss.
+
+Reference: Gong, Lazebnik, "Iterative quantization: a Procrustean approach to learning binary
+codes", CVPR 2011.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from hashnet_jax.index import import_faiss
+
+
+def encode(
+    train: Float[np.ndarray, "N D"],
+    parts: Sequence[Float[np.ndarray, "M D"]],
+    *,
+    bits: int,
+    seed: int,
+) -> list[UInt8[np.ndarray, "M bytes"]]:
+    """Encodes features by ITQ; see :class:`experiments.baselines.Baseline`.
+
+    Raises:
+      ValueError: if there are fewer features or training images than bits.
+    """
+    if bits > min(train.shape):
+        raise ValueError(
+            f"ITQ needs at least as many features and training images as bits, got {bits} bits for "
+            f"{train.shape[1]} features of {train.shape[0]} images: use fewer bits."
+        )
+    faiss = import_faiss("compute ITQ")
+    transform = faiss.ITQTransform(train.shape[1], bits, True)
+    transform.itq.seed = seed
+    transform.train(np.ascontiguousarray(train))
+    signs = [transform.apply(np.ascontiguousarray(part)) > 0 for part in parts]
+    return [np.packbits(sign, axis=1) for sign in signs]

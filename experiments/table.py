@@ -1,0 +1,74 @@
+"""Formats the results of a study as a Markdown table, together with the paper's figures."""
+
+import statistics
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from experiments import paper
+
+# MAP per seed, keyed by (method, bits).
+Results = Mapping[tuple[str, int], Sequence[float]]
+
+
+def markdown(
+    results: Results,
+    *,
+    dataset: str,
+    bits: Sequence[int],
+    seeds: Sequence[int],
+    convention: str,
+    runnable: Collection[str] = (),
+) -> str:
+    """Formats one row per method and column per code length, with the paper's figures below ours.
+
+    Args:
+      results: MAP per seed.
+      dataset: name of the data set.
+      bits: code lengths, one per column.
+      seeds: seeds of the runs.
+      convention: the MAP convention, in words.
+      runnable: methods that the study could have run. The table also lists all other methods in
+        the paper.
+
+    Returns:
+      The text, ending with a newline.
+    """
+    methods = list(dict.fromkeys(method for method, _ in results))
+    others = [name for name in paper.FIGURES.get(dataset, {}) if name not in {*methods, *runnable}]
+    lines = [
+        f"{dataset}: {convention}. Mean over {len(seeds)} seeds ({', '.join(map(str, seeds))}) "
+        "± standard deviation.",
+        "",
+        _row("", [f"{k} bits" for k in bits]),
+        "|---|" + "---|" * len(bits),
+    ]
+    for method in methods:
+        lines.append(_row(method, [_cell(results.get((method, k), ())) for k in bits]))
+        lines += _paper_row(dataset, method, bits)
+    for method in others:
+        lines += _paper_row(dataset, method, bits)
+    return "\n".join([*lines, *_footnotes(dataset)]) + "\n"
+
+
+def _paper_row(dataset: str, method: str, bits: Sequence[int]) -> list[str]:
+    if method not in paper.FIGURES.get(dataset, {}):
+        return []
+    return [_row(f"{method}, paper", [paper.figure(dataset, method, k) for k in bits])]
+
+
+def _footnotes(dataset: str) -> Iterator[str]:
+    if dataset in paper.FIGURES:
+        yield ""
+        yield "The paper's figures are *recalled*; a second source confirms those marked (read)."
+    if dataset in paper.NOTES:
+        yield paper.NOTES[dataset]
+
+
+def _row(head: str, cells: Sequence[str]) -> str:
+    return f"| {' | '.join([head, *cells])} |"
+
+
+def _cell(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.4f}{spread}"

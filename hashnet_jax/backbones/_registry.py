@@ -1,0 +1,77 @@
+"""Backbone descriptions and their registry."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import flax.linen as nn
+
+from hashnet_jax.backbones._tensors import Target
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True)
+class PublicWeights:
+    """Published weights of a backbone.
+
+    Attributes:
+      tensor_names: zero-argument function that returns ``{name: Target}`` for every tensor that the
+        weights file may hold, with None for tensors to skip; see
+        :class:`hashnet_jax.backbones.Target`.
+      url: URL of the weights file, if published.
+      package: the Python package that ships the file, and the file's path in it; or None.
+    """
+
+    tensor_names: Callable[[], Mapping[str, Target | None]]
+    url: str | None = None
+    package: tuple[str, str] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Backbone:
+    """How to build a backbone, the images it expects, and its public weights.
+
+    Attributes:
+      build: ``build(dtype=..., axis_name=...)`` returns a linen module that is called as
+        ``module(images, train)`` and maps ``[B, H, W, 3]`` to features ``[B, D]``. Parameters are
+        float32; ``dtype`` is used for the computation, and ``axis_name`` is the mapped axis over
+        which batch statistics are computed.
+      image_size: side of the square input images it was designed for, in pixels.
+      smallest: side of the smallest images it accepts, in pixels.
+      resize: side that images are resized to before they are cropped to ``image_size``, in pixels.
+      mean, std: per RGB channel on a 0..1 scale, as used to train its public weights.
+      weights: its public weights, or None.
+    """
+
+    build: Callable[..., nn.Module]
+    image_size: int = 224
+    smallest: int = 32
+    resize: int = 256
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    weights: PublicWeights | None = None
+
+
+BACKBONES: dict[str, Backbone] = {}
+
+
+def register(name: str, backbone: Backbone) -> None:
+    """Adds a backbone to ``BACKBONES``, where :class:`hashnet_jax.ModelSpec` finds it by name.
+
+    Args:
+      name: the value of ``ModelSpec.backbone`` that selects it.
+      backbone: its description.
+
+    Raises:
+      ValueError: if the name is taken.
+
+    Examples:
+      >>> register("alexnet", BACKBONES["alexnet"])
+      Traceback (most recent call last):
+      ...
+      ValueError: a backbone named 'alexnet' is already registered: choose another name.
+    """
+    if name in BACKBONES:
+        raise ValueError(f"a backbone named {name!r} is already registered: choose another name.")
+    BACKBONES[name] = backbone

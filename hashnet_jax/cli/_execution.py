@@ -1,0 +1,108 @@
+"""Execution settings, which may change when a run is resumed."""
+
+import dataclasses
+from dataclasses import field
+from pathlib import Path
+
+from hashnet_jax.data import overlap
+
+OVERLAP_CHECKS = ("auto", "always", "never")
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """How and where a run is executed. These settings are not part of its config.
+
+    Attributes:
+      report: whether to write `report.html` and `figures/` at the end.
+      check_overlap: whether to look for copies of pictures under other names: ``"auto"`` (only if
+        cheap), ``"always"`` or ``"never"``.
+      feature_dir: folder for the features of a frozen backbone; None for the run folder.
+      devices: number of devices per process; None for all.
+      workers: number of image-loading processes, >= 0; 0 uses threads instead.
+      coordinator, processes, process: see :func:`hashnet_jax.distributed.processes.initialize`.
+
+    Raises:
+      ValueError: if ``workers`` is negative.
+
+    Examples:
+      >>> Execution(workers=-1)
+      Traceback (most recent call last):
+      ...
+      ValueError: `workers` must be >= 0, got -1.
+    """
+
+    report: bool = field(
+        default=True,
+        metadata={
+            "help": "write report.html and figures/; requires matplotlib and scikit-learn",
+            "group": "run",
+        },
+    )
+    check_overlap: str = field(
+        default="auto",
+        metadata={
+            "help": "look for copies of pictures under other names; auto: only if the data is in "
+            f"memory or at most {overlap.MAX_CHEAP_IMAGES:,} images have to be decoded",
+            "choices": lambda: OVERLAP_CHECKS,
+            "group": "protocol",
+        },
+    )
+    feature_dir: Path | None = field(
+        default=None,
+        metadata={
+            "help": "folder for the features of a frozen backbone, which runs on the same pictures "
+            "can share",
+            "none": "the run folder",
+            "metavar": "DIR",
+            "group": "machine",
+        },
+    )
+    devices: int | None = field(
+        default=None,
+        metadata={
+            "help": "number of devices per process",
+            "none": "all",
+            "metavar": "N",
+            "group": "machine",
+        },
+    )
+    workers: int = field(
+        default=0,
+        metadata={
+            "help": "number of processes that load images; 0 uses threads instead",
+            "metavar": "N",
+            "group": "machine",
+        },
+    )
+    coordinator: str | None = field(
+        default=None,
+        metadata={
+            "help": "address of the first process, to train in several processes that are all "
+            "started with the same command. On TPU pods and under Slurm, auto finds the address, "
+            "`processes` and `process`",
+            "none": "a single process",
+            "metavar": "HOST:PORT|auto",
+            "group": "machine",
+        },
+    )
+    processes: int | None = field(
+        default=None,
+        metadata={
+            "help": "number of processes; only with HOST:PORT",
+            "metavar": "N",
+            "group": "machine",
+        },
+    )
+    process: int | None = field(
+        default=None,
+        metadata={
+            "help": "index of this process, in 0..N-1; only with HOST:PORT",
+            "metavar": "I",
+            "group": "machine",
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if self.workers < 0:
+            raise ValueError(f"`workers` must be >= 0, got {self.workers}.")

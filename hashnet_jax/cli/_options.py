@@ -1,0 +1,126 @@
+"""Declares the options of `hashnet train`, and applies them to a config.
+
+The options are the fields of :class:`hashnet_jax.configs.Config`, its parts and
+:class:`hashnet_jax.cli._execution.Execution`; see :mod:`hashnet_jax.cli._fields`. Libraries that
+turn dataclasses into command lines (tyro, simple-parsing, draccus) fill in all defaults. Here, an
+omitted option must be distinguishable from one set to its default, because the defaults depend on
+the data set, the weights and the resumed run. Hence argparse, whose namespace can leave out options
+that were not given.
+"""
+
+import argparse
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hashnet_jax.cli._execution import Execution
+from hashnet_jax.cli._fields import add_option, flag_of, option_fields, values_of
+from hashnet_jax.cli._parser import CommandParser
+from hashnet_jax.configs import CONFIGS, VARIANTS, Config, derive
+
+DEFAULT_DATASET = "digits"
+
+CONFIG_FIELDS = {field.name: field for field in option_fields(Config)}
+EXECUTION_FIELDS = {field.name: field for field in option_fields(Execution)}
+
+# Groups in `--help`, in this order; fields without a group come first.
+GROUPS = {
+    "run": "run",
+    "data": "data location",
+    "protocol": "protocol (counts per class for single-label data, totals for multi-label)",
+    "method": "method",
+    "network": "network",
+    "machine": "machine",
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """A standalone parser for the options of `hashnet train`.
+
+    Examples:
+      >>> args = parser().parse_args(["--steps", "100", "--cutoff", "all"])
+      >>> overrides(args)
+      {'total_steps': 100, 'cutoff': None}
+    """
+    return CommandParser(prog="hashnet train", add_options=add_options)
+
+
+def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    """Declares the options.
+
+    Args:
+      parser: the command's parser.
+      argv: the arguments; `--dataset` selects the defaults shown in `--help`.
+    """
+    parser.usage = "%(prog)s [OPTION ...]"
+    config = CONFIGS.get(_dataset_in(argv), CONFIGS[DEFAULT_DATASET])
+    defaults = values_of(config) | values_of(Execution())
+    fields = CONFIG_FIELDS | EXECUTION_FIELDS
+    flags = {name: flag_of(field) for name, field in fields.items()}
+    groups: dict[str | None, Any] = {None: parser}
+    groups |= {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
+    _add_run_folder(groups["run"])
+    groups["method"].add_argument(
+        "--variant",
+        choices=VARIANTS,
+        default=argparse.SUPPRESS,
+        metavar="NAME",
+        help=f"variant of the method in the paper: {', '.join(VARIANTS)} "
+        f"(default: {config.variant})",
+    )
+    for name, field in fields.items():
+        group = field.metadata.get("group")
+        if group not in groups:
+            groups[group] = parser.add_argument_group(group)
+        add_option(groups[group], field, defaults[name], flags)
+
+
+def _add_run_folder(group: Any) -> None:
+    group.add_argument(
+        "--run-dir",
+        type=Path,
+        metavar="DIR",
+        help="run folder (default: runs/DATASET-BACKBONE-BITSbits-seedSEED)",
+    )
+    group.add_argument(
+        "--resume", action="store_true", help="resume the run in --run-dir (default: off)"
+    )
+
+
+def _dataset_in(argv: Sequence[str]) -> str:
+    finder = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+    finder.add_argument("--dataset", default=DEFAULT_DATASET)
+    with contextlib.suppress(argparse.ArgumentError):
+        return finder.parse_known_args(list(argv))[0].dataset
+    return DEFAULT_DATASET
+
+
+def overrides(args: argparse.Namespace) -> dict[str, Any]:
+    """The given config options, including ``variant``, keyed by field name."""
+    return {
+        name: value for name, value in vars(args).items() if name in (*CONFIG_FIELDS, "variant")
+    }
+
+
+def execution_of(args: argparse.Namespace) -> Execution:
+    """The execution settings, with the given options applied."""
+    given = vars(args)
+    return Execution(**{name: given[name] for name in EXECUTION_FIELDS if name in given})
+
+
+def config_of(args: argparse.Namespace) -> Config:
+    """The config for a new run with the given options.
+
+    Examples:
+      >>> config_of(parser().parse_args(["--bits", "16"])).model.bits
+      16
+    """
+    given = overrides(args)
+    return with_overrides(CONFIGS[given.get("dataset", DEFAULT_DATASET)], given)
+
+
+def with_overrides(config: Config, given: dict[str, Any]) -> Config:
+    """Applies options from :func:`overrides` to ``config``."""
+    changes = {name: value for name, value in given.items() if name != "variant"}
+    return derive(config, changes, variant=given.get("variant"))

@@ -1,0 +1,46 @@
+"""`hashnet encode`: encodes pictures into a folder of codes."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Adds the command to the subparsers of `hashnet`."""
+    parser = commands.add_parser(
+        "encode",
+        help="encode pictures into a folder of codes",
+        description="Encodes pictures, and writes codes.npy, ids.txt and manifest.json to a\n"
+        "folder. Unreadable pictures are reported and skipped. After an interruption,\n"
+        "run the same command again to continue.",
+    )
+    parser.add_argument(
+        "run_dir", metavar="RUN", type=Path, help="folder of a finished run (with model.npz)"
+    )
+    parser.add_argument("pictures", metavar="PICTURES", nargs="+", help="files, folders or globs")
+    parser.add_argument(
+        *("-o", "--output"), metavar="CODES", type=Path, required=True, help="a new or empty folder"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=64, metavar="N", help="pictures per batch (default: 64)"
+    )
+    parser.add_argument(
+        "--devices", type=int, metavar="N", help="number of devices to use (default: all)"
+    )
+    parser.set_defaults(after_interrupt="; run the same command again to continue")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Encodes the pictures; returns the exit status."""
+    from hashnet_jax.distributed.devices import local_devices
+    from hashnet_jax.index import encode_to_folder
+
+    encode_to_folder(
+        args.run_dir,
+        args.pictures,
+        args.output,
+        batch_size=args.batch_size,
+        devices=local_devices(args.devices),
+    )
+    return 0

@@ -1,0 +1,27 @@
+"""`hashnet info`: describes a run folder or a folder of codes."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Adds the command to the subparsers of `hashnet`."""
+    parser = commands.add_parser(
+        "info",
+        help="describe a run folder or a folder of codes",
+        description="Describes the network of a finished run, or a folder of codes.",
+    )
+    parser.add_argument(
+        "folder", metavar="RUN|CODES", type=Path, help="folder of a finished run, or of codes"
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the description; returns the exit status."""
+    from hashnet_jax.cli._info import describe_folder
+
+    for name, content in describe_folder(args.folder).items():
+        print(f"{name + ':':<15} {content}")
+    return 0

@@ -1,0 +1,24 @@
+"""Run configs, with a default for each data set, and the variants of the method.
+
+To add a default config, write a file that defines ``CONFIG`` and register it below.
+"""
+
+from hashnet_jax.configs import (
+    cifar10,
+    coco,
+    digits,
+    fashion_mnist,
+    folder,
+    imagenet100,
+    lists,
+    mnist,
+)
+from hashnet_jax.configs._config import Config
+from hashnet_jax.configs._derive import derive
+from hashnet_jax.configs._registry import CONFIGS, register
+from hashnet_jax.configs.variants import VARIANTS
+
+for _module in (digits, imagenet100, coco, lists, cifar10, fashion_mnist, mnist, folder):
+    register(_module.CONFIG)
+
+__all__ = ["CONFIGS", "VARIANTS", "Config", "derive", "register"]

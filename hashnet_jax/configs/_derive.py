@@ -1,0 +1,134 @@
+"""Derives defaults from other choices, such as pretrained weights or a variant of the method."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from hashnet_jax.backbones import BACKBONES
+from hashnet_jax.configs._config import PARTS, Config
+from hashnet_jax.configs.variants import VARIANTS
+from hashnet_jax.model import ModelSpec
+from hashnet_jax.training import TrainSpec
+
+# The authors' learning rates for fine-tuning. Rates for training from scratch would destroy
+# pretrained weights.
+FINE_TUNING: dict[str, Any] = {
+    "learning_rate": TrainSpec().learning_rate,
+    "hash_multiplier": TrainSpec().hash_multiplier,
+}
+
+# For training only the hash layer, on features from a frozen backbone. Tuned for
+# EfficientNet-Lite0 on a miniature ImageNet-100 (12 clip-art training pictures per class), using
+# the MAP of three more pictures per class, never the queries' MAP.
+FROZEN_TRAINING: dict[str, Any] = {
+    "total_steps": 3_000,
+    "learning_rate": 4e-3,
+    "hash_multiplier": 10.0,
+    "weight_decay": 5e-3,
+    "backbone_mode": "inference",
+}
+FROZEN_BATCHES: dict[str, Any] = {"batch_size": 128, "augmentation": "none"}
+
+
+def derive(config: Config, changes: Mapping[str, Any], *, variant: str | None = None) -> Config:
+    """Changes fields of a config, and adapts dependent fields unless they are also changed.
+
+    - Pretrained weights set the preprocessing they expect, and learning rates for fine-tuning.
+    - A frozen backbone sets the steps, rates and batch size for training only the hash layer.
+    - A variant of the paper sets its loss and schedule.
+    - A backbone that needs larger images than the config's sets its own image size.
+
+    Args:
+      config: config to start from.
+      changes: new values for fields of the config and its parts, e.g. ``{"bits": 16}``.
+      variant: a name in ``VARIANTS``, or None to keep the variant of ``config``.
+
+    Returns:
+      The new config.
+
+    Raises:
+      ValueError: if values are out of range or contradict each other; the message has one line per
+        problem.
+
+    Examples:
+      >>> from hashnet_jax.configs import CONFIGS
+      >>> large = derive(CONFIGS["digits"], {"backbone": "alexnet"}, variant="hashnet-w")
+      >>> large.model.image_size, large.train.balance, large.train.total_steps
+      (224, 'none', 3600)
+    """
+    config, before = _with_expected_preprocessing(config, changes), config
+    implied = {
+        **_fine_tuning(before, changes),
+        **_frozen_backbone(before, changes),
+        **_variant(variant, changes),
+    }
+    return _replace(config, implied | dict(changes) | _image_sizes(config.model, changes))
+
+
+def _starts_from_other_weights(config: Config, changes: Mapping[str, Any]) -> bool:
+    pretrained = changes.get("pretrained", config.pretrained)
+    backbone = changes.get("backbone", config.model.backbone)
+    unchanged = (pretrained, backbone) == (config.pretrained, config.model.backbone)
+    return pretrained != "none" and not unchanged
+
+
+def _with_expected_preprocessing(config: Config, changes: Mapping[str, Any]) -> Config:
+    """Sets the image sizes, mean and std that pretrained weights were trained with."""
+    if not _starts_from_other_weights(config, changes):
+        return config
+    expected = ModelSpec.for_backbone(
+        changes.get("backbone", config.model.backbone),
+        bits=config.model.bits,
+        dtype=config.model.dtype,
+    )
+    return dataclasses.replace(config, model=expected)
+
+
+def _fine_tuning(config: Config, changes: Mapping[str, Any]) -> dict[str, Any]:
+    first_weights = config.pretrained == "none" and _starts_from_other_weights(config, changes)
+    return FINE_TUNING if first_weights else {}
+
+
+def _frozen_backbone(config: Config, changes: Mapping[str, Any]) -> dict[str, Any]:
+    freezes = changes.get("freeze_backbone", False) and not config.freeze_backbone
+    return FROZEN_TRAINING | FROZEN_BATCHES if freezes else {}
+
+
+def _variant(name: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+    if name is None:
+        return {}
+    fields = VARIANTS[name]
+    schedule = changes.get("beta_schedule", "constant")
+    if fields["beta_schedule"] == "constant" != schedule:
+        raise ValueError(
+            f"`variant='{name}'` has no continuation, got `beta_schedule='{schedule}'`: leave one "
+            "of the two out."
+        )
+    return fields
+
+
+def _image_sizes(model: ModelSpec, changes: Mapping[str, Any]) -> dict[str, Any]:
+    backbone = changes.get("backbone", model.backbone)
+    if backbone not in BACKBONES:
+        return {}  # ModelSpec raises
+    size = changes.get("image_size", model.image_size)
+    if size < BACKBONES[backbone].smallest and "image_size" not in changes:
+        size = BACKBONES[backbone].image_size
+    # Keep the ratio of the resized image to the centre crop.
+    resize = changes.get("resize", round(size * (model.resize / model.image_size)))
+    return {"image_size": size, "resize": resize}
+
+
+def _replace(config: Config, changes: Mapping[str, Any]) -> Config:
+    """Replaces fields of ``config`` and its parts; reports the problems with all parts together."""
+    left, parts, problems = dict(changes), {}, []
+    for name, part in PARTS.items():
+        names = {field.name for field in dataclasses.fields(part)} & left.keys()
+        try:
+            own = {field: left.pop(field) for field in names}
+            parts[name] = dataclasses.replace(getattr(config, name), **own)
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return dataclasses.replace(config, **parts, **left)

@@ -1,0 +1,29 @@
+"""Any folder of pictures with one subfolder per class, or a CSV file of paths and labels.
+
+    hashnet train --dataset folder --image-root DIR
+    hashnet train --dataset folder --image-root DIR --backbone efficientnet_lite0 \\
+        --pretrained auto --freeze-backbone
+
+Protocol: a tenth of each class are queries, at most 100 per class; all other pictures are training
+images and form the database.
+Hyperparameters: a small network from random weights, which runs anywhere. The second command is
+faster and gives better results.
+Expected: depends on the pictures; there is no published figure to compare with.
+"""
+
+import dataclasses
+
+from hashnet_jax.backbones import IMAGENET_MEAN, IMAGENET_STD
+from hashnet_jax.configs._config import Config
+from hashnet_jax.configs._from_scratch import FROM_SCRATCH
+from hashnet_jax.data import Options
+from hashnet_jax.model import ModelSpec
+
+CONFIG = Config(
+    dataset="folder",
+    model=ModelSpec("small_cnn", image_size=64, resize=72, mean=IMAGENET_MEAN, std=IMAGENET_STD),
+    train=dataclasses.replace(FROM_SCRATCH, total_steps=2_000),
+    data=Options(),
+    augmentation="resized_crop_flip",
+    batch_size=32,
+)

@@ -1,0 +1,50 @@
+"""Splits single-label data sets class by class."""
+
+import numpy as np
+from jaxtyping import Integer
+
+from hashnet_jax.data._dataset import FILE_FIELDS, TOTAL_FIELDS, Options, reject_options
+from hashnet_jax.data.splits import Pools, Split, per_class_split
+
+
+def split_by_class(
+    name: str, labels: Integer[np.ndarray, " N"], options: Options, pools: Pools | None = None
+) -> Split:
+    """Splits a single-label data set, rejecting options that do not apply to it.
+
+    Args:
+      name: name of the data set, for error messages.
+      labels: class ids ``[N]``.
+      options: numbers per class and the seed.
+      pools: see :func:`hashnet_jax.data.per_class_split`; ``queries_per_class`` may be None only
+        if pools are given.
+
+    Raises:
+      ValueError: if an option does not apply to single-label data, or a class is too small.
+    """
+    reject_options(
+        name,
+        options,
+        TOTAL_FIELDS,
+        "set the numbers per class `queries_per_class`, `train_per_class` and "
+        "`validation_per_class` instead",
+    )
+    reject_options(
+        name,
+        options,
+        FILE_FIELDS,
+        "for your own pictures choose `dataset='lists'` or `dataset='folder'`",
+    )
+    if pools is None and options.queries_per_class is None:
+        raise ValueError(
+            f"{name} needs `queries_per_class`, got None: the usual protocol uses 100."
+        )
+    return per_class_split(
+        labels,
+        queries=options.queries_per_class,
+        train=options.train_per_class,
+        validation=options.validation_per_class,
+        train_in_database=options.train_in_database is not False,
+        pools=pools,
+        seed=options.split_seed,
+    )

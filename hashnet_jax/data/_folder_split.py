@@ -1,0 +1,103 @@
+"""Splits a user's own pictures as requested, with defaults based on their number."""
+
+import collections
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Int64
+
+from hashnet_jax.data._dataset import CLASS_FIELDS, TOTAL_FIELDS, Options, reject_options
+from hashnet_jax.data.list_files import MAX_FAULTS_SHOWN
+from hashnet_jax.data.splits import Split, per_class_split, random_split
+
+# By default, a tenth of the pictures, up to these limits, are queries; all others are training
+# images and form the database. More queries would not make MAP more precise, and would leave fewer
+# training images.
+MAX_DEFAULT_QUERIES_PER_CLASS = 100
+MAX_DEFAULT_QUERIES = 5_000
+
+
+def split_by_class(
+    labels: Int64[np.ndarray, " N"], classes: Sequence[str], options: Options
+) -> Split:
+    """Splits single-label pictures class by class.
+
+    Raises:
+      ValueError: if a total is set instead of a number per class, or a class is too small.
+    """
+    remedy = "each picture has one label, so set the numbers per class instead"
+    reject_options("folder", options, TOTAL_FIELDS, remedy)
+    counts = collections.Counter(labels.tolist())
+    requested = options.queries_per_class
+    queries = {
+        label: min(max(1, count // 10), MAX_DEFAULT_QUERIES_PER_CLASS)
+        if requested is None
+        else requested
+        for label, count in counts.items()
+    }
+    _check_class_sizes(counts, queries, classes, options)
+    return per_class_split(
+        labels,
+        queries=queries,
+        train=_train_per_class(counts, queries, options),
+        validation=options.validation_per_class,
+        train_in_database=options.train_in_database is not False,
+        seed=options.split_seed,
+    )
+
+
+def _check_class_sizes(
+    counts: dict[int, int], queries: dict[int, int], classes: Sequence[str], options: Options
+) -> None:
+    """Raises a ValueError if queries and validation use up all pictures in a class."""
+    held = options.validation_per_class
+    small = [label for label in sorted(counts) if counts[label] <= queries[label] + held]
+    if small:
+        named = ", ".join(
+            f"{classes[label]} ({counts[label]})" for label in small[:MAX_FAULTS_SHOWN]
+        )
+        raise ValueError(
+            "each class must have more pictures than queries "
+            f"({options.queries_per_class or 'at least 1'}) and validation pictures ({held}) "
+            f"together, got too few in {len(small)} of {len(classes)} classes, {named}: "
+            "add pictures, remove these classes, or lower `queries_per_class` or "
+            "`validation_per_class`."
+        )
+
+
+def _train_per_class(
+    counts: dict[int, int], queries: dict[int, int], options: Options
+) -> int | dict[int, int]:
+    """Returns the number of training pictures per class, by default all not held out."""
+    if options.train_per_class is not None:
+        return options.train_per_class
+    if options.train_in_database is False:
+        raise ValueError(
+            "`train_in_database=False` needs `train_per_class`: by default all pictures but the "
+            "queries are training images, which would leave none for the database."
+        )
+    held = options.validation_per_class
+    return {label: count - queries[label] - held for label, count in counts.items()}
+
+
+def split_in_total(labelled: Int64[np.ndarray, " n"], options: Options) -> Split:
+    """Splits the pictures indexed by ``labelled``, regardless of class.
+
+    Raises:
+      ValueError: if a number per class is set instead of a total, or there are too few pictures.
+    """
+    remedy = "pictures may have several labels, so set the totals instead"
+    reject_options("folder", options, CLASS_FIELDS, remedy)
+    queries, train = options.queries, options.train_images
+    if queries is None:
+        queries = min(max(1, len(labelled) // 10), MAX_DEFAULT_QUERIES)
+    if train is None:
+        train = len(labelled) - queries - options.validation_images
+    return random_split(
+        labelled,
+        queries=queries,
+        train=train,
+        validation=options.validation_images,
+        train_in_database=options.train_in_database is not False,
+        seed=options.split_seed,
+    )

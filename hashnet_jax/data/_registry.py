@@ -1,0 +1,24 @@
+"""The registry of data sets."""
+
+from collections.abc import Callable
+
+from hashnet_jax.data._dataset import Dataset, Options
+
+Loader = Callable[[Options], Dataset]
+
+DATASETS: dict[str, Loader] = {}
+
+
+def register(name: str, load: Loader) -> None:
+    """Registers a data set.
+
+    Args:
+      name: name of the data set in :attr:`hashnet_jax.configs.Config.dataset`.
+      load: function that reads the labels, draws the split, and returns the :class:`Dataset`.
+
+    Raises:
+      ValueError: if the name is taken.
+    """
+    if name in DATASETS:
+        raise ValueError(f"a data set named {name!r} is already registered: choose another name.")
+    DATASETS[name] = load

@@ -1,0 +1,179 @@
+"""Encodes a stream of pictures into a codes folder.
+
+Memory use does not grow with the number of pictures. A run that is killed and continued produces
+the same bytes as an uninterrupted one.
+"""
+
+import functools
+import itertools
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from jaxtyping import UInt8
+
+from hashnet_jax.codes import bytes_per_code
+from hashnet_jax.data.pictures import printable
+from hashnet_jax.distributed.devices import Device, local_devices
+from hashnet_jax.distributed.files import sha256
+from hashnet_jax.distributed.progress import Progress
+from hashnet_jax.index._inputs import expand, list_pictures
+from hashnet_jax.index._journal import (
+    LISTING,
+    SKIPPED,
+    Journal,
+    Plan,
+    claim_output,
+    lock,
+    open_growing,
+    publish,
+    read_journal,
+    read_skips,
+    save_journal,
+    start_journal,
+    write_skip,
+)
+from hashnet_jax.index._manifest import CODES, IDS, MANIFEST, Manifest, read_manifest
+from hashnet_jax.index._stream import Paths, Reasons, check_batch_size, encode_pictures
+from hashnet_jax.model import HashNetParams, ModelSpec
+from hashnet_jax.weights import MODEL_FILE, load
+
+# Saving the journal syncs to disk, so it is not saved after every batch.
+SECONDS_BETWEEN_JOURNALS = 1.0
+
+# Maximum number of skipped pictures shown on the terminal; the rest are counted.
+MAX_SKIPS_SHOWN = 20
+
+
+def encode_to_folder(
+    run: str | Path,
+    pictures: Iterable[str | os.PathLike[str]],
+    output: str | Path,
+    *,
+    batch_size: int,
+    devices: Sequence[Device] | None = None,
+) -> None:
+    """Encodes pictures into a codes folder; repeating an interrupted call continues it.
+
+    Args:
+      run: a folder with `model.npz`.
+      pictures: picture files, folders and globs.
+      output: folder for the codes: new, empty, or left by an interrupted run of the same call.
+      batch_size: number of pictures per batch, a multiple of the number of devices.
+      devices: from :func:`hashnet_jax.distributed.devices.local_devices`; all local devices if
+        None.
+
+    Raises:
+      FileNotFoundError: if there is no network in ``run``, or an entry of ``pictures`` matches
+        nothing.
+      FileExistsError: if ``output`` contains anything else.
+      BlockingIOError: if another process is writing to ``output``.
+      ValueError: if ``batch_size`` is not a multiple of the number of devices, or no picture is
+        readable.
+    """
+    params = load(run)
+    devices = local_devices() if devices is None else devices
+    check_batch_size(batch_size, len(devices))
+    weights_sha256 = sha256(Path(run) / MODEL_FILE)
+    plan = Plan(weights_sha256, expand(pictures), batch_size=batch_size, devices=len(devices))
+    partial = claim_output(output, plan)
+    if partial is None:
+        print(f"already finished: {_summary(read_manifest(output), output)}")
+        return
+    with lock(partial):
+        journal = read_journal(partial, plan) or _list_inputs(partial, plan, params.spec)
+        if journal.done < journal.listed:
+            _encode_rest(partial, journal, params, devices, batch_size)
+        manifest = _finish(partial, journal, plan, params.spec)
+    print(_summary(manifest, output))
+
+
+def _list_inputs(partial: Path, plan: Plan, spec: ModelSpec) -> Journal:
+    print("listing pictures", file=sys.stderr, flush=True)
+    pictures = functools.partial(list_pictures, plan.inputs)
+    return start_journal(partial, plan, pictures, bytes_per_code(spec.bits))
+
+
+def _encode_rest(
+    partial: Path,
+    journal: Journal,
+    params: HashNetParams,
+    devices: Sequence[Device],
+    batch_size: int,
+) -> None:
+    """Encodes the listed pictures that have not been processed yet."""
+    done, total = journal.done, journal.listed
+    if done:
+        print(f"continuing after {done:,} of {total:,} pictures", file=sys.stderr, flush=True)
+    written = 0.0
+    with (
+        open_growing(partial, journal) as files,
+        open(partial / LISTING, "rb") as listing,
+        Progress(total, "encoding", "picture", done=done) as progress,
+    ):
+        left = (os.fsdecode(line[:-1]) for line in itertools.islice(listing, done, None))
+        batches = encode_pictures(params, left, devices=devices, batch_size=batch_size)
+        for paths, reasons, packed in batches:
+            _append(files, paths, reasons, packed)
+            journal.done += len(paths)
+            journal.codes += len(packed)
+            overdue = time.monotonic() - written > SECONDS_BETWEEN_JOURNALS
+            if overdue or journal.done == total:
+                save_journal(partial, journal, files)
+                written = time.monotonic()
+            progress.update(len(paths))
+
+
+def _append(
+    files: Mapping[str, BinaryIO],
+    paths: Paths,
+    reasons: Reasons,
+    packed: UInt8[np.ndarray, "n bytes"],
+) -> None:
+    files[CODES].write(packed.tobytes())
+    for path, reason in zip(paths, reasons, strict=True):
+        if reason is None:
+            files[IDS].write(os.fsencode(path) + b"\n")
+        else:
+            write_skip(files[SKIPPED], os.fspath(path), reason)
+
+
+def _finish(partial: Path, journal: Journal, plan: Plan, spec: ModelSpec) -> Manifest:
+    """Reports skipped pictures and publishes the codes; raises a ValueError if there are none."""
+    skipped = read_skips(partial)
+    _show_skips(skipped, partial.parent / MANIFEST)
+    if not journal.codes:
+        shutil.rmtree(partial)
+        raise ValueError(
+            f"there must be at least one readable picture in {', '.join(plan.inputs)}, got none "
+            f"({len(skipped):,} skipped)."
+        )
+    manifest = Manifest.of(
+        spec,
+        weights_sha256=plan.weights_sha256,
+        number=journal.codes,
+        batch_size=plan.batch_size,
+        devices=plan.devices,
+        inputs=plan.inputs,
+        skipped=skipped,
+    )
+    publish(partial, manifest)
+    return manifest
+
+
+def _show_skips(skipped: Sequence[Mapping[str, str]], manifest: Path) -> None:
+    for line in skipped[:MAX_SKIPS_SHOWN]:
+        print(f"skipped {printable(line['path'])}: {line['reason']}", file=sys.stderr)
+    if len(skipped) > MAX_SKIPS_SHOWN:
+        more = len(skipped) - MAX_SKIPS_SHOWN
+        print(f"skipped {more:,} more, listed in {manifest}", file=sys.stderr)
+
+
+def _summary(manifest: Manifest, output: str | Path) -> str:
+    skipped = f", {len(manifest.skipped):,} skipped" if manifest.skipped else ""
+    return f"{manifest.number:,} codes of {manifest.bits} bits in {output}{skipped}"

@@ -1,0 +1,99 @@
+"""Encodes a stream of pictures in batches, with threads decoding ahead of the device."""
+
+import collections
+import concurrent.futures
+import itertools
+import os
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+
+from hashnet_jax.data.pictures import UnreadablePicture
+from hashnet_jax.data.sources import read_squashed
+from hashnet_jax.distributed.devices import Device, check_divisible
+from hashnet_jax.model import HashNetParams
+from hashnet_jax.training import encode_batches
+
+BATCHES_AHEAD = 3
+
+Paths = tuple[str | os.PathLike[str], ...]
+Reasons = list[str | None]
+
+
+def encode_pictures(
+    params: HashNetParams,
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    devices: Sequence[Device],
+    batch_size: int,
+) -> Iterator[tuple[Paths, Reasons, UInt8[np.ndarray, "n bytes"]]]:
+    """Encodes a stream of picture files, with only a few batches in memory at a time.
+
+    All batches have the same shape, so the network is compiled once; unreadable pictures are
+    replaced by black images. The codes of a batch therefore depend only on its paths, and a stream
+    that starts at a later batch yields the same codes.
+
+    Args:
+      params: the network.
+      paths: paths of the picture files.
+      devices: from :func:`hashnet_jax.distributed.devices.local_devices`.
+      batch_size: number of pictures per batch, a positive multiple of the number of devices.
+
+    Returns:
+      An iterator over batches ``(paths, reasons, packed)``: the next ``batch_size`` paths (fewer in
+      the last batch); for each path, the reason it cannot be read, or None; and the codes of the n
+      readable pictures, uint8 ``[n, ceil(K/8)]``.
+
+    Raises:
+      ValueError: if ``batch_size`` is not a positive multiple of the number of devices.
+    """
+    check_batch_size(batch_size, len(devices))
+    return _encoded(params, _load_ahead(paths, params.spec.resize, batch_size), devices)
+
+
+def check_batch_size(batch_size: int, n_devices: int) -> None:
+    """Raises a ValueError unless ``batch_size`` is a positive multiple of ``n_devices``."""
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be >= 1, got {batch_size}.")
+    check_divisible(batch_size, n_devices)
+
+
+def _encoded(
+    params: HashNetParams,
+    batches: Iterable[tuple[tuple[Paths, Reasons], UInt8[np.ndarray, "B H W 3"]]],
+    devices: Sequence[Device],
+) -> Iterator[tuple[Paths, Reasons, UInt8[np.ndarray, "n bytes"]]]:
+    for (paths, reasons), packed in encode_batches(params, batches, devices=devices):
+        yield paths, reasons, packed[[i for i, reason in enumerate(reasons) if reason is None]]
+
+
+def _load_ahead(
+    paths: Iterable[str | os.PathLike[str]], side: int, batch_size: int
+) -> Iterator[tuple[tuple[Paths, Reasons], UInt8[np.ndarray, "B H W 3"]]]:
+    """Yields ``((paths, reasons), images)`` per batch; images of unreadable pictures are black."""
+    left, waiting = iter(paths), collections.deque()
+    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    try:
+        while True:
+            while len(waiting) < BATCHES_AHEAD and (
+                batch := tuple(itertools.islice(left, batch_size))
+            ):
+                images = np.zeros((batch_size, side, side, 3), np.uint8)
+                loads = [pool.submit(_load, *to) for to in zip(batch, images, strict=False)]
+                waiting.append((batch, images, loads))
+            if not waiting:
+                return
+            batch, images, loads = waiting.popleft()
+            yield (batch, [load.result() for load in loads]), images
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _load(path: str | os.PathLike[str], image: UInt8[np.ndarray, "H W 3"]) -> str | None:
+    """Reads a picture into ``image``; returns the reason if it cannot be read, else None."""
+    try:
+        image[:] = read_squashed(path, len(image))
+    except UnreadablePicture as error:
+        return str(error)
+    return None

@@ -1,0 +1,40 @@
+"""Adaptive average pooling as in torch."""
+
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+
+def adaptive_avg_pool(images: Float[Array, "B H W C"], size: int) -> Float[Array, "B S S C"]:
+    """Averages images over torch's bins: ``[B, H, W, C]`` to ``[B, size, size, C]``.
+
+    Bin i of n covers rows floor(i H / n) up to ceil((i + 1) H / n): bins may overlap, and repeat
+    rows if H < n. If H = W = size, the images are returned unchanged.
+
+    Args:
+      images: float ``[B, H, W, C]``.
+      size: side S of the output, >= 1.
+
+    Returns:
+      ``[B, S, S, C]`` of the same dtype.
+
+    Examples:
+      >>> adaptive_avg_pool(jnp.arange(9.0).reshape(1, 3, 3, 1), 2)[0, :, :, 0]
+      Array([[2., 3.],
+             [5., 6.]], dtype=float32)
+    """
+    height, width = images.shape[1:3]
+    if (height, width) == (size, size):
+        return images
+    rows = _bin_averages(height, size).astype(images.dtype)
+    columns = _bin_averages(width, size).astype(images.dtype)
+    return jnp.einsum("bhwc,ih,jw->bijc", images, rows, columns)
+
+
+def _bin_averages(length: int, bins: int) -> Float[Array, "bins length"]:
+    """Returns the matrix that averages an axis over its bins."""
+    position = jnp.arange(length)
+    start = jnp.arange(bins) * length // bins
+    stop = -(-(jnp.arange(bins) + 1) * length // bins)
+    inside = (position[None, :] >= start[:, None]) & (position[None, :] < stop[:, None])
+    return inside / jnp.sum(inside, axis=1, keepdims=True)

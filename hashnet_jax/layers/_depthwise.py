@@ -1,0 +1,110 @@
+"""Depthwise convolution: one filter per channel."""
+
+from collections.abc import Callable
+from functools import partial
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array, lax
+from jax.nn.initializers import Initializer
+from jax.typing import DTypeLike
+from jaxtyping import Float
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def depthwise_conv(
+    images: Float[Array, "B H W C"], kernel: Float[Array, "k k 1 C"], stride: int
+) -> Float[Array, "B Ho Wo C"]:
+    """Filters each channel with its own kernel, with "SAME" padding as in TensorFlow.
+
+    XLA's grouped convolution is slow on a CPU, especially its gradient. There, the sum over the k²
+    kernel positions is unrolled, which XLA fuses. Other platforms use the grouped convolution.
+
+    Args:
+      images: float ``[B, H, W, C]``.
+      kernel: ``[k, k, 1, C]`` of the same dtype.
+      stride: stride in both directions, in pixels.
+
+    Returns:
+      ``[B, ceil(H / stride), ceil(W / stride), C]``.
+
+    Examples:
+      >>> depthwise_conv(jnp.ones((1, 3, 3, 2)), jnp.ones((3, 3, 1, 2)), 2)[0, :, :, 0]
+      Array([[4., 4.],
+             [4., 4.]], dtype=float32)
+    """
+    return lax.platform_dependent(
+        images,
+        kernel,
+        cpu=partial(shift_and_add, stride=stride),
+        default=partial(grouped_conv, stride=stride),
+    )
+
+
+def _forward(images: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
+    return depthwise_conv(images, kernel, stride), (images, kernel)
+
+
+def _backward(stride: int, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
+    # The platform is chosen inside the gradient: differentiating platform_dependent would keep the
+    # residuals of both implementations, and shift_and_add saves the image k² times.
+    def vjp_of(form: Callable[..., Array]) -> Callable[..., tuple[Array, Array]]:
+        return lambda images, kernel, gradient: jax.vjp(
+            partial(form, stride=stride), images, kernel
+        )[1](gradient)
+
+    return lax.platform_dependent(
+        *saved, gradient, cpu=vjp_of(shift_and_add), default=vjp_of(grouped_conv)
+    )
+
+
+depthwise_conv.defvjp(_forward, _backward)
+
+
+def grouped_conv(
+    images: Float[Array, "B H W C"], kernel: Float[Array, "k k 1 C"], stride: int
+) -> Float[Array, "B Ho Wo C"]:
+    """:func:`depthwise_conv` as XLA's convolution with one group per channel."""
+    return lax.conv_general_dilated(
+        images,
+        kernel,
+        (stride, stride),
+        "SAME",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=images.shape[-1],
+    )
+
+
+def shift_and_add(
+    images: Float[Array, "B H W C"], kernel: Float[Array, "k k 1 C"], stride: int
+) -> Float[Array, "B Ho Wo C"]:
+    """:func:`depthwise_conv` as a sum over kernel positions, accumulated in float32."""
+    batch, height, width, channels = images.shape
+    size, out = kernel.shape[0], (-(-height // stride), -(-width // stride))
+    padding = lax.padtype_to_pads((height, width), (size, size), (stride, stride), "SAME")
+    padded = jnp.pad(images, ((0, 0), *padding, (0, 0)))
+    total = jnp.zeros((batch, *out, channels), jnp.float32)
+    for row in range(size):
+        for column in range(size):
+            stop = (row + (out[0] - 1) * stride + 1, column + (out[1] - 1) * stride + 1)
+            shifted = lax.slice(
+                padded, (0, row, column, 0), (batch, *stop, channels), (1, stride, stride, 1)
+            )
+            total += shifted.astype(jnp.float32) * kernel[row, column].reshape(1, 1, 1, -1)
+    return total.astype(images.dtype)
+
+
+class DepthwiseConv(nn.Module):
+    """A :func:`depthwise_conv` layer without bias; its kernel has the shape ``nn.Conv`` uses."""
+
+    kernel: int
+    stride: int
+    kernel_init: Initializer
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, inputs: Float[Array, "B H W C"]) -> Float[Array, "B Ho Wo C"]:
+        shape = (self.kernel, self.kernel, 1, inputs.shape[-1])
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        return depthwise_conv(inputs.astype(self.dtype), kernel.astype(self.dtype), self.stride)

@@ -1,0 +1,70 @@
+"""Registry of losses and their common interface."""
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Array, Float, Shaped
+
+from hashnet_jax.losses._balance import Balance
+
+
+class BatchLoss(NamedTuple):
+    """The loss of one batch as a function of its codes alone.
+
+    Attributes:
+      share: maps this device's codes, float ``[B, K]``, to its share of the global batch's loss,
+        a scalar; the shares of all devices sum to the loss.
+      similar_share: a scalar in [0, 1]; its mean over the devices is the fraction of similar
+        pairs in the global batch.
+    """
+
+    share: Callable[[Float[Array, "B K"]], Float[Array, ""]]
+    similar_share: Float[Array, ""]
+
+
+@runtime_checkable
+class LossFactory(Protocol):
+    """Builds the loss of a batch from its labels.
+
+    See :func:`hashnet_jax.losses.pairwise_batch_loss` for the arguments.
+    """
+
+    def __call__(
+        self,
+        labels: Shaped[Array | np.ndarray, "B *C"],
+        *,
+        alpha: float,
+        balance: Balance,
+        continuous: bool,
+        axis_name: str | None,
+    ) -> BatchLoss: ...
+
+
+LOSSES: dict[str, LossFactory] = {}
+
+
+def register(name: str, factory: LossFactory) -> None:
+    """Registers a loss under a name for :class:`hashnet_jax.training.TrainSpec`.
+
+    Args:
+      name: the value of ``TrainSpec.loss`` that selects it.
+      factory: ``(labels, *, alpha, balance, continuous, axis_name) -> BatchLoss``; see
+        :func:`pairwise_batch_loss`.
+
+    Raises:
+      ValueError: if the name is taken.
+
+    Examples:
+      >>> def bit_balance(labels, *, alpha, balance, continuous, axis_name):
+      ...     def share(codes):
+      ...         return jnp.mean(jnp.square(jnp.mean(codes, axis=0)))
+      ...     return BatchLoss(share, similar_share=jnp.zeros(()))
+      >>> register("hashnet", bit_balance)
+      Traceback (most recent call last):
+      ...
+      ValueError: a loss named 'hashnet' is already registered: choose another name.
+    """
+    if name in LOSSES:
+        raise ValueError(f"a loss named {name!r} is already registered: choose another name.")
+    LOSSES[name] = factory

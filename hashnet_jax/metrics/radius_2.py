@@ -1,0 +1,18 @@
+"""Precision and recall within Hamming radius 2, the ball searched by a hash table lookup."""
+
+from hashnet_jax.metrics._counts import DistanceCounts
+from hashnet_jax.metrics._curves import WithinRadius, within_radius
+
+
+def _within_radius_2(counts: DistanceCounts) -> WithinRadius:
+    return within_radius(counts, radius=min(2, counts.total.shape[1] - 1))
+
+
+def precision_within_radius_2(counts: DistanceCounts) -> float:
+    """Precision within Hamming radius 2, or K if K < 2."""
+    return float(_within_radius_2(counts).precision)
+
+
+def recall_within_radius_2(counts: DistanceCounts) -> float:
+    """Recall within Hamming radius 2, or K if K < 2."""
+    return float(_within_radius_2(counts).recall)

@@ -1,0 +1,184 @@
+"""Describes the protocol card in words, by section and as plain text."""
+
+import itertools
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+from hashnet_jax.report._card import Card
+
+Rows = list[tuple[str, str]]
+PARTS = {
+    "train": "Training images",
+    "query": "Queries",
+    "database": "Database",
+    "validation": "Validation images",
+}
+
+
+def card_sections(card: Card) -> list[tuple[str, Rows]]:
+    """Describes the card in words, by section.
+
+    Args:
+      card: the card, from :func:`hashnet_jax.report.protocol_card`.
+
+    Returns:
+      ``(heading, [(term, description), ...])`` per section.
+    """
+    return [
+        ("Data", _data_rows(card["data"])),
+        ("Retrieval", _retrieval_rows(card["retrieval"], card["data"])),
+        ("Training", _training_rows(card["training"])),
+        ("Codes", _codes_rows(card["codes"])),
+        ("Provenance", _provenance_rows(card["provenance"])),
+    ]
+
+
+def card_text(card: Card) -> str:
+    """The card as plain text, at most 80 columns wide except for the SHA-256."""
+    lines = [card["retrieval"]["summary"]]
+    for heading, rows in card_sections(card):
+        lines += ["", heading.upper()]
+        for term, description in rows:
+            wrapped = textwrap.wrap(description, 46, break_long_words=False)
+            for shown, part in itertools.zip_longest([term], wrapped, fillvalue=""):
+                lines.append(f"  {shown:<31} {part}")
+    return "\n".join(lines)
+
+
+def describe_convention(retrieval: Mapping[str, Any]) -> tuple[str, str]:
+    """Describes the AP divisor and the treatment of queries without a hit.
+
+    Examples:
+      >>> describe_convention({"divisor": "hits", "no_hit": "zero"})
+      ('the hits within R', 'counted as 0')
+    """
+    by = {"hits": "the hits within R", "min": "min(R, relevant)", "cutoff": "R"}
+    no_hit = {"zero": "counted as 0", "drop": "excluded from the mean"}
+    return by[retrieval["divisor"]], no_hit[retrieval["no_hit"]]
+
+
+def map_name(retrieval: Mapping[str, Any]) -> str:
+    """The display name of MAP at its cut-off.
+
+    Examples:
+      >>> map_name({"cutoff": 1000}), map_name({"cutoff": None})
+      ('MAP@1000', 'MAP@all')
+    """
+    return f"MAP@{retrieval['cutoff'] or 'all'}"
+
+
+def alarm_line(codes: Mapping[str, Any]) -> str:
+    """Formats the collapse alarms in the card's ``codes`` as one line.
+
+    Examples:
+      >>> alarm_line({"alarms": []})
+      'silent'
+      >>> alarm_line({"alarms": ["1 distinct codes for 3 classes"]})
+      'COLLAPSED: 1 distinct codes for 3 classes'
+    """
+    return "COLLAPSED: " + "; ".join(codes["alarms"]) if codes["alarms"] else "silent"
+
+
+def _data_rows(data: Mapping[str, Any]) -> Rows:
+    several = "one or more per image" if data["multi_label"] else "one per image"
+    return [
+        ("Data set", data["dataset"]),
+        *((PARTS.get(name) or name, f"{size:,} images") for name, size in data["sizes"].items()),
+        ("Labels", f"{data['classes']} classes, {several}"),
+        ("Seeds", f"{data['seed']} (weights and data order), {data['split_seed']} (split)"),
+        *(
+            (f"Overlap, {pair.replace('/', ' in ')}", _overlap(counts))
+            for pair, counts in data["overlaps"].items()
+        ),
+        *(("Note", note) for note in data["notes"]),
+    ]
+
+
+def _overlap(counts: Mapping[str, Any]) -> str:
+    """Describes in one line how many images two parts of the split share."""
+    by_index = f"{counts['same_image']:,} by index"
+    if counts["same_picture"] is None:
+        return f"{by_index}; copies under other names not checked"
+    return f"{by_index}; {counts['same_picture']:,} as copies under other names"
+
+
+def _retrieval_rows(retrieval: Mapping[str, Any], data: Mapping[str, Any]) -> Rows:
+    by, no_hit = describe_convention(retrieval)
+    missed = f"{retrieval['queries_without_hit']:.6g} of {retrieval['queries']:,}"
+    size = data["sizes"]["database"]
+    cutoff = f"{retrieval['cutoff']:,} results" if retrieval["cutoff"] else f"all {size:,} images"
+    ball = (
+        "precision {precision_within_radius:.4f}, recall {recall_within_radius:.4f}, averaged over "
+        "queries; {queries_with_empty_ball:,} of {queries:,} retrieve nothing and count as 0"
+    )
+    return [
+        (
+            map_name(retrieval),
+            f"{retrieval['expected']:.4f}, averaged over all tie-breaking orders",
+        ),
+        ("Worst and best tie-breaking", "{worst:.4f} and {best:.4f}".format(**retrieval)),
+        ("Cut-off R", cutoff),
+        ("Average precision", f"divided by {by}"),
+        ("Queries without a hit", f"{missed}, {no_hit}"),
+        (f"Within Hamming radius {retrieval['radius']}", ball.format(**retrieval)),
+        *_metric_rows(retrieval),
+    ]
+
+
+def _metric_rows(retrieval: Mapping[str, Any]) -> Rows:
+    """Rows for the registered metrics, except those already shown for the Hamming ball."""
+    known = {f"{name}_within_radius_{retrieval['radius']}" for name in ("precision", "recall")}
+    return [
+        (name.replace("_", " ").capitalize(), f"{value:.4f}")
+        for name, value in retrieval["metrics"].items()
+        if name not in known
+    ]
+
+
+def _training_rows(training: Mapping[str, Any]) -> Rows:
+    side = training["image_size"]
+    return [
+        ("Variant", training["variant"]),
+        ("Backbone", _backbone(training)),
+        ("Image size", f"{side} x {side} pixels"),
+        ("Augmentation", training["augmentation"]),
+        ("Steps", "{step:,} of {total_steps:,}".format(**training)),
+        ("Batch", f"{training['batch_size']:,} images per step"),
+        ("Final β", f"{training['beta']:.4g}"),
+        ("Final quantization gap", f"{training['quantization_gap']:.4f}"),
+        ("Final loss, relaxed codes", f"{training['loss']:.4f}, weighted mean over pairs"),
+        ("Final loss, binary codes", f"{training['binary_loss']:.4f}, weighted mean over pairs"),
+    ]
+
+
+def _backbone(training: Mapping[str, Any]) -> str:
+    weights = training["pretrained_sha256"]
+    start = f"weights {weights[:8]}…" if weights else "random weights"
+    if training["frozen"]:
+        return f"{training['backbone']}, {start}, frozen"
+    return f"{training['backbone']}, from {start}, {training['backbone_mode']} mode"
+
+
+def _codes_rows(codes: Mapping[str, Any]) -> Rows:
+    return [
+        ("Bits K", str(codes["bits"])),
+        ("Distinct codes", "{distinct:,} of {codes:,}".format(**codes)),
+        (
+            "Bit balance",
+            "the fraction of ones deviates from 0.5 by {mean_imbalance:.3f} on average, "
+            "by {most_imbalanced:.3f} at most".format(**codes),
+        ),
+        ("Constant bits", f"{codes['constant_bits']} of {codes['bits']}"),
+        ("Collapse alarm", alarm_line(codes)),
+    ]
+
+
+def _provenance_rows(origin: Mapping[str, Any]) -> Rows:
+    return [
+        ("Run", origin["run"]),
+        ("SHA-256 of model.npz", origin["model_sha256"]),
+        ("Versions", ", ".join(map(" ".join, origin["versions"].items()))),
+        ("Devices", origin["devices"]),
+        ("Time", f"{origin['seconds']:,.0f} s"),
+    ]

@@ -1,0 +1,95 @@
+"""Writes a page of search results: one self-contained HTML file with embedded pictures."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from hashnet_jax.data.pictures import UnreadablePicture, read_picture
+from hashnet_jax.distributed.files import write_whole
+from hashnet_jax.report._markup import asset, breakable, image, render, text
+from hashnet_jax.report._thumbnails import thumbnail
+
+# Longest side of a thumbnail in pixels: twice the displayed size, for high-density screens.
+SIDE = 440
+
+Found = tuple[int, str]
+
+
+def write_search_page(
+    path: str | os.PathLike[str],
+    results: Sequence[tuple[str, Sequence[Found]]],
+    bits: int,
+) -> None:
+    """Writes a page of queries and their search results.
+
+    A result that is the query file itself is marked. The page is written atomically.
+
+    Args:
+      path: file to write the page to.
+      results: ``(query, [(distance, picture), ...])`` per query, nearest first; queries and
+        pictures are paths.
+      bits: K, the number of bits per code.
+    """
+    queries = ", ".join(Path(query).name for query, _ in results[:3])
+    more = f" and {len(results) - 3} more" if len(results) > 3 else ""
+    parts = {
+        "title": text(f"Search results: {queries}{more}"),
+        "css": asset("base.css") + asset("search.css"),
+        "heading": "1 query" if len(results) == 1 else f"{len(results):,} queries",
+        "bits": str(bits),
+        "contents": _contents([query for query, _ in results]),
+        "sections": "".join(
+            _section(number, query, found) for number, (query, found) in enumerate(results, 1)
+        ),
+    }
+    page = render("search.html", parts)
+    write_whole(Path(path), lambda file: file.write(page.encode()))
+
+
+def _contents(queries: Sequence[str]) -> str:
+    """Links to the queries, if there are several."""
+    if len(queries) < 2:
+        return ""
+    links = "".join(
+        f'<li><a href="#query-{number}">{breakable(Path(query).name)}</a></li>\n'
+        for number, query in enumerate(queries, 1)
+    )
+    return f'<nav aria-label="Queries"><ol>\n{links}</ol></nav>'
+
+
+def _section(number: int, query: str, found: Sequence[Found]) -> str:
+    own = os.path.realpath(query)
+    tiles = "".join(
+        _tile(rank, distance, picture, same=os.path.realpath(picture) == own)
+        for rank, (distance, picture) in enumerate(found, 1)
+    )
+    title = f"query-{number}-title"
+    return (
+        f'<section id="query-{number}" class="query" aria-labelledby="{title}">\n'
+        f'<div class="asked"><figure>{_picture(query, f"Query: {Path(query).name}")}'
+        f"<figcaption>Query {number}</figcaption></figure>\n"
+        f'<h2 id="{title}">{breakable(query)}</h2></div>\n'
+        f'<ol class="results">\n{tiles}</ol>\n</section>\n'
+    )
+
+
+def _tile(rank: int, distance: int, picture: str, *, same: bool) -> str:
+    name = Path(picture).name
+    unit = "bit" if distance == 1 else "bits"
+    kind = ' class="own"' if same else ""
+    mark = ' <span class="same">the same file</span>' if same else ""
+    alt = f"Result {rank}: {name}{', the same file as the query' if same else ''}"
+    return (
+        f"<li{kind}><figure>{_picture(picture, alt)}<figcaption>"
+        f'<p class="facts"><span class="rank">{rank}</span> '
+        f'<span class="distance">{distance} {unit}</span>{mark}</p>'
+        f'<p class="file" title="{text(picture)}">{breakable(name)}</p>'
+        "</figcaption></figure></li>\n"
+    )
+
+
+def _picture(path: str, alt: str) -> str:
+    try:
+        return image(thumbnail(read_picture(path, draft=SIDE), side=SIDE), alt)
+    except UnreadablePicture as error:  # e.g. moved since it was encoded
+        return f'<p class="gone">cannot be shown: {text(str(error))}</p>'

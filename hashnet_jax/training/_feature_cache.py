@@ -1,0 +1,230 @@
+"""Features from a frozen backbone: computed once, cached on disk, used to train and encode."""
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, Int, UInt8
+
+from hashnet_jax.codes import pack_bits
+from hashnet_jax.data import Dataset, ImageSource
+from hashnet_jax.data.pipeline import batch_positions, check_batch_size, fill, image_batches
+from hashnet_jax.distributed.devices import Device, map_rows
+from hashnet_jax.distributed.files import write_whole
+from hashnet_jax.distributed.progress import Progress
+from hashnet_jax.model import HashNetParams, encode, extract_features, preprocess
+
+BACKBONE_BATCH_SIZE = 64  # rounded up to a multiple of the number of devices
+HASH_LAYER_BATCH_SIZE = 4096
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class CachedFeatures:
+    """Backbone features for a subset of a data set's images.
+
+    Attributes:
+      array: features, float32 ``[N, D]``.
+      indices: sorted indices of the images in the data set's source, int ``[N]``.
+
+    Examples:
+      >>> features = CachedFeatures(np.array([[0.5], [1.5]], np.float32), np.array([3, 7]))
+      >>> features.take(np.array([7, 7, 3])).tolist()
+      [[1.5], [1.5], [0.5]]
+    """
+
+    array: Float[np.ndarray, "N D"]
+    indices: Int[np.ndarray, " N"]
+
+    def take(self, indices: Int[np.ndarray, " M"]) -> Float[np.ndarray, "M D"]:
+        """Returns features for the images at ``indices``, a subset of ``self.indices``."""
+        return np.asarray(self.array[np.searchsorted(self.indices, indices)])
+
+
+def load_or_compute_features(
+    folder: Path,
+    params: HashNetParams,
+    dataset: Dataset,
+    *,
+    devices: Sequence[Device],
+    workers: int = 0,
+) -> CachedFeatures:
+    """Loads the features of all images in the split from ``folder``, or computes and saves them.
+
+    The file name contains a hash of everything the features depend on: the backbone's weights, the
+    preprocessing, the split, and the images' names and labels. Outdated features are
+    therefore never loaded. The file is written atomically.
+
+    Args:
+      folder: folder for the file; created if missing.
+      params: :class:`hashnet_jax.HashNetParams`, including the backbone.
+      dataset: :class:`hashnet_jax.data.Dataset`.
+      devices: from :func:`hashnet_jax.distributed.devices.local_devices`.
+      workers: number of worker processes that load images; 0 uses threads in this process.
+
+    Returns:
+      :class:`CachedFeatures`, memory-mapped: features are read from disk when they are used.
+
+    Raises:
+      ValueError: if the file is damaged.
+    """
+    split = dataset.split
+    indices = np.unique(
+        np.concatenate([split.train, split.query, split.database, split.validation])
+    )
+    path = folder / f"features-{_cache_key(params, dataset, indices)}.npy"
+    if not path.is_file():
+        with Progress(len(indices), "computing features", "image") as progress:
+            array = compute_features(
+                params, dataset.source, indices, devices=devices, workers=workers, progress=progress
+            )
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, lambda file: np.save(file, array))
+    try:
+        return CachedFeatures(np.load(path, mmap_mode="r", allow_pickle=False), indices)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): delete it to recompute the features."
+        ) from error
+
+
+def compute_features(
+    params: HashNetParams,
+    source: ImageSource,
+    indices: Int[np.ndarray, " N"],
+    *,
+    devices: Sequence[Device],
+    workers: int = 0,
+    progress: Progress | None = None,
+) -> Float[np.ndarray, "N D"]:
+    """Computes features in inference mode: test-time preprocessing, running statistics, no dropout.
+
+    Args:
+      params: :class:`hashnet_jax.HashNetParams`.
+      source: images by index, see :mod:`hashnet_jax.data.sources`.
+      indices: indices of the images, int ``[N]``, N >= 1.
+      devices: from :func:`hashnet_jax.distributed.devices.local_devices`.
+      workers: number of worker processes that load images; 0 uses threads in this process.
+      progress: an open :class:`hashnet_jax.distributed.progress.Progress` that counts images, or
+        None.
+
+    Returns:
+      Features, float32 ``[N, D]``.
+
+    Examples:
+      >>> import hashnet_jax
+      >>> from hashnet_jax.data import ArraySource
+      >>> from hashnet_jax.distributed.devices import local_devices
+      >>> spec = hashnet_jax.ModelSpec("small_cnn", bits=12, image_size=8, resize=8)
+      >>> params = hashnet_jax.init(jax.random.key(0), spec)
+      >>> source = ArraySource(np.zeros((5, 8, 8, 3), np.uint8))
+      >>> compute_features(params, source, np.arange(5), devices=local_devices(1)).shape
+      (5, 256)
+    """
+    backbone = map_rows(_features_of_pixels, devices)
+    batch_size = -(-BACKBONE_BATCH_SIZE // len(devices)) * len(devices)
+    rows = []
+    for images in image_batches(
+        source, indices, params.spec.resize, batch_size=batch_size, workers=workers
+    ):
+        padded = fill(images, batch_size)
+        rows.append(np.asarray(backbone(params, padded), np.float32)[: len(images)])
+        if progress is not None:
+            progress.update(len(images))
+    return np.concatenate(rows)
+
+
+def feature_batches(
+    features: CachedFeatures,
+    dataset: Dataset,
+    start: int,
+    *,
+    batch_size: int,
+    stop: int,
+    seed: int,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Returns training batches ``start`` .. ``stop - 1`` of an endless stream of shuffled epochs.
+
+    Batch t depends only on (seed, t), and contains the same images as batch t of
+    :func:`hashnet_jax.data.pipeline.training_batches`.
+
+    Args:
+      features: :class:`CachedFeatures`.
+      dataset: :class:`hashnet_jax.data.Dataset`.
+      start: number of the first batch, i.e. the data position.
+      batch_size: B, size of the global batch.
+      stop: number of the batch to stop before.
+      seed: seed for the data order, >= 0.
+
+    Returns:
+      An iterator over ``{"image": float32 [B, D], "label": [B] or [B, C]}``.
+
+    Raises:
+      ValueError: if the batch is larger than the training set, or has fewer than two images.
+    """
+    indices = dataset.split.train
+    check_batch_size(batch_size, n_train=len(indices))
+    train_features, labels = features.take(indices), dataset.labels[indices]
+
+    def batches() -> Iterator[dict[str, np.ndarray]]:
+        for t in range(start, stop):
+            rows = batch_positions(seed, t, n=len(indices), batch_size=batch_size)
+            yield {"image": train_features[rows], "label": labels[rows]}
+
+    return batches()
+
+
+def encode_features(
+    layer: HashNetParams, features: CachedFeatures, indices: Int[np.ndarray, " N"]
+) -> UInt8[np.ndarray, "N bytes"]:
+    """Encodes images from their cached features.
+
+    Args:
+      layer: params of a hash layer, see :func:`hashnet_jax.model.hash_layer`.
+      features: :class:`CachedFeatures`.
+      indices: indices of the images, int ``[N]``, N >= 1.
+
+    Returns:
+      Packed codes, uint8 ``[N, ceil(K/8)]``; see :func:`hashnet_jax.pack_bits`.
+
+    Examples:
+      >>> import hashnet_jax
+      >>> from hashnet_jax.model import hash_layer
+      >>> spec = hashnet_jax.ModelSpec("small_cnn", bits=12, image_size=8, resize=8)
+      >>> layer = hash_layer(hashnet_jax.init(jax.random.key(0), spec))
+      >>> features = CachedFeatures(np.zeros((3, 256), np.float32), np.arange(3))
+      >>> encode_features(layer, features, np.array([0, 2])).shape
+      (2, 2)
+    """
+    parts = [
+        indices[first : first + HASH_LAYER_BATCH_SIZE]
+        for first in range(0, len(indices), HASH_LAYER_BATCH_SIZE)
+    ]
+    return np.concatenate(
+        [np.asarray(pack_bits(encode(layer, features.take(part)))) for part in parts]
+    )
+
+
+@jax.jit
+def _features_of_pixels(
+    params: HashNetParams, images: UInt8[Array, "B H W 3"]
+) -> Float[Array | np.ndarray, "B D"]:
+    return extract_features(params, preprocess(images, params.spec))
+
+
+def _cache_key(params: HashNetParams, dataset: Dataset, indices: Int[np.ndarray, " N"]) -> str:
+    """Hashes everything that the features depend on to 16 hexadecimal digits."""
+    spec = dataclasses.asdict(params.spec)
+    del spec["bits"]
+    content = hashlib.sha256(json.dumps([spec, dataset.name, dataset.names]).encode())
+    for array in (indices, dataset.labels):
+        content.update(array.tobytes())
+    for kind in ("params", "batch_stats"):
+        backbone = params.variables[kind].get("backbone", {})
+        for path, leaf in jax.tree.leaves_with_path(backbone):
+            content.update(jax.tree_util.keystr(path).encode())
+            content.update(np.asarray(leaf).tobytes())
+    return content.hexdigest()[:16]

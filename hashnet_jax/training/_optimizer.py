@@ -1,0 +1,78 @@
+"""The schedules and optimizer defined by a TrainSpec."""
+
+from typing import Any
+
+import optax
+
+from hashnet_jax.schedules import SCHEDULES, Schedule
+from hashnet_jax.training._spec import TrainSpec
+
+
+def beta_schedule(spec: TrainSpec) -> Schedule:
+    """Returns the schedule ``step -> beta`` for the continuation.
+
+    Examples:
+      >>> float(beta_schedule(TrainSpec(total_steps=100))(50))
+      5.0990...
+    """
+    return SCHEDULES[spec.beta_schedule](total_steps=spec.total_steps)
+
+
+def learning_rate_schedule(spec: TrainSpec, multiplier: float = 1.0) -> optax.Schedule:
+    """Returns a step-decay learning rate schedule with ``decays`` stages of equal length.
+
+    ``learning_rate * multiplier * decay_rate ** floor(step * decays / total_steps)``
+
+    Args:
+      spec: :class:`TrainSpec`.
+      multiplier: factor applied to the learning rate, > 0.
+
+    Returns:
+      A schedule ``step -> learning rate``.
+
+    Examples:
+      >>> schedule = learning_rate_schedule(TrainSpec(total_steps=10_000, learning_rate=1e-3))
+      >>> [f"{float(schedule(step)):.2e}" for step in (0, 1999, 2000, 9999)]
+      ['1.00e-03', '1.00e-03', '5.00e-04', '6.25e-05']
+    """
+    return optax.exponential_decay(
+        spec.learning_rate * multiplier,
+        transition_steps=max(1, spec.total_steps // spec.decays),
+        decay_rate=spec.decay_rate,
+        staircase=True,
+    )
+
+
+def optimizer(spec: TrainSpec) -> optax.GradientTransformation:
+    """Returns Nesterov SGD, with ``hash_multiplier`` times the learning rate for the hash layer.
+
+    Weight decay is added to the gradient before momentum, as in torch's SGD.
+
+    Args:
+      spec: :class:`TrainSpec`.
+
+    Returns:
+      An optimizer for ``params.variables["params"]``.
+
+    Examples:
+      >>> import jax.numpy as jnp
+      >>> params = {"hash": jnp.ones(3)}
+      >>> opt_state = optimizer(TrainSpec()).init(params)
+    """
+
+    def sgd(multiplier: float) -> optax.GradientTransformation:
+        return optax.chain(
+            optax.add_decayed_weights(spec.weight_decay),
+            optax.sgd(
+                learning_rate_schedule(spec, multiplier), momentum=spec.momentum, nesterov=True
+            ),
+        )
+
+    def part_names(trained: dict[str, Any]) -> dict[str, str]:
+        # With a frozen backbone only the hash layer is trained, and there is no "backbone".
+        return {name: name for name in trained}
+
+    return optax.partition(
+        {"backbone": sgd(1.0), "hash": sgd(spec.hash_multiplier)},
+        part_names,
+    )

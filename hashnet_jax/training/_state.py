@@ -1,0 +1,84 @@
+"""The train state: everything a step changes, and the static spec."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, Key
+
+from hashnet_jax.model import HashNetParams, ModelSpec, hash_layer, init
+from hashnet_jax.training._optimizer import beta_schedule, optimizer
+from hashnet_jax.training._spec import TrainSpec
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class TrainState:
+    """Everything a step changes, as a pytree; ``beta`` always equals ``beta_schedule(spec)(step)``.
+
+    Attributes:
+      step: int32 scalar, number of steps taken.
+      beta: float32 scalar, beta for the next step.
+      params: :class:`hashnet_jax.HashNetParams`.
+      opt_state: state of :func:`hashnet_jax.training.optimizer`.
+      key: a ``jax.random.key``; each step folds in ``step`` before drawing from it.
+      spec: the static :class:`hashnet_jax.training.TrainSpec`.
+    """
+
+    step: Int[Array, ""]
+    beta: Float[Array, ""]
+    params: HashNetParams
+    opt_state: Any
+    key: Key[Array, ""]
+    spec: TrainSpec = dataclasses.field(metadata={"static": True})
+
+
+def init_state(key: Key[Array, ""], model_spec: ModelSpec, train_spec: TrainSpec) -> TrainState:
+    """Returns the initial state, with random weights.
+
+    Args:
+      key: a ``jax.random.key``.
+      model_spec: :class:`hashnet_jax.ModelSpec`.
+      train_spec: :class:`hashnet_jax.training.TrainSpec`.
+
+    Returns:
+      :class:`TrainState`.
+
+    Examples:
+      >>> spec = ModelSpec(backbone="small_cnn", bits=12, image_size=8, resize=8)
+      >>> state = init_state(jax.random.key(0), spec, TrainSpec(total_steps=100))
+      >>> int(state.step), float(state.beta)
+      (0, 1.0)
+    """
+    init_key, step_key = jax.random.split(key)
+    params = init(init_key, model_spec)
+    step = jnp.zeros((), jnp.int32)
+    return TrainState(
+        step=step,
+        beta=jnp.asarray(beta_schedule(train_spec)(step), jnp.float32),
+        params=params,
+        opt_state=optimizer(train_spec).init(params.variables["params"]),
+        key=step_key,
+        spec=train_spec,
+    )
+
+
+def hash_layer_state(state: TrainState) -> TrainState:
+    """Returns the initial state for training only the hash layer.
+
+    Args:
+      state: the whole network's initial state.
+
+    Returns:
+      :class:`TrainState` with the params returned by :func:`hashnet_jax.model.hash_layer`.
+
+    Examples:
+      >>> spec = ModelSpec(backbone="small_cnn", bits=12, image_size=8, resize=8)
+      >>> state = init_state(jax.random.key(0), spec, TrainSpec(total_steps=100))
+      >>> list(hash_layer_state(state).params.variables["params"])
+      ['hash']
+    """
+    layer = hash_layer(state.params)
+    opt_state = optimizer(state.spec).init(layer.variables["params"])
+    return dataclasses.replace(state, params=layer, opt_state=opt_state)
