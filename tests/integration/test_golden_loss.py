@@ -1,28 +1,30 @@
-"""The loss and the beta schedule against figures made by running the authors' own code."""
+"""The loss and the beta schedule against figures from runs of the authors' own code."""
 
 import csv
-import os
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hashnet_jax.continuation import sqrt_schedule
 from hashnet_jax.losses import pair_weights, pairwise_loss, similarity
+from hashnet_jax.schedules import sqrt_schedule
+from tests.integration import SHARED
 
-GOLDEN = (
-    Path(os.environ.get("HASHNET_SHARED", Path(__file__).parents[2].parent / "shared")) / "golden"
-)
+GOLDEN = SHARED / "golden"
+
+
+def golden_case(number):
+    """The authors' arrays of one case, {name: array}."""
+    prefix = f"case{number}_"
+    with np.load(GOLDEN / "pairwise_loss.npz") as file:
+        names = [name for name in file.files if name.startswith(prefix)]
+        return {name.removeprefix(prefix): file[name] for name in names}
 
 
 @pytest.mark.parametrize("case", range(5))
 def test_loss_and_gradients_equal_the_authors(case):
-    with np.load(GOLDEN / "pairwise_loss.npz") as file:
-        of_case = [name for name in file.files if name.startswith(f"case{case}_")]
-        golden = {name.removeprefix(f"case{case}_"): file[name] for name in of_case}
-
+    golden = golden_case(case)
     similar = similarity(golden["labels_a"], golden["labels_b"])
     weights = pair_weights(similar, balance=float(golden["class_num"]))
 

@@ -1,4 +1,4 @@
-"""COCO, list files and the ImageNet-100 protocol on real, small data, run as a user runs them."""
+"""COCO, list files and the ImageNet-100 protocol on small real data, as a user runs them."""
 
 import json
 import os
@@ -8,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pair_oracle import gradient, gradient_by_loop
 
-from hashnet_jax.data.dataset import Options
-from hashnet_jax.data.datasets import DATASETS
+from hashnet_jax.data import DATASETS, Options
 from hashnet_jax.data.tfds_source import TfdsSource, object_labels, open_builder
+from tests.integration import ROOT, SHARED
+from tests.support.pair_oracle import gradient_by_loop, gradient_by_package
 
-ROOT = Path(__file__).parents[2]
-SHARED = Path(os.environ.get("HASHNET_SHARED", Path(__file__).parents[3] / "shared"))
 TFDS = SHARED / "data" / "tfds"
 SMALL = ["--backbone", "small_cnn", "--image-size", 32, "--steps", 5, "--batch-size", 16]
 
@@ -35,11 +33,11 @@ def run(cache, *args):
     )
 
 
-def coco(**options):
+def load_coco(**options):
     return DATASETS["coco"](Options(data_dir=str(TFDS), **options))
 
 
-def test_coco_runs_to_its_map(tmp_path):
+def test_coco_trains_and_reports_its_map(tmp_path):
     folder = tmp_path / "run"
     sizes = ("--queries", 100, "--train-images", 200, "--variant", "hashnet+c")
     result = run(
@@ -47,7 +45,7 @@ def test_coco_runs_to_its_map(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert "200 train, 100 query, 620 database" in result.stdout
-    assert "note: images without label, left out: 30" in result.stdout
+    assert "note: images without labels, left out: 30" in result.stdout
     saved = json.loads((folder / "result.json").read_text())
     assert saved["variant"] == "hashnet+c"
     assert saved["map"]["cutoff"] == 5000
@@ -59,7 +57,7 @@ def test_coco_runs_to_its_map(tmp_path):
         assert codes["database_labels"].any(axis=1).all()
 
 
-def test_coco_with_the_papers_sizes_says_how_many_images_there_are(tmp_path):
+def test_coco_with_the_papers_sizes_reports_how_many_images_there_are(tmp_path):
     folder = tmp_path / "run"
     result = run(tmp_path, "--dataset", "coco", "--data-dir", TFDS, *SMALL, "--run-dir", folder)
     assert result.returncode == 1
@@ -68,21 +66,21 @@ def test_coco_with_the_papers_sizes_says_how_many_images_there_are(tmp_path):
     assert not (folder / "config.json").exists()
 
 
-def test_hashnet_c_changes_the_gradients_of_coco_images_as_the_formula_says(monkeypatch, tmp_path):
+def test_hashnet_c_changes_the_gradients_on_coco_according_to_its_formula(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    dataset = coco(queries=100, train_images=200)
+    dataset = load_coco(queries=100, train_images=200)
     labels = dataset.labels[dataset.split.train[:40]]
     codes = np.random.default_rng(0).uniform(-1, 1, (40, 48))
-    found = gradient(codes, labels, 10 / 48, "hashnet+c")
+    found = gradient_by_package(codes, labels, 10 / 48, "hashnet+c")
     expected = gradient_by_loop(codes, labels, 10 / 48, "hashnet+c")
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
-    plain = gradient(codes, labels, 10 / 48, "hashnet")
+    plain = gradient_by_package(codes, labels, 10 / 48, "hashnet")
     assert np.abs(found - plain).max() > 0.05 * np.abs(plain).max()
 
 
 @pytest.fixture(scope="module")
 def lists(tmp_path_factory):
-    """List files and JPEGs of the COCO miniature, as a user of such lists has them."""
+    """List files and JPEGs from the miniature of COCO, as users of such lists have them."""
     folder = tmp_path_factory.mktemp("lists")
     (folder / "val 2014").mkdir()
     builder = open_builder("coco/2014", data_dir=TFDS)
@@ -100,7 +98,7 @@ def lists(tmp_path_factory):
     return folder
 
 
-def test_list_files_run_to_their_map(lists, tmp_path):
+def test_list_files_train_and_report_their_map(lists, tmp_path):
     folder = tmp_path / "run"
     args = ("--lists", lists, "--cutoff", 100, "--run-dir", folder)
     result = run(tmp_path, "--dataset", "lists", *SMALL, *args)
@@ -112,18 +110,18 @@ def test_list_files_run_to_their_map(lists, tmp_path):
     assert saved["summary"] in result.stdout
 
 
-def test_list_files_say_the_labels_that_tfds_says(lists, monkeypatch, tmp_path):
+def test_list_files_have_the_labels_and_images_of_tfds(lists, monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     by_lists = DATASETS["lists"](Options(lists=str(lists)))
-    by_tfds = coco(queries=100, train_images=200)
+    by_tfds = load_coco(queries=100, train_images=200)
     for index in (0, 60, 249):
-        of = int(Path(by_lists.source.paths[index]).stem)
-        np.testing.assert_array_equal(by_lists.labels[index], by_tfds.labels[500 + of])
-        np.testing.assert_array_equal(by_lists.source[index], by_tfds.source[500 + of])
+        record = 500 + int(Path(by_lists.source.paths[index]).stem)
+        np.testing.assert_array_equal(by_lists.labels[index], by_tfds.labels[record])
+        np.testing.assert_array_equal(by_lists.source[index], by_tfds.source[record])
 
 
 @pytest.mark.parametrize("per_class", [5, 8])
-def test_imagenet100_draws_training_images_of_each_class_out_of_the_database(
+def test_imagenet100_draws_training_images_per_class_from_the_database(
     per_class, monkeypatch, tmp_path
 ):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))

@@ -1,13 +1,10 @@
-"""Preparing ImageNet from its archives: needs the extra `prepare`, in an environment of its own."""
+"""Preparing ImageNet from its archives; needs the extra `prepare`, in its own environment."""
 
 import json
-import os
 import subprocess
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-SHARED = Path(os.environ.get("HASHNET_SHARED", ROOT.parent / "shared"))
+from tests.integration import ROOT, SHARED
 
 
 def test_imagenet100_is_prepared_from_the_archives_and_then_read(tmp_path):

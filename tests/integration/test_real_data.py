@@ -1,29 +1,28 @@
-"""The program on real data in the formats that users have, without TensorFlow."""
+"""Training on real data in the formats that users have, without TensorFlow."""
 
 import importlib.util
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-SHARED = Path(os.environ.get("HASHNET_SHARED", ROOT.parent / "shared"))
+from tests.integration import ROOT, SHARED
+
 DATA = SHARED / "data" / "tfds"
 
 
 @pytest.fixture(autouse=True)
 def without_tensorflow():
-    """Reading needs no TensorFlow: an environment that has it could not show that."""
+    """Reading needs no TensorFlow, which only an environment without it can show."""
     assert importlib.util.find_spec("tensorflow") is None, "run this where TensorFlow is missing"
 
 
 def run(*args):
     return subprocess.run(
         [sys.executable, ROOT / "experiments" / "run.py", *map(str, args)],
-        # As for a user, without fake devices, which change the order of sums.
+        # As for a user: fake devices would change the order of sums.
         env=os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""},
         capture_output=True,
         text=True,
@@ -34,7 +33,7 @@ def result_of(folder):
     return json.loads((folder / "result.json").read_text())
 
 
-def test_imagenet100_runs_from_random_weights_to_its_map_at_1000(tmp_path):
+def test_imagenet100_trains_from_random_weights_and_reports_map_at_1000(tmp_path):
     result = run(
         *("--dataset", "imagenet100", "--data-dir", DATA, "--steps", 3, "--batch-size", 16),
         *("--run-dir", tmp_path / "run", "--no-report"),
@@ -50,7 +49,7 @@ def test_imagenet100_runs_from_random_weights_to_its_map_at_1000(tmp_path):
     }
 
 
-def test_imagenet100_without_data_and_archives_says_what_to_get(tmp_path):
+def test_imagenet100_without_data_and_archives_names_what_to_download(tmp_path):
     result = run(
         *("--dataset", "imagenet100", "--data-dir", tmp_path, "--manual-dir", tmp_path),
         *("--run-dir", tmp_path / "run", "--no-report"),
@@ -61,7 +60,7 @@ def test_imagenet100_without_data_and_archives_says_what_to_get(tmp_path):
     assert "Traceback" not in result.stderr
 
 
-def test_imagenet100_with_archives_but_without_tensorflow_gives_the_pip_command(tmp_path):
+def test_imagenet100_with_archives_but_without_tensorflow_names_the_pip_command(tmp_path):
     result = run(
         *("--dataset", "imagenet100", "--data-dir", tmp_path),
         *("--manual-dir", SHARED / "data" / "ilsvrc2012", "--run-dir", tmp_path / "run"),

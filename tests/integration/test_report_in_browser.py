@@ -1,21 +1,25 @@
-"""The report, opened in headless Chromium as a reader would.
+"""The report and the search page, opened in headless Chromium as a reader opens them.
 
 Needs Chromium and its driver (Debian: chromium, chromium-driver) and selenium. Screenshots go to
-the folder that HASHNET_SCREENSHOTS names, else to pytest's own.
+the folder that HASHNET_SCREENSHOTS names, or to pytest's own.
 """
 
 import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from made_runs import make_run
-from report import write_report
+from PIL import Image
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from hashnet_jax.report import write_report, write_search_page
+from tests.support.made_runs import make_run
+
 FIGURES = 8
+WIDTHS = (320, 390, 768, 1280)
 FLAGS = (
     "--headless",
     "--no-sandbox",  # needed as root, where CI runs
@@ -44,14 +48,36 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture(scope="module", params=["digits", "pictures"])
-def page(request, browser, tmp_path_factory):
-    """The browser with a report open: of small grey digits, or of pictures with several labels."""
+def report_page(request, tmp_path_factory):
+    """A report: of small grey digits, or of pictures with several labels."""
     folder = tmp_path_factory.mktemp("runs") / request.param
-    report = write_report(folder, *make_run(folder, multi_label=request.param == "pictures"))
-    browser.name_of_run = request.param
-    _resize(browser, 1280, dark=False)
-    browser.get(report.as_uri())
-    return browser
+    return write_report(folder, *make_run(folder, multi_label=request.param == "pictures"))
+
+
+@pytest.fixture(scope="module")
+def search_page(tmp_path_factory):
+    """A search page, of pictures of all shapes and with long names."""
+    folder = tmp_path_factory.mktemp("runs") / "search"
+    folder.mkdir()
+    rng, paths = np.random.default_rng(0), []
+    for number, size in enumerate([(90, 300), (400, 90), (8, 8), (640, 480), (200, 200)]):
+        paths.append(str(folder / f"IMG_{number:04}_{'a_very_long_' * number}name.png"))
+        Image.fromarray(rng.integers(0, 255, (*size, 3), dtype=np.uint8)).save(paths[-1])
+    results = [(query, [(n, path) for n, path in enumerate(paths)]) for query in paths[:2]]
+    write_search_page(folder / "search.html", results, 48)
+    return folder / "search.html"
+
+
+@pytest.fixture
+def report(browser, report_page):
+    """The browser with the report open."""
+    return _open(browser, report_page)
+
+
+@pytest.fixture
+def search(browser, search_page):
+    """The browser with the search page open."""
+    return _open(browser, search_page)
 
 
 @pytest.fixture(scope="module")
@@ -62,34 +88,39 @@ def screenshots(tmp_path_factory):
     return folder
 
 
-def test_the_report_loads_without_a_message_in_the_console(page):
-    assert page.get_log("browser") == []
-    loaded = page.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
-    assert [name for name in loaded if not name.startswith("data:")] == []
+def test_the_report_loads_without_a_message_in_the_console(report):
+    _expect_no_message_and_nothing_loaded(report)
 
 
-def test_all_figures_and_pictures_are_drawn(page):
-    figures = page.find_elements(By.CSS_SELECTOR, "figure img")
-    pictures = page.find_elements(By.CSS_SELECTOR, ".query img")
+def test_the_search_page_loads_without_a_message_in_the_console(search):
+    _expect_no_message_and_nothing_loaded(search)
+
+
+def test_all_figures_and_pictures_are_drawn(report):
+    figures = report.find_elements(By.CSS_SELECTOR, "figure img")
+    pictures = report.find_elements(By.CSS_SELECTOR, ".query img")
     assert len(figures) == FIGURES
     assert len(pictures) == 12 * 11
-    for image in figures + pictures:
-        assert image.get_property("complete")
-        assert image.get_property("naturalWidth") > 0
-        assert image.size["width"] > 0
+    _expect_drawn(figures + pictures)
+
+
+def test_all_pictures_of_the_search_page_are_drawn(search):
+    pictures = search.find_elements(By.CSS_SELECTOR, "img")
+    assert len(pictures) == 2 * 6
+    _expect_drawn(pictures)
 
 
 @pytest.mark.parametrize("press", ["click", "keyboard"])
-def test_a_press_on_a_head_sorts_the_table_and_another_reverses_it(page, press):
-    page.refresh()
+def test_a_press_on_a_head_sorts_the_table_and_another_reverses_it(report, press):
+    report.refresh()
     column = 2  # the expected MAP of a class
-    button = page.find_elements(By.CSS_SELECTOR, "#classes th button")[column]
+    button = report.find_elements(By.CSS_SELECTOR, "#classes th button")[column]
     head = button.find_element(By.XPATH, "..")
 
     def press_it():
-        page.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
+        report.execute_script("arguments[0].scrollIntoView({block: 'center'})", button)
         button.click() if press == "click" else button.send_keys(Keys.ENTER)
-        cells = page.find_elements(By.CSS_SELECTOR, f"#classes td:nth-child({column + 1})")
+        cells = report.find_elements(By.CSS_SELECTOR, f"#classes td:nth-child({column + 1})")
         return [float(cell.text) for cell in cells]
 
     assert head.get_attribute("aria-sort") is None
@@ -101,34 +132,85 @@ def test_a_press_on_a_head_sorts_the_table_and_another_reverses_it(page, press):
     assert head.get_attribute("aria-sort") == "ascending"
 
 
-def test_names_are_sorted_as_text_and_only_one_column_is_marked(page):
-    page.refresh()
-    buttons = page.find_elements(By.CSS_SELECTOR, "#classes th button")
-    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", buttons[0])
+def test_names_are_sorted_as_text_and_only_one_column_is_marked(report):
+    report.refresh()
+    buttons = report.find_elements(By.CSS_SELECTOR, "#classes th button")
+    report.execute_script("arguments[0].scrollIntoView({block: 'center'})", buttons[0])
     for button in (buttons[3], buttons[0], buttons[0]):
         button.click()
-    names = [cell.text for cell in page.find_elements(By.CSS_SELECTOR, "#classes tbody th")]
+    names = [cell.text for cell in report.find_elements(By.CSS_SELECTOR, "#classes tbody th")]
     assert names == sorted(names, key=lambda name: name.lstrip("<"), reverse=True)
-    assert len(page.find_elements(By.CSS_SELECTOR, "#classes [aria-sort]")) == 1
+    assert len(report.find_elements(By.CSS_SELECTOR, "#classes [aria-sort]")) == 1
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
-def test_no_width_of_screen_needs_sideways_scroll(page, width):
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_width_of_screen_needs_sideways_scroll(report, width):
+    _expect_no_sideways_scroll(report, width)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_search_page_needs_no_sideways_scroll(search, width):
+    _expect_no_sideways_scroll(search, width)
+
+
+@pytest.mark.parametrize(("width", "beside"), [(1280, True), (390, False)])
+def test_a_query_stands_beside_its_results_or_above_them_on_a_phone(search, width, beside):
+    _resize(search, width, dark=False)
+    query, results = (
+        search.find_element(By.CSS_SELECTOR, f".query {part}").rect
+        for part in (".asked", ".results")
+    )
+    assert (query["x"] + query["width"] <= results["x"]) == beside
+    assert (query["y"] + query["height"] <= results["y"]) != beside
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
+def test_a_screenshot_of_the_whole_report_is_taken(report, screenshots, width, dark):
+    assert _take_screenshot(report, screenshots, width, dark=dark) > 1000
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
+def test_a_screenshot_of_the_whole_search_page_is_taken(search, screenshots, width, dark):
+    assert _take_screenshot(search, screenshots, width, dark=dark) > 500
+
+
+def _open(browser, page):
+    _resize(browser, 1280, dark=False)
+    if browser.current_url != page.as_uri():
+        browser.get(page.as_uri())
+    browser.page_name = page.parent.name
+    return browser
+
+
+def _expect_no_message_and_nothing_loaded(page):
+    assert page.get_log("browser") == []
+    loaded = page.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+    assert [name for name in loaded if not name.startswith("data:")] == []
+
+
+def _expect_drawn(images):
+    for image in images:
+        assert image.get_property("complete")
+        assert image.get_property("naturalWidth") > 0
+        assert image.size["width"] > 0
+
+
+def _expect_no_sideways_scroll(page, width):
     _resize(page, width, dark=False)
     element = "document.documentElement"
     assert page.execute_script(f"return {element}.clientWidth") == width
     assert page.execute_script(f"return {element}.scrollWidth") <= width
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (1280, True), (390, False)])
-def test_a_screenshot_of_the_whole_page_is_taken(page, screenshots, width, dark):
+def _take_screenshot(page, folder, width, *, dark):
+    """Saves a picture of the whole page, and returns its height in pixels."""
     _resize(page, width, dark=dark)
     height = page.execute_script("return document.documentElement.scrollHeight")
     _resize(page, width, dark=dark, height=height)
-    page.refresh()  # laid out anew: a resized page may keep stale parts in its picture
-    name = f"{page.name_of_run}-{width}{'-dark' if dark else ''}.png"
-    assert page.save_screenshot(str(screenshots / name))
-    assert height > 1000
+    page.refresh()  # laid out again: a resized page may keep stale parts in its picture
+    name = f"{page.page_name}-{width}{'-dark' if dark else ''}.png"
+    assert page.save_screenshot(str(folder / name))
+    return height
 
 
 def _resize(browser, width, *, dark, height=900):

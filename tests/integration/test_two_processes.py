@@ -1,4 +1,4 @@
-"""Two processes: the parameters of one, and whole runs killed, resumed and stopped."""
+"""Two processes: the same parameters as one, and whole runs killed, resumed and stopped."""
 
 import json
 import os
@@ -10,19 +10,19 @@ import time
 import jax
 import numpy as np
 import pytest
-from three_steps import after_three_steps
-from two_processes import ROOT, RUN, end, lines_of, start, start_run
 
-from hashnet_jax import parallel
+from hashnet_jax.distributed.devices import local_devices
+from tests.support.three_steps import after_three_steps
+from tests.support.two_processes import ROOT, RUN, end, lines_of, start, start_run
 
 
 @pytest.mark.parametrize("n_devices", [1, 2])
-def test_two_processes_end_three_updates_with_the_parameters_of_one(n_devices, tmp_path):
+def test_three_updates_in_two_processes_give_the_parameters_of_one_process(n_devices, tmp_path):
     files = [tmp_path / f"{i}.npz" for i in range(2)]
-    script = [ROOT / "tests" / "three_steps.py"]
+    script = ["-m", "tests.support.three_steps"]
     for status, _, errors in end(start(script, lambda c, i: [c, 2, i, files[i]], n_devices)):
         assert status == 0, errors
-    state, metrics, _ = after_three_steps(parallel.local_devices(1))
+    state, metrics, _ = after_three_steps(local_devices(1))
     for file in map(np.load, files):
         assert file["donated"]
         for i, leaf in enumerate(jax.tree.leaves(state.params.variables)):
@@ -34,14 +34,14 @@ def test_two_processes_end_three_updates_with_the_parameters_of_one(n_devices, t
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
-def test_a_run_of_two_processes_killed_and_resumed_ends_as_one_never_killed(tmp_path):
+def test_a_run_of_two_processes_killed_and_resumed_ends_like_one_never_killed(tmp_path):
     options = ["--steps", 20, "--checkpoint-every", 3]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    (status, output, errors), (_, of_second, _) = end(start_run(whole, *options))
+    (status, output, errors), (_, output_of_second, _) = end(start_run(whole, *options))
     assert status == 0, errors
     assert "2 processes of 1 x cpu" in output
     assert "MAP@all" in output
-    assert "MAP@all" not in of_second, "the first one speaks for both"
+    assert "MAP@all" not in output_of_second, "only the first process prints"
 
     started = start_run(killed, *options)
     while not lines_of(killed):
@@ -59,7 +59,7 @@ def test_a_run_of_two_processes_killed_and_resumed_ends_as_one_never_killed(tmp_
         for name in expected.files:
             np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
     assert lines_of(killed) == lines_of(whole)
-    # What two processes began one can finish, and the reverse.
+    # One process can finish what two began.
     (killed / "result.json").unlink()
     alone = [sys.executable, *RUN[:2], "--run-dir", killed, "--resume"]
     done = subprocess.run(
@@ -70,7 +70,7 @@ def test_a_run_of_two_processes_killed_and_resumed_ends_as_one_never_killed(tmp_
     assert result[0]["summary"] == result[1]["summary"]
 
 
-def test_a_stop_of_one_process_stops_both_at_one_step_and_saves(tmp_path):
+def test_stopping_one_process_stops_both_at_the_same_step_and_saves(tmp_path):
     folder = tmp_path / "run"
     started = start_run(folder, "--steps", 100_000)
     while not lines_of(folder):
@@ -78,9 +78,10 @@ def test_a_stop_of_one_process_stops_both_at_one_step_and_saves(tmp_path):
         time.sleep(0.02)
     started[1].send_signal(signal.SIGTERM)
     answers = end(started)
-    said = [errors.splitlines()[-1] for _, _, errors in answers]
-    assert [status for status, _, _ in answers] == [128 + signal.SIGTERM] * 2, said
-    assert [line.split(" Continue")[0] for line in said] == [said[0].split(" Continue")[0]] * 2
-    assert "--process 1" in said[1]
-    step = int(said[0].split("saved at step ")[1].split(".")[0])
+    messages = [errors.splitlines()[-1] for _, _, errors in answers]
+    assert [status for status, _, _ in answers] == [128 + signal.SIGTERM] * 2, messages
+    stops, remedies = zip(*(message.split(" Continue") for message in messages), strict=True)
+    assert stops[0] == stops[1]
+    assert "--process 1" in remedies[1]
+    step = int(stops[0].split("saved at step ")[1].split(".")[0])
     assert (folder / "checkpoints" / str(step)).is_dir()

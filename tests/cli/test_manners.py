@@ -1,0 +1,165 @@
+"""Runs that are started twice, refused, or interrupted, and the advice that is given."""
+
+import json
+import shlex
+
+import numpy as np
+import pytest
+
+from hashnet_jax.cli import _checks, _training, main
+from hashnet_jax.cli._execution import Execution
+from hashnet_jax.cli._resolve import resume_command
+from hashnet_jax.training import Interrupted
+
+SMALL = ("--steps", "4", "--bits", "12", "--batch-size", "32", "--devices", "1", "--no-report")
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """Training and evaluation cost nothing."""
+
+    def write_result(run, params, *, step, started):
+        run.folder.write_json("result.json", {"summary": "MAP@all = 0.5000"})
+
+    monkeypatch.setattr(_training, "fit", lambda state, *args, **kwargs: (state, None))
+    monkeypatch.setattr(_training, "write_result", write_result)
+
+
+def interrupted(error):
+    def fit(*args, **kwargs):
+        raise error
+
+    return fit
+
+
+def test_the_command_of_a_finished_run_shows_its_result_and_trains_nothing(
+    trained, tmp_path, monkeypatch, capsys
+):
+    command = ["train", *SMALL, "--run-dir", str(tmp_path / "run")]
+    assert main(command) == 0
+    capsys.readouterr()
+    (tmp_path / "run" / "report.html").touch()
+    monkeypatch.setattr(_training, "fit", None)
+    assert main(command) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "MAP@all = 0.5000",
+        f"already finished: {tmp_path / 'run'}",
+        f"report: {tmp_path / 'run' / 'report.html'}",
+        "To start another run, name a new folder with --run-dir.",
+    ]
+    # Where the data is may differ.
+    assert main([*command, "--data-dir", "elsewhere"]) == 0
+
+
+def test_other_options_than_those_of_a_finished_run_are_refused_by_name(trained, tmp_path, capsys):
+    command = ["train", *SMALL, "--run-dir", str(tmp_path / "run")]
+    assert main(command) == 0
+    before = (tmp_path / "run" / "result.json").read_bytes()
+    assert main([*command, "--seed", "1", "--database", "rest", "--continuous-similarity"]) == 1
+    error = capsys.readouterr().err
+    assert "holds a finished run with other options" in error
+    for difference in (
+        *("--seed 0, not 1", "--database rest-without-train, not rest"),
+        "--no-continuous-similarity, not --continuous-similarity",
+    ):
+        assert difference in error
+    assert "name another folder with --run-dir" in error
+    assert (tmp_path / "run" / "result.json").read_bytes() == before
+
+
+def test_the_command_of_an_unfinished_run_names_the_command_that_continues_it(
+    trained, tmp_path, capsys
+):
+    folder = tmp_path / "my run"
+    assert main(["train", *SMALL, "--run-dir", str(folder)]) == 0
+    (folder / "result.json").unlink()
+    assert main(["train", *SMALL, "--run-dir", str(folder)]) == 1
+    error = capsys.readouterr().err
+    assert "holds an unfinished run" in error
+    assert f"`hashnet train --run-dir '{folder}' --resume`" in error
+    assert main([*shlex.split(error.split("`hashnet ")[1].split("`")[0]), "--no-report"]) == 0
+
+
+def test_a_run_refused_late_leaves_no_folder_but_keeps_one_that_was_there(
+    trained, tmp_path, monkeypatch, capsys
+):
+    def refuse(run):
+        raise ValueError("`batch_size` is refused.")
+
+    folder = tmp_path / "run"
+    command = ["train", *SMALL, "--run-dir", str(folder)]
+    with monkeypatch.context() as late:
+        late.setattr(_checks, "check_processes", refuse)
+        assert main(command) == 1
+        assert not folder.exists()
+        folder.mkdir()
+        assert main(command) == 1
+        assert folder.is_dir()
+    assert "--batch-size is refused." in capsys.readouterr().err
+    assert main(command) == 0
+
+
+def test_an_interruption_names_a_command_that_can_be_pasted(trained, tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "it's mine"
+    command = ["train", *SMALL, "--run-dir", str(folder)]
+    with monkeypatch.context() as stopped:
+        stopped.setattr(_training, "fit", interrupted(Interrupted(3, 15)))
+        assert main(command) == 128 + 15
+    error = capsys.readouterr().err
+    assert "stopped by SIGTERM; saved at step 3. Continue with: hashnet train " in error
+    words = shlex.split(error.split("Continue with: ")[1])
+    assert words[2:5] == ["--run-dir", str(folder), "--resume"]
+    assert words[5:] == ["--no-report", "--devices", "1"]
+    assert main(words[1:]) == 0
+    assert json.loads((folder / "result.json").read_text())
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_interruption_before_the_run_has_begun_offers_nothing_to_continue(
+    moment, trained, tmp_path, monkeypatch, capsys
+):
+    function = "start_state" if moment == "before" else "fit"
+    monkeypatch.setattr(_training, function, interrupted(KeyboardInterrupt()))
+    command = ["train", *SMALL, "--run-dir", str(tmp_path / "run")]
+    assert main(command, started_as="python experiments/run.py") == 130
+    error = capsys.readouterr().err
+    if moment == "before":
+        assert error == "interrupted. The run had not started yet.\n"
+        assert not list(tmp_path.iterdir())
+    else:
+        assert "Continue with: python experiments/run.py --run-dir " in error
+
+
+def test_the_command_that_continues_repeats_how_the_run_is_executed(tmp_path):
+    execution = Execution(devices=2, coordinator="10.0.0.1:99", processes=2, process=1)
+    command = resume_command("hashnet train", tmp_path / "a b", execution)
+    assert command == (
+        f"hashnet train --run-dir '{tmp_path}/a b' --resume --devices 2 "
+        "--coordinator 10.0.0.1:99 --processes 2 --process 1"
+    )
+
+
+def test_several_mistakes_are_reported_in_a_line_each(tmp_path, capsys):
+    folder = tmp_path / "run"
+    assert main(["train", "--steps", "0", "--bits", "0", "--run-dir", str(folder)]) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "hashnet train: error: --bits must be >= 1, got 0.",
+        "hashnet train: error: --steps must be >= 1, got 0.",
+    ]
+
+
+def test_an_unknown_field_in_a_config_is_named_and_an_older_config_is_read(
+    trained, tmp_path, capsys
+):
+    folder = tmp_path / "run"
+    assert main(["train", *SMALL, "--run-dir", str(folder)]) == 0
+    config = json.loads((folder / "config.json").read_text())
+    del config["train"]["loss"]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert main(["train", "--run-dir", str(folder), "--resume"]) == 0
+    config["train"]["gamma"] = 1
+    (folder / "config.json").write_text(json.dumps(config))
+    assert main(["train", "--run-dir", str(folder), "--resume"]) == 1
+    assert "unknown field train.gamma" in capsys.readouterr().err
+    with np.load(folder / "split.npz") as split:
+        assert set(split.files) == {"train", "query", "database", "validation", "labels"}

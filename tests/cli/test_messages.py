@@ -1,0 +1,76 @@
+"""Messages of the package in the words of each command."""
+
+import argparse
+
+import pytest
+
+from hashnet_jax.cli import _options
+from hashnet_jax.cli._main import build_parser
+from hashnet_jax.cli._messages import flags_of, translate
+from hashnet_jax.cli.commands import COMMANDS
+
+
+def flags_of_command(name):
+    parser = build_parser()
+    (commands,) = [
+        action.choices
+        for action in parser._actions
+        if isinstance(action, argparse._SubParsersAction)
+    ]
+    with pytest.raises(SystemExit):
+        commands[name].parse_args(["--help"])  # declares the options
+    return flags_of(commands[name])
+
+
+@pytest.mark.parametrize(
+    ("message", "translation"),
+    [
+        ("`batch_size` must be", "--batch-size must be"),
+        ("without `resume=True`", "without --resume"),
+        ("choose another `run_dir`", "choose another --run-dir"),
+        ("`total_steps` and `total_steps=5`", "--steps and --steps 5"),
+        ("`train_in_database=False`", "--database rest-without-train"),
+        ("`cutoff=None`", "--cutoff all"),
+        ("`alpha=None`", "--alpha auto"),
+        ("`balance='none'`", "--balance none"),
+        ("`freeze_backbone=False`", "--no-freeze-backbone"),
+        ("`freeze_backbone=True`", "--freeze-backbone"),
+        ("`learning_rate=0.001`", "--learning-rate 0.001"),
+        ("`csv='my file'`", "--csv 'my file'"),
+        ("`coordinator` HOST:PORT, `processes=N`", "--coordinator HOST:PORT, --processes N"),
+        ("change `n_devices`", "change --devices"),
+        ("see `hashnet info`", "see `hashnet info`"),
+        ("`labels` must be `path,label1`", "`labels` must be `path,label1`"),
+    ],
+)
+def test_parameters_become_flags_and_everything_else_stays(message, translation, capsys):
+    assert translate(message, flags_of_command("train")) == translation
+
+
+def test_the_same_parameter_is_what_each_command_calls_it(capsys):
+    assert translate("`run_dir`", flags_of_command("train")) == "--run-dir"
+    assert translate("`run_dir`", flags_of_command("report")) == "RUN"
+    assert translate("`output` and `batch_size`", flags_of_command("encode")) == (
+        "--output and --batch-size"
+    )
+    assert translate("`k` and `kind`", flags_of_command("search")) == "-k and --index"
+
+
+def test_every_option_of_train_is_translated(capsys):
+    flags = flags_of_command("train")
+    for name in (*_options.CONFIG_FIELDS, *_options.EXECUTION_FIELDS):
+        assert translate(f"`{name}`", flags).startswith("--"), name
+
+
+def test_every_command_translates_its_own_errors(tmp_path, capsys):
+    from hashnet_jax.cli import main
+
+    assert main(["train", "--steps", "0", "--run-dir", str(tmp_path / "new")]) == 1
+    assert capsys.readouterr().err == "hashnet train: error: --steps must be >= 1, got 0.\n"
+    arguments = {"report": 1, "encode": 4, "search": 3, "info": 1}
+    for name in COMMANDS.keys() - {"train"}:
+        given = [str(tmp_path / "none")] * arguments[name]
+        if name == "encode":
+            given[2] = "-o"
+        assert main([name, *given]) == 1
+        assert capsys.readouterr().err.startswith(f"hashnet {name}: error: ")

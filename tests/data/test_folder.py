@@ -1,0 +1,199 @@
+"""Folders of users' own pictures: found, checked, split; and what must not stop a run."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from hashnet_jax.cli import _training, main
+from hashnet_jax.data import DATASETS, Options
+from hashnet_jax.data.folder import load as folder
+from hashnet_jax.data.pictures import find_pictures
+from tests.support.bad_pictures import jpeg, picture, write_bad, write_good
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Two classes, cat of 10 and dog of 25 pictures, some nested deeper."""
+    for name, count in {"cat": 10, "dog": 25}.items():
+        deeper = tmp_path / "pictures" / name / "deeper"
+        deeper.mkdir(parents=True)
+        for i in range(count):
+            where = deeper if i % 3 == 0 else deeper.parent
+            (where / f"{i}.jpg").write_bytes(jpeg(i))
+    return tmp_path / "pictures"
+
+
+def load(root, **options):
+    return folder(Options(image_root=str(root), **options))
+
+
+def test_links_are_followed_but_each_folder_is_entered_once(root):
+    (root / "cat" / "loop").symlink_to(root)
+    (root / "dog" / "loop").symlink_to(root / "dog")
+    (root / "a link to cat").symlink_to(root / "cat")
+    (root / "elsewhere").mkdir()
+    (root / "cat" / ".hidden.jpg").write_bytes(jpeg())
+    (root / "cat" / "notes.txt").write_text("no picture")
+    skipped = []
+    found = list(find_pictures(root, lambda *what: skipped.append(what)))
+    assert len(found) == 35
+    assert not any("loop" in path or "link to" in path for path in found)
+    assert not skipped
+
+
+def test_a_class_may_be_a_link_to_a_folder_elsewhere(root, tmp_path):
+    (root / "dog").rename(tmp_path / "kept elsewhere")
+    (root / "dog").symlink_to(tmp_path / "kept elsewhere")
+    assert load(root).classes == ("cat", "dog")
+
+
+def test_the_first_folder_is_the_class_and_a_tenth_of_each_class_are_queries(root):
+    dataset = load(root)
+    assert dataset.classes == ("cat", "dog")
+    assert dataset.names[0] == "cat/1.jpg"
+    assert "dog/deeper/0.jpg" in dataset.names
+    for label, name in zip(dataset.labels, dataset.names, strict=True):
+        assert name.startswith(dataset.classes[label])
+    assert dataset.split.sizes() == {"train": 32, "query": 3, "database": 32, "validation": 0}
+    assert np.bincount(dataset.labels[dataset.split.query]).tolist() == [1, 2]
+    assert dataset.source[3].shape == (16, 20, 3)
+
+
+def test_the_split_follows_its_seed_and_the_requested_numbers(root):
+    first, again, other = (load(root, split_seed=seed).split for seed in (0, 0, 1))
+    np.testing.assert_array_equal(first.query, again.query)
+    assert first.query.tolist() != other.query.tolist()
+    numbers = {"queries_per_class": 2, "train_per_class": 5, "validation_per_class": 1}
+    sizes = load(root, **numbers, train_in_database=False).split.sizes()
+    assert sizes == {"train": 10, "query": 4, "database": 21, "validation": 2}
+    assert load(root, validation_per_class=3).split.sizes()["validation"] == 6
+
+
+def test_pictures_that_cannot_be_read_are_named_and_left_out(root):
+    reasons = write_bad(root / "cat")
+    good = write_good(root / "cat")
+    (root / "in no class.jpg").write_bytes(jpeg())
+    dataset = load(root)
+    assert len(dataset.names) == 35 + len(good)
+    skipped = dict(dataset.skipped)
+    assert skipped.keys() == {f"cat/{name}" for name in reasons}
+    for name, reason in reasons.items():
+        assert reason in skipped[f"cat/{name}"]
+    notes = "\n".join(dataset.notes)
+    assert f"skipped {len(reasons)} that cannot be read" in notes
+    assert "skipped cat/empty.jpg: empty (0 bytes)" in notes
+    assert "pictures outside any subfolder, left out: 1 (first: in no class.jpg)" in notes
+
+
+def test_a_file_that_disappears_later_is_named(root):
+    dataset = load(root)
+    os.remove(root / dataset.names[0])
+    with pytest.raises(OSError, match=r"cannot read the picture .*cat/1\.jpg \(no such file"):
+        dataset.source[0]
+
+
+def test_a_csv_file_gives_each_picture_any_number_of_labels(tmp_path):
+    (tmp_path / "with space").mkdir()
+    for i in range(10):
+        picture(i).save(tmp_path / "with space" / f"{i}, é.png")
+    rows = [f'"with space/{i}, é.png",sea; sand' for i in range(8)]
+    rows += ['"with space/8, é.png",sky', '"with space/9, é.png",', "gone.png,sea"]
+    (tmp_path / "labels.csv").write_text("\ufeffpath,labels\r\n" + "\r\n".join(rows), "utf-8")
+    dataset = folder(Options(csv=str(tmp_path / "labels.csv")))
+    assert dataset.classes == ("sand", "sea", "sky")
+    assert dataset.labels.tolist() == [[1, 1, 0]] * 8 + [[0, 0, 1], [0, 0, 0]]
+    assert dataset.split.sizes() == {"train": 8, "query": 1, "database": 8, "validation": 0}
+    assert "pictures without labels, left out: 1" in dataset.notes
+    assert dataset.skipped == (("gone.png", "no such file or directory"),)
+
+
+def test_a_csv_file_with_one_label_per_picture_is_split_by_class(root):
+    names = [f"cat/{i}.jpg" for i in (1, 2, 4)] + [f"dog/{i}.jpg" for i in (1, 2, 4)]
+    file = root.parent / "labels.csv"
+    file.write_text("".join(f"{name},{name[:3]}\n" for name in names))
+    dataset = load(root, csv=str(file), queries_per_class=1)
+    assert dataset.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert dataset.split.sizes()["query"] == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("a.jpg,x,y\n", r"line 1: expected `path,label1;label2`, got \['a.jpg', 'x', 'y'\]"),
+        ("a.jpg,x\nb.jpg\n", "line 2: expected `path,label1;label2`"),
+        ("a.jpg,x\na.jpg,y\n", "line 2: expected each picture once, got 'a.jpg' again"),
+        ('"a.jpg,x\n', "line 1: unexpected end of data"),
+        ("a.jpg,x\n", r"at least one readable picture, got none \(1 skipped; first: "),
+        ("", r"at least one readable picture, got none \(0 skipped\)"),
+    ],
+)
+def test_a_malformed_csv_file_is_refused_naming_its_lines(tmp_path, rows, message):
+    (tmp_path / "labels.csv").write_text(rows)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        folder(Options(csv=str(tmp_path / "labels.csv")))
+
+
+def test_errors_name_the_parameter_and_what_it_must_hold(root):
+    with pytest.raises(ValueError, match=r"needs `image_root`, .* or a `csv` file"):
+        folder(Options())
+    with pytest.raises(FileNotFoundError, match="`image_root` must be a folder"):
+        load(root / "none")
+    with pytest.raises(ValueError, match="at least two classes"):
+        load(root / "cat")
+    (root / "owl").mkdir()
+    (root / "owl" / "only.jpg").write_bytes(jpeg())
+    message = r"too few in 1 of 3 classes, owl \(1\): add pictures, remove"
+    with pytest.raises(ValueError, match=message):
+        load(root)
+    (root / "owl" / "another.jpg").write_bytes(jpeg())
+    with pytest.raises(ValueError, match="takes no `queries`, got 5"):
+        load(root, queries=5)
+    with pytest.raises(ValueError, match="`train_in_database=False` needs `train_per_class`"):
+        load(root, queries_per_class=1, train_in_database=False)
+    with pytest.raises(ValueError, match="digits takes no `csv`"):
+        DATASETS["digits"](Options(queries_per_class=20, csv="labels.csv"))
+
+
+def test_pictures_outside_any_subfolder_are_an_error_saying_where_to_put_them(tmp_path):
+    for name in ("b.png", "a.png"):
+        picture().save(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    message = (
+        r"`image_root` must contain one subfolder per class, but .* contains 2 pictures outside "
+        r"any subfolder \(first: a\.png\).*: move them into folders named after .* `csv` file"
+    )
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path)
+
+
+def test_a_folder_without_pictures_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="at least one readable picture, got none"):
+        load(tmp_path)
+
+
+def test_a_run_on_a_folder_names_its_pictures_and_resumes_only_on_the_same_ones(
+    root, tmp_path, capsys, monkeypatch
+):
+    # Trained and evaluated by tests/integration/test_folder_run.py, since compiling takes long.
+    monkeypatch.setattr(_training, "fit", lambda state, *args, **kwargs: (state, None))
+    monkeypatch.setattr(_training, "write_result", lambda *args, **kwargs: None)
+    run_dir = tmp_path / "run"
+    (root / "cat" / "empty.jpg").write_bytes(b"")
+    argv = ["train", "--dataset", "folder", "--image-root", str(root), "--run-dir", str(run_dir)]
+    argv += ["--image-size", "8", "--bits", "12", "--batch-size", "8", "--steps", "4"]
+    argv += ["--devices", "1", "--no-report"]
+    assert main(argv) == 0
+    assert "note: skipped cat/empty.jpg: empty (0 bytes)" in capsys.readouterr().out
+    saved = json.loads((run_dir / "pictures.json").read_text())
+    assert len(saved["names"]) == 35
+    assert saved["skipped"] == [{"name": "cat/empty.jpg", "reason": "empty (0 bytes)"}]
+    with np.load(run_dir / "split.npz") as split:
+        queries = [saved["names"][i] for i in split["query"]]
+    assert {name[:3] for name in queries} == {"cat", "dog"}
+
+    (root / "dog" / "1.jpg").unlink()
+    assert main([*argv, "--resume"]) == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "the pictures have changed since the run started (0 added, 1 removed;" in error

@@ -1,0 +1,177 @@
+"""List files: what they mean, and every way in which they can be wrong."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hashnet_jax.data import DATASETS, Options
+from hashnet_jax.data.list_files import MAX_FAULTS_SHOWN, read_lists
+
+LISTS = {
+    "train.txt": "a.png 1 0 0\nb.png 0 1 1\n",
+    "test.txt": "sub/my photo (1).png 0 0 1\n",
+    "database.txt": "b.png 0 1 1\na.png 1 0 0\nc.png 1 1 0\n",
+}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes the list files, with some of them replaced, beside images a, b, c and a photo."""
+    (tmp_path / "sub").mkdir()
+    for level, name in enumerate(["a", "b", "c", "sub/my photo (1)"]):
+        Image.fromarray(np.full((2, 3, 3), level, np.uint8)).save(tmp_path / f"{name}.png")
+
+    def write(replaced=()):
+        for name, text in (LISTS | dict(replaced)).items():
+            (tmp_path / name).write_bytes(text.encode())
+        return tmp_path
+
+    return write
+
+
+def test_an_image_has_one_index_in_all_lists(write):
+    read = read_lists(write())
+    assert read.train.tolist() == [0, 1]
+    assert read.query.tolist() == [2]
+    assert read.database.tolist() == [1, 0, 3]
+    assert [path.rsplit("/", 1)[1] for path in read.paths[:2]] == ["a.png", "b.png"]
+    assert read.labels.dtype == np.int8
+    np.testing.assert_array_equal(read.labels, [[1, 0, 0], [0, 1, 1], [0, 0, 1], [1, 1, 0]])
+
+
+def test_an_image_is_identified_by_its_file_under_any_path(write):
+    folder = write()
+    (folder / "link.png").symlink_to(folder / "c.png")
+    train = f"sub/../a.png 1 0 0\n{folder}/b.png 0 1 1\nlink.png 1 1 0\n"
+    read = read_lists(write({"train.txt": train}))
+    assert len(read.paths) == 4
+    assert set(read.train) == set(read.database)
+
+
+def test_windows_line_ends_blank_lines_tabs_and_byte_order_marks_make_no_difference(write):
+    expected = read_lists(write())
+    other = {
+        name: "\ufeff\n" + text.replace("\n", " \r\n\r\n").replace(" 0", "\t 0")
+        for name, text in LISTS.items()
+    }
+    read = read_lists(write(other))
+    assert read.paths == expected.paths
+    np.testing.assert_array_equal(read.labels, expected.labels)
+    np.testing.assert_array_equal(read.database, expected.database)
+
+
+def test_paths_start_from_the_image_root(write, tmp_path):
+    elsewhere = tmp_path / "lists"
+    elsewhere.mkdir()
+    for name, text in LISTS.items():
+        (elsewhere / name).write_text(text)
+    write()
+    assert read_lists(elsewhere, tmp_path).paths == read_lists(tmp_path).paths
+    with pytest.raises(FileNotFoundError, match="`image_root`, but 6 lines break this"):
+        read_lists(elsewhere)
+
+
+def test_every_malformed_line_is_named_with_file_number_expected_and_got(write):
+    broken = {
+        "train.txt": "a.png 1 0 0\n\nb.png 0 1\n",
+        "test.txt": "sub/my photo (1).png 0 2 1\n0 0 1\n",
+        "database.txt": "b.png 0 1 1\na.png 1 0 0\nc.png 1 1 0\nc.png\n",
+    }
+    with pytest.raises(ValueError, match=r"`path 0 1 0 \.\.\.`, but 4 lines break") as error:
+        read_lists(write(broken))
+    expected = "expected a path and 3 labels 0 or 1, as on most lines"
+    assert str(error.value).splitlines()[1:] == [
+        f"  train.txt, line 3: {expected}, got 'b.png' and 2 labels",
+        f"  test.txt, line 1: {expected}, got 'sub/my photo (1).png 0 2' and 1 labels",
+        f"  test.txt, line 2: {expected}, got '0' and 2 labels",
+        f"  database.txt, line 4: {expected}, got 'c.png' and 0 labels",
+    ]
+
+
+def test_a_line_with_another_number_of_labels_is_named(write):
+    with pytest.raises(ValueError, match=r"test.txt, line 1: expected .* 3 labels .* and 4 labels"):
+        read_lists(write({"test.txt": "sub/my photo (1).png 0 0 1 0\n"}))
+
+
+def test_lists_without_any_label_are_malformed(write):
+    with pytest.raises(
+        ValueError, match=r"train.txt, line 1: expected a path and a 0 or 1 for each class"
+    ):
+        read_lists(write(dict.fromkeys(LISTS, "a.png\n")))
+
+
+def test_many_faults_are_counted_and_the_first_named(write):
+    missing = "".join(f"no-{i}.png 1 0 0\n" for i in range(MAX_FAULTS_SHOWN + 1_000))
+    with pytest.raises(FileNotFoundError, match="1,020 lines break this") as error:
+        read_lists(write({"database.txt": missing}))
+    lines = str(error.value).splitlines()
+    assert len(lines) == MAX_FAULTS_SHOWN + 2
+    assert re.search(r"database.txt, line 1: there is no file .*no-0.png", lines[1])
+    assert lines[-1].strip() == "and 1,000 more"
+
+
+def test_an_image_with_different_labels_on_two_lines_is_an_error(write):
+    with pytest.raises(
+        ValueError, match=r"database.txt, line 1: the labels of b.png differ from .* train.txt"
+    ):
+        read_lists(write({"database.txt": "b.png 0 1 0\nc.png 1 1 0\n"}))
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_missing_or_an_empty_list_is_named(write, name):
+    with pytest.raises(ValueError, match=f"{name} must list at least one image, but is empty"):
+        read_lists(write({name: "\n"}))
+    folder = write()
+    (folder / name).unlink()
+    with pytest.raises(FileNotFoundError, match=f"no {name} in .*: `lists` must be a folder"):
+        read_lists(folder)
+
+
+def test_the_dataset_counts_images_without_label_and_repeated_lines(write):
+    text = LISTS["database.txt"]
+    folder = write(
+        {"train.txt": "a.png 1 0 0\n", "database.txt": text.replace("0 1 1", "0 0 0") * 2}
+    )
+    dataset = DATASETS["lists"](Options(lists=str(folder)))
+    assert dataset.notes == (
+        "images without labels, which are similar to no other image: 1",
+        "lines that repeat an image listed earlier in the same file: 3",
+    )
+    assert dataset.split.sizes() == {"train": 1, "query": 1, "database": 3, "validation": 0}
+    assert dataset.classes == ("0", "1", "2")
+    np.testing.assert_array_equal(dataset.source[dataset.split.query[0]], np.full((2, 3, 3), 3))
+
+
+def test_a_query_in_the_database_is_an_error_or_if_allowed_a_note(write):
+    folder = write({"test.txt": "c.png 1 1 0\n"})
+    with pytest.raises(
+        ValueError, match=r"no query may be in database, got 1 .*`allow_overlap=True`"
+    ):
+        DATASETS["lists"](Options(lists=str(folder)))
+    dataset = DATASETS["lists"](Options(lists=str(folder), allow_overlap=True))
+    assert dataset.notes == ("images in both test.txt and database.txt: 1",)
+    assert np.isin(dataset.split.query, dataset.split.database).all()
+
+
+def test_validation_images_are_drawn_from_those_only_in_the_database(write):
+    dataset = DATASETS["lists"](Options(lists=str(write()), validation_images=1))
+    assert dataset.split.sizes() == {"train": 2, "query": 1, "database": 3, "validation": 1}
+    with pytest.raises(
+        ValueError, match=r"`validation_images` must be at most 1, .* got 2: lower it"
+    ):
+        DATASETS["lists"](Options(lists=str(write()), validation_images=2))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lists": None}, "lists needs `lists`"),
+        ({"queries": 5}, "lists takes no `queries`, got 5"),
+        ({"train_in_database": False}, "lists takes no `train_in_database`, got False"),
+    ],
+)
+def test_an_option_that_lists_decide_themselves_is_refused(write, options, message):
+    with pytest.raises(ValueError, match=message):
+        DATASETS["lists"](Options(**{"lists": str(write())} | options))

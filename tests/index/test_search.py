@@ -1,0 +1,242 @@
+"""`hashnet search` and `hashnet info`: neighbours found by faiss, the page, and errors."""
+
+import json
+import re
+import shutil
+import sys
+
+import numpy as np
+import pytest
+
+from hashnet_jax.codes import pack_bits
+from hashnet_jax.hamming import top_k
+from hashnet_jax.index import (
+    KINDS,
+    Manifest,
+    nearest,
+    open_codes,
+    open_index,
+    read_ids,
+    read_manifest,
+)
+from hashnet_jax.model import ModelSpec
+from tests.support.bad_pictures import write_bad
+from tests.support.cli_case import hashnet, make_pictures, make_run, start
+
+faiss = pytest.importorskip("faiss")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with a run, 40 pictures and their codes; read only."""
+    folder = tmp_path_factory.mktemp("made")
+    make_run(folder / "run")
+    make_pictures(folder / "pictures", 40)
+    args = ("encode", folder / "run", folder / "pictures", "-o", folder / "codes")
+    assert hashnet(*args, "--devices", 1) == 0
+    return folder
+
+
+@pytest.fixture
+def case(made, tmp_path, monkeypatch):
+    """A copy of that folder, as the working directory."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_codes(folder, packed, bits):
+    """A folder of codes without pictures."""
+    folder.mkdir()
+    np.save(folder / "codes.npy", packed)
+    (folder / "ids.txt").write_text("".join(f"{i}.jpg\n" for i in range(len(packed))))
+    spec = ModelSpec("small_cnn", bits=bits, image_size=8, resize=8)
+    manifest = Manifest.of(
+        spec,
+        weights_sha256="0" * 64,
+        number=len(packed),
+        batch_size=8,
+        devices=1,
+        inputs=[],
+        skipped=[],
+    )
+    manifest.write(folder)
+    return manifest
+
+
+@pytest.mark.parametrize("bits", [12, 48, 64])
+def test_faiss_top_k_and_a_loop_over_bits_give_the_same_distances(tmp_path, bits):
+    rng = np.random.default_rng(bits)
+    codes = rng.choice([-1, 1], (300, bits)).astype(np.int8)
+    packed = np.asarray(pack_bits(codes))
+    queries, k = packed[:7], 20
+    manifest = write_codes(tmp_path / "codes", packed, bits)
+    by_faiss = nearest(open_index(tmp_path / "codes", manifest, "flat"), queries, k)
+    by_top_k, _ = top_k(queries, packed, k)
+    for query, found, distances in zip(queries, by_faiss, np.asarray(by_top_k), strict=True):
+        loop = [
+            sum(int(a ^ b).bit_count() for a, b in zip(query, code, strict=True)) for code in packed
+        ]
+        assert [d for d, _ in found] == distances.tolist() == sorted(loop)[:k]
+        assert all(loop[i] == d for d, i in found)
+
+
+@pytest.mark.parametrize("kind", sorted(set(KINDS) - {"flat"}))
+def test_an_approximate_index_finds_most_of_the_nearest_at_their_true_distances(tmp_path, kind):
+    rng = np.random.default_rng(0)
+    centres = rng.choice([-1, 1], (50, 48))
+    codes = np.repeat(centres, 60, axis=0) * np.where(rng.random((3000, 48)) < 0.04, -1, 1)
+    packed = np.asarray(pack_bits(codes))
+    manifest = write_codes(tmp_path / "codes", packed, 48)
+    index = open_index(tmp_path / "codes", manifest, kind)
+    queries = packed[::100]
+    found = nearest(index, queries, 5)
+    exact, _ = top_k(queries, packed, 5)
+    for query, row in zip(queries, found, strict=True):
+        assert all(np.bitwise_count(query ^ packed[i]).sum() == d for d, i in row)
+    hits = [
+        distance == nearest_one
+        for row, distances in zip(found, np.asarray(exact), strict=True)
+        for (distance, _), nearest_one in zip(row, distances, strict=False)
+    ]
+    assert np.mean(hits) > 0.8
+    saved = nearest(open_index(tmp_path / "codes", manifest, kind), queries, 5)
+    assert saved == found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("number", [1, 5])
+def test_every_kind_of_index_takes_few_codes_and_short_ones(tmp_path, kind, number):
+    packed = np.asarray(pack_bits(np.tile([[1, -1, 1]], (number, 1))))
+    manifest = write_codes(tmp_path / "codes", packed, 3)
+    (found,) = nearest(open_index(tmp_path / "codes", manifest, kind), packed[:1], 10)
+    assert found == [(0, i) for i in range(number)]
+
+
+def test_the_index_is_kept_in_the_format_of_faiss(case, capsys):
+    assert hashnet("search", "run", "codes", "pictures/0003.png") == 0
+    assert "building flat.faiss over 40 codes" in capsys.readouterr().err
+    index = faiss.read_index_binary("codes/flat.faiss")
+    assert (index.ntotal, index.d) == (40, 16)
+    assert hashnet("search", "run", "codes", "pictures/0003.png") == 0
+    assert "building" not in capsys.readouterr().err
+
+
+def test_a_table_names_the_neighbours_and_their_distances(case, capsys):
+    assert (
+        hashnet("search", "run", "codes", "pictures/0003.png", "pictures/001?.png", "-k", "3") == 0
+    )
+    out = capsys.readouterr().out
+    assert len(re.findall("^query ", out, flags=re.MULTILINE)) == 11
+    first = out.split("\n\n")[0].splitlines()
+    assert first[0] == f"query {case / 'pictures' / '0003.png'}"
+    assert first[1].split() == ["rank", "distance", "picture"]
+    assert len(first) == 5
+    assert first[2].split()[:2] == ["1", "0"]
+
+
+def test_json_holds_the_same(case, capsys):
+    assert hashnet("search", "run", "codes", "pictures/0003.png", "-k", "50", "--json") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert (content["bits"], content["searched"], content["index"]) == (12, 40, "flat")
+    (result,) = content["results"]
+    manifest = read_manifest("codes")
+    codes, ids = open_codes("codes", manifest), read_ids("codes", range(40))
+    place = {name.rsplit("/", 1)[1]: i for i, name in ids.items()}
+    distance = np.bitwise_count(codes ^ codes[place["0003.png"]]).sum(axis=1)
+    neighbours = result["neighbours"]
+    assert len(neighbours) == 40, "no more than there are"
+    assert [n["distance"] for n in neighbours] == sorted(distance.tolist())
+    for n in neighbours:
+        assert distance[place[n["picture"].rsplit("/", 1)[1]]] == n["distance"]
+
+
+def test_the_page_holds_its_pictures_and_describes_them(case, made, capsys):
+    (made / "pictures" / "0007.png").rename(made / "pictures" / "moved.png")
+    try:
+        query = case / "pictures" / "0003.png"
+        odd = case / 'odd <b>&"name".png'
+        shutil.copy(query, odd)
+        assert hashnet("search", "run", "codes", odd, "-k", "40", "--html", "page.html") == 0
+    finally:
+        (made / "pictures" / "moved.png").rename(made / "pictures" / "0007.png")
+    page = (case / "page.html").read_text()
+    assert len(re.findall('src="data:image/(?:jpeg|png);base64,', page)) == 40
+    assert len(re.findall('<img alt="', page)) == 40
+    assert "cannot be shown: no such file" in page
+    assert 'name="viewport"' in page
+    assert "<b>" not in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page), "nothing is loaded from elsewhere"
+
+
+def test_codes_of_another_network_are_refused(case, capsys):
+    make_run(case / "other", seed=1)
+    assert hashnet("search", "other", "codes", "pictures/0003.png") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "the codes in codes are from another network (weights SHA-256" in error
+    assert "than the one in other (SHA-256" in error
+
+
+def test_unreadable_queries_are_named_and_the_others_are_searched(case, capsys):
+    (case / "queries").mkdir()
+    reasons = write_bad(case / "queries")
+    assert hashnet("search", "run", "codes", "queries", "pictures/0003.png", "--json") == 0
+    printed = capsys.readouterr()
+    assert len(json.loads(printed.out)["results"]) == 1
+    assert len(re.findall("^skipped ", printed.err, flags=re.MULTILINE)) == len(reasons)
+    assert hashnet("search", "run", "codes", "queries") == 1
+    assert "no query could be read" in capsys.readouterr().err
+
+
+def test_without_faiss_the_error_is_the_command_that_installs_it(case, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    assert hashnet("search", "run", "codes", "pictures/0003.png") == 1
+    assert "faiss is needed to search: pip install faiss-cpu" in capsys.readouterr().err
+
+
+def test_damaged_files_are_named_with_a_remedy(case, capsys):
+    def error_of(*args):
+        assert hashnet("search", "run", "codes", "pictures/0003.png", *args) == 1
+        return capsys.readouterr().err.splitlines()[-1]
+
+    assert "error: -k must be >= 1, got 0" in error_of("-k", "0")
+    assert "--html must be a file in an existing folder" in error_of("--html", "no/page.html")
+    (case / "codes" / "flat.faiss").write_bytes(b"nothing")
+    assert "delete it to rebuild the index" in error_of()
+    (case / "codes" / "flat.faiss").unlink()
+    np.save("codes/codes.npy", np.zeros((3, 2), np.uint8))
+    assert "must be uint8 [40, 2] to match manifest.json, got uint8 [3, 2]" in error_of()
+    (case / "codes" / "codes.npy").write_bytes(b"nothing")
+    assert "codes.npy is damaged or missing" in error_of()
+    (case / "codes" / "manifest.json").write_text("{}")
+    assert "is damaged or not a manifest of codes" in error_of()
+    (case / "codes" / "manifest.json").unlink()
+    assert "no codes in codes (no manifest.json): encode pictures" in error_of()
+    (case / "codes" / ".partial").mkdir()
+    assert "the codes in codes are unfinished" in error_of()
+
+
+def test_info_describes_runs_and_codes(case, capsys):
+    assert hashnet("info", "run") == 0
+    out = capsys.readouterr().out
+    assert "small_cnn" in out
+    assert "resize to 8 x 8, centre crop 8" in out
+    hashnet("search", "run", "codes", "pictures/0003.png", "--index", "hnsw")
+    capsys.readouterr()
+    assert hashnet("info", "codes") == 0
+    out = capsys.readouterr().out
+    assert re.search(r"pictures: +40 \(0 skipped\)", out)
+    assert re.search(r"bits: +12 in 2 bytes", out)
+    assert re.search(r"indexes: +hnsw", out)
+    assert hashnet("info", "pictures") == 1
+    assert "contains neither a finished run" in capsys.readouterr().err
+
+
+def test_a_reader_that_stops_early_causes_no_traceback(case):
+    process = start("search", "run", "codes", "pictures", "-k", "40", cwd=case)
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() in (0, 141)
+    assert "Traceback" not in err
+    assert "Error" not in err

@@ -1,0 +1,56 @@
+"""The wheel alone, in an empty environment outside of the checkout."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli_case import make_pictures
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The ``bin`` folder of an environment that holds the wheel and what it requires."""
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", folder, ROOT], check=True)
+    (wheel,) = folder.glob("*.whl")
+    environment = folder / "environment"
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    install = [environment / "bin" / "pip", "--quiet", "install", f"{wheel}[experiments,search]"]
+    subprocess.run(install, check=True)
+    return environment / "bin"
+
+
+def test_a_wheel_trains_reports_encodes_and_searches(installed, tmp_path):
+    variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"}
+
+    def run(program, *arguments):
+        done = subprocess.run(
+            [installed / program, *arguments],
+            cwd=tmp_path,
+            env=variables,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    place = run("python", "-c", "import hashnet_jax; print(hashnet_jax.__file__)")
+    assert Path(place.strip()).is_relative_to(installed.parent)
+
+    printed = run("hashnet", "train", "--steps", "60", "--bits", "12", "--run-dir", "run")
+    assert "MAP@all" in printed
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert "MAP@all" in run("hashnet", "report", "run", "--card")
+
+    make_pictures(tmp_path / "pictures", 6)
+    run("hashnet", "encode", "run", "pictures", "-o", "codes")
+    found = json.loads(run("hashnet", "search", "run", "codes", "pictures/0002.png", "--json"))
+    first = found["results"][0]["neighbours"][0]
+    assert first["distance"] == 0

@@ -1,0 +1,68 @@
+"""The protocol card agrees with the files of the run, and tells them in words."""
+
+import json
+import re
+
+from hashnet_jax.cli import main
+from hashnet_jax.report import card_text, protocol_card, read_finished_run
+
+
+def words(card):
+    return " ".join(card_text(card).split())
+
+
+def test_the_card_agrees_with_result_json(made):
+    result, card = (
+        json.loads((made.folder / f"{name}.json").read_text()) for name in ("result", "card")
+    )
+    for name in ("overlaps", "notes", "sizes"):
+        assert card["data"][name] == result[name]
+    assert card["training"]["variant"] == result["variant"]
+    assert result["map"].items() <= card["retrieval"].items()
+    for name in ("codes", "distinct", "constant_bits", "alarms"):
+        assert card["codes"][name] == result["codes"][name]
+    for name in ("versions", "devices", "seconds"):
+        assert card["provenance"][name] == result[name]
+    assert card["provenance"]["run"] == made.folder.name
+    last = json.loads((made.folder / "metrics.jsonl").read_text().splitlines()[-2])
+    logged = ("beta", "loss", "binary_loss", "quantization_gap")
+    assert {name: card["training"][name] for name in logged}.items() <= last.items()
+
+
+def test_the_card_tells_overlaps_and_notes(made):
+    text = words(protocol_card(read_finished_run(made.folder)))
+    if made.dataset.name == "digits":
+        assert "Overlap, query in database 0 by index; 0 as copies under other names" in text
+    else:
+        assert "Overlap, train in database 40 by index; copies under other names not" in text
+        assert "Note made for a test." in text
+
+
+def test_the_card_tells_how_the_backbone_was_trained(made):
+    card = protocol_card(read_finished_run(made.folder))
+    assert "from random weights, train mode" in words(card)
+    assert "Augmentation" in words(card)
+    card["training"] |= {"pretrained_sha256": "57934424" + 56 * "0", "backbone_mode": "inference"}
+    assert "from weights 57934424…, inference mode" in words(card)
+    card["training"]["frozen"] = True
+    assert "weights 57934424…, frozen" in words(card)
+
+
+def test_registered_metrics_of_the_run_are_in_the_card(collapsed):
+    assert protocol_card(read_finished_run(collapsed.folder))["retrieval"]["metrics"] == {}
+    path = collapsed.folder / "result.json"
+    metrics = {"precision_within_radius_2": 0.1, "precision_at_5": 0.25}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"metrics": metrics}))
+    card = protocol_card(read_finished_run(collapsed.folder))
+    assert card["retrieval"]["metrics"] == metrics
+    assert "Precision at 5 0.2500" in words(card)
+    assert words(card).lower().count("within radius 2") == 0  # told with the Hamming ball
+
+
+def test_the_card_is_printed_and_nothing_written(collapsed, capsys):
+    before = sorted(collapsed.folder.iterdir())
+    assert main(["report", str(collapsed.folder), "--card"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("MAP@all = ")
+    assert re.search(r"Collapse alarm +COLLAPSED: 1 distinct codes", printed)
+    assert sorted(collapsed.folder.iterdir()) == before

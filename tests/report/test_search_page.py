@@ -1,0 +1,73 @@
+"""The page of search results."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hashnet_jax.report import write_search_page
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("one.jpg", "two_<b>.jpg"):
+        image = rng.integers(0, 255, (90, 120, 3), dtype=np.uint8)
+        Image.fromarray(image).save(tmp_path / name)
+    (tmp_path / "link.jpg").symlink_to("one.jpg")
+    return tmp_path
+
+
+def write(folder, results):
+    path = folder / "page.html"
+    write_search_page(path, results, 48)
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_page_shows_each_result_with_rank_distance_and_name(pictures):
+    one, two = (str(pictures / name) for name in ("one.jpg", "two_<b>.jpg"))
+    text = write(pictures, [(one, [(0, one), (7, two)])])
+    assert text.count("data:image/jpeg;base64,") == 3
+    assert '<span class="rank">2</span> <span class="distance">7 bits</span>' in text
+    assert "two_<wbr>&lt;b&gt;.<wbr>jpg" in text
+    assert "<b>" not in text
+    assert "48-bit codes" in text
+    assert "<nav" not in text
+
+
+def test_the_query_s_own_file_is_marked_whatever_its_name(pictures):
+    one, two = (str(pictures / name) for name in ("one.jpg", "two_<b>.jpg"))
+    link = str(pictures / "link.jpg")
+    text = write(pictures, [(one, [(0, link), (1, two), (1, f"{pictures}/./one.jpg")])])
+    marked = re.findall(r'<li( class="own")?>', text)
+    assert marked == [' class="own"', "", ' class="own"']
+    assert text.count('<span class="same">the same file</span>') == 2
+
+
+def test_a_picture_that_was_moved_away_is_named_with_the_reason(pictures):
+    gone = str(pictures / "gone.jpg")
+    text = write(pictures, [(str(pictures / "one.jpg"), [(3, gone)])])
+    assert "cannot be shown: no such file or directory" in text
+    assert "gone.<wbr>jpg" in text
+
+
+def test_several_queries_have_a_list_of_links(pictures):
+    one = str(pictures / "one.jpg")
+    text = write(pictures, [(one, [(0, one)]), (one, [(0, one)])])
+    links = re.findall(r'<a href="#(query-\d)">', text)
+    assert links == ["query-1", "query-2"]
+    assert all(f'<section id="{link}"' in text for link in links)
+    assert "2 queries" in text
+
+
+def test_the_page_needs_no_library_of_the_report():
+    script = "import sys, hashnet_jax.report; print('matplotlib' in sys.modules)"
+    command = [sys.executable, "-c", script]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert result.stdout == "False\n"

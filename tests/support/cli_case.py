@@ -1,0 +1,56 @@
+"""A run with a tiny random network and folders of pictures, for tests of the command `hashnet`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+from PIL import Image
+
+import hashnet_jax
+from hashnet_jax.cli import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def make_run(folder, seed=0):
+    folder.mkdir(parents=True)
+    spec = hashnet_jax.ModelSpec("small_cnn", bits=12, image_size=8, resize=8)
+    hashnet_jax.save(folder, hashnet_jax.init(jax.random.key(seed), spec))
+    return folder
+
+
+def make_pictures(folder, count, size=(12, 10)):
+    """Blots of colour, which even a random network tells apart."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    for i in range(count):
+        few = rng.integers(0, 256, (3, 3, 3)).astype(np.uint8)
+        Image.fromarray(few).resize(size, Image.Resampling.NEAREST).save(folder / f"{i:04}.png")
+    return folder
+
+
+def hashnet(*args):
+    """Runs the command in this process and returns its exit status."""
+    return main([str(arg) for arg in args])
+
+
+def start(*args, **kwargs):
+    """Starts the command in its own process, with warnings as errors."""
+    environment = os.environ | {
+        "XLA_FLAGS": "", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"
+    }  # fmt: skip
+    command = [sys.executable, "-m", "hashnet_jax.cli", *map(str, args)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, **kwargs)
+
+
+def content(folder):
+    """The content of all files below a folder, by name."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

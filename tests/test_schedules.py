@@ -1,0 +1,61 @@
+"""The schedules of beta, and one added from outside the package."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from hashnet_jax import schedules
+from hashnet_jax.schedules import constant_schedule, sqrt_schedule, stage_schedule
+from hashnet_jax.training import TrainSpec, init_state
+from tests.support.tiny import TINY
+
+
+def toy_schedule(*, total_steps):
+    """Beta grows linearly from 1 to 3."""
+    return lambda step: 1.0 + 2.0 * jnp.asarray(step, jnp.float32) / total_steps
+
+
+schedules.register("toy_schedule", toy_schedule)
+
+
+def test_sqrt_schedule_stretches_with_the_run():
+    authors, stretched = sqrt_schedule(), sqrt_schedule(total_steps=500)
+    for step in range(0, 500, 7):
+        assert float(stretched(step)) == pytest.approx(float(authors(step * 20)), rel=1e-6)
+
+
+def test_stages_follow_in_order_and_end_at_sgn():
+    schedule = stage_schedule(total_steps=10, betas=(1.0, 2.0, 4.0, math.inf))
+    betas = [float(schedule(step)) for step in range(12)]
+    assert betas == [1, 1, 1, 2, 2, 2, 4, 4, 4, 4, math.inf, math.inf]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: sqrt_schedule(total_steps=0), "`total_steps`"),
+        (lambda: sqrt_schedule(growth=-1.0), "`growth` >= 0"),
+        (lambda: stage_schedule(total_steps=9, betas=(1.0, 1.0)), "increase strictly"),
+        (lambda: stage_schedule(total_steps=9, betas=(0.0, 1.0)), "positive"),
+        (lambda: stage_schedule(total_steps=9, betas=(math.inf,)), "finite first"),
+        (lambda: stage_schedule(total_steps=1, betas=(1.0, 2.0)), "at least 2"),
+        (lambda: constant_schedule(beta=0.0), "`beta` must be > 0, got 0.0"),
+    ],
+)
+def test_hyper_parameters_out_of_range_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_registered_schedule_sets_beta_of_the_train_state_by_its_name():
+    train = TrainSpec(total_steps=10, beta_schedule="toy_schedule")
+    assert float(init_state(jax.random.key(0), TINY, train).beta) == 1.0
+    schedule = schedules.SCHEDULES[train.beta_schedule](total_steps=10)
+    assert float(jax.jit(schedule)(5)) == 2.0
+
+
+def test_a_registered_name_is_not_replaced():
+    with pytest.raises(ValueError, match="'sqrt' is already registered"):
+        schedules.register("sqrt", toy_schedule)

@@ -1,0 +1,187 @@
+"""The loop: interrupted, killed and resumed, it ends as if nothing had happened."""
+
+import concurrent.futures
+import dataclasses
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from hashnet_jax.data import DATASETS, Options
+from hashnet_jax.distributed.devices import local_devices
+from hashnet_jax.training import Checkpoints, Interrupted, RunFolder, TrainSpec, fit, init_state
+from hashnet_jax.training._stop_signals import catch_stop_signals
+from tests.support.tiny import TINY
+
+TRAIN = TrainSpec(total_steps=12, learning_rate=0.01)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return DATASETS["digits"](Options(queries_per_class=5, train_per_class=10))
+
+
+def fresh_state(train=TRAIN):
+    return init_state(jax.random.key(0), TINY, train)
+
+
+def train(digits, path, *, state=None, resume=False, **kwargs):
+    settings = {
+        "augmentation": "shift",
+        "batch_size": 16,
+        "seed": 0,
+        "devices": local_devices(1),
+        "checkpoint_every": 4,
+        "log_every": 1,
+    }
+    with RunFolder(path, resume=resume) as folder:
+        folder.write_json("config.json", {})
+        return fit(state or fresh_state(), digits, folder, **(settings | kwargs))
+
+
+def lines(path):
+    return [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def assert_equal_bit_for_bit(a, b):
+    leaves_a, leaves_b = (
+        jax.tree.leaves((s.params, s.opt_state, s.step, s.beta, jax.random.key_data(s.key)))
+        for s in (a, b)
+    )
+    for left, right in zip(leaves_a, leaves_b, strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+def test_an_interrupted_run_saves_and_resumes_as_if_never_interrupted(digits, tmp_path):
+    whole, _ = train(digits, tmp_path / "whole")
+
+    class InterruptAtStep6:
+        """Images that send SIGINT while the sixth batch is read."""
+
+        in_memory = False
+
+        def __init__(self):
+            self.reads = 0
+
+        def __len__(self):
+            return len(digits.source)
+
+        def __getitem__(self, index):
+            return digits.source[index]
+
+        def squashed(self, index, size):
+            self.reads += 1
+            if self.reads == 6 * 16:
+                os.kill(os.getpid(), signal.SIGINT)
+            return digits.source.squashed(index, size)
+
+    stopping = dataclasses.replace(digits, source=InterruptAtStep6())
+    with pytest.raises(Interrupted, match="SIGINT; saved at step"):
+        train(stopping, tmp_path / "stopped")
+    steps = [line["step"] for line in lines(tmp_path / "stopped")]
+    assert 0 < steps[-1] < 12
+    resumed, _ = train(digits, tmp_path / "stopped", resume=True)
+    assert_equal_bit_for_bit(resumed, whole)
+    assert lines(tmp_path / "stopped") == lines(tmp_path / "whole")
+
+
+def test_a_kill_between_validation_and_checkpoint_loses_no_line(digits, tmp_path, monkeypatch):
+    validation = {"validate": lambda params: 0.5, "validate_every": 4}
+    train(digits, tmp_path / "whole", **validation)
+    save = Checkpoints.save
+
+    def killed(self, state, **kwargs):
+        if int(state.step) == 8:
+            raise KeyboardInterrupt
+        save(self, state, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Checkpoints, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(digits, tmp_path / "killed", **validation)
+    train(digits, tmp_path / "killed", resume=True, **validation)
+    assert lines(tmp_path / "killed") == lines(tmp_path / "whole")
+
+
+def test_the_callers_state_stays_valid_and_training_works_outside_the_main_thread(digits, tmp_path):
+    state = fresh_state()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        pool.submit(train, digits, tmp_path / "run", state=state).result()
+    assert int(state.step) == 0
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(state.params))
+
+
+def test_training_restores_the_signal_handlers(digits, tmp_path):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    train(digits, tmp_path / "run")
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_fitting_a_finished_run_again_returns_its_last_state(digits, tmp_path):
+    whole, _ = train(digits, tmp_path / "run")
+    again, _ = train(digits, tmp_path / "run", resume=True)
+    assert_equal_bit_for_bit(again, whole)
+    assert int(again.step) == 12
+
+
+def test_the_best_on_validation_and_the_last_checkpoints_are_kept(digits, tmp_path):
+    scores = iter([0.2, 0.9, 0.4, 0.3, 0.1, 0.25])
+    _, best_step = train(
+        digits,
+        tmp_path / "run",
+        validate=lambda params: next(scores),
+        validate_every=2,
+        checkpoint_every=1,
+    )
+    assert best_step == 4
+    kept = sorted(
+        int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir() if path.is_dir()
+    )
+    assert kept == [4, 11, 12]
+    checkpoints = Checkpoints(tmp_path / "run" / "checkpoints", keep_best=1)
+    state, position = checkpoints.restore(fresh_state(), 4)
+    checkpoints.close()
+    assert int(state.step) == position["next_batch"] == 4
+    validated = {line["step"] for line in lines(tmp_path / "run") if "validation_map" in line}
+    assert validated == {2, 4, 6, 8, 10, 12}
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_at_a_named_step(digits, tmp_path):
+    state = fresh_state()
+    broken = jax.tree.map(lambda leaf: leaf * np.nan, state.params.variables["params"]["hash"])
+    state.params.variables["params"]["hash"] = broken
+    with pytest.raises(FloatingPointError, match=r"at step 1, .*`learning_rate`"):
+        train(digits, tmp_path / "run", state=state)
+
+
+def test_a_checkpoint_restores_state_and_position_and_read_only_checkpoints_refuse_to_save(
+    tmp_path, caplog
+):
+    state = fresh_state()
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints.save(state, position={"next_batch": 0})
+    checkpoints.close()
+    before = sorted(tmp_path.rglob("*"))
+    checkpoints = Checkpoints(tmp_path / "checkpoints", read_only=True)
+    other = init_state(jax.random.key(1), TINY, TRAIN)
+    restored, position = checkpoints.restore(other, checkpoints.latest_step())
+    with pytest.raises(ValueError, match="opened with `read_only=True`"):
+        checkpoints.save(state, position={"next_batch": 1})
+    checkpoints.close()
+    assert_equal_bit_for_bit(restored, state)
+    assert position == {"next_batch": 0}
+    assert sorted(tmp_path.rglob("*")) == before
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []
+
+
+def test_a_signal_is_recorded_once_and_runs_its_previous_handler_the_second_time():
+    with catch_stop_signals() as stop:
+        assert stop.first == 0
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.received == [signal.SIGINT]
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        assert stop.first == signal.SIGINT
