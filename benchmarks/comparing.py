@@ -1,29 +1,50 @@
-"""Tables on the terminal, and several result files side by side with a plot."""
+"""Formats results as tables, and compares several result files side by side and in a plot."""
 
 import json
 import pathlib
+from collections.abc import Sequence
+
+from benchmarks.measuring import Row
+
+HEAD = ("by", "rate", "median s", "spread", "compile s", "GFLOP/s", "of peak", "MiB", "note")
 
 
-def table(rows):
-    """Rows of one run as text: rate, time, spread, compile time, FLOP/s, share of peak, memory."""
-    head = ("by", "rate", "median s", "spread", "compile s", "GFLOP/s", "of peak", "MiB", "note")
+def table(rows: Sequence[Row]) -> str:
+    """Formats one run's rows: rate, time, spread, compile time, FLOP/s, share of peak, memory."""
     lines, case = [], None
     for row in rows:
         if case != (row.suite, row.case):
             case = row.suite, row.case
-            lines += [(f"{row.suite}: {row.case}",), head]
+            lines += [(f"{row.suite}: {row.case}",), HEAD]
         lines.append(_cells(row))
-    widths = [max(len(line[i]) for line in lines if len(line) > 1) for i in range(len(head))]
-    return "\n".join(
-        line[0]
-        if len(line) == 1
-        else "  " + "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    widths = [max(len(line[i]) for line in lines if len(line) > 1) for i in range(len(HEAD))]
+    return "\n".join(line[0] if len(line) == 1 else _aligned(line, widths) for line in lines)
 
 
-def _cells(row):
-    def shown(value, form):
+def compare(files: Sequence[str], plot: str) -> None:
+    """Prints the rates from JSON files written by `run.py` side by side, and plots them."""
+    names = [pathlib.Path(file).stem for file in files]
+    rates: dict[str, dict[str, float]] = {}
+    for name, file in zip(names, files, strict=True):
+        content = json.loads(pathlib.Path(file).read_text())
+        machine = content["environment"]
+        print(f"{name}: {machine['device']}, jax {machine['jax']}, commit {machine['commit']}")
+        for row in content["rows"]:
+            if row["rate"]:
+                label = f"{row['suite']}: {row['case']}, {row['by']} ({row['unit']}/s)"
+                rates.setdefault(label, {})[name] = row["rate"]
+    _print_rates(rates, names)
+    _plot(rates, names, plot)
+    print(f"plot: {plot}")
+
+
+def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
+    cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+    return "  " + "  ".join(cells).rstrip()
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    def text(value, form):
         return "" if value is None else format(value, form)
 
     if not row.seconds:
@@ -33,36 +54,23 @@ def _cells(row):
         f"{row.items / row.median:.4g} {row.unit}/s",
         f"{row.median:.4g}",
         f"{row.spread:.0%}",
-        shown(row.compile_seconds, ".2f"),
-        shown(row.flops and row.flops / row.median / 1e9, ".1f"),
-        shown(row.share_of_peak, ".0%"),
-        shown(row.memory, ".0f"),
+        text(row.compile_seconds, ".2f"),
+        text(row.flops and row.flops / row.median / 1e9, ".1f"),
+        text(row.share_of_peak, ".0%"),
+        text(row.memory, ".0f"),
         row.note,
     )
 
 
-def compare(files, plot):
-    """Prints the rates in JSON files of ``run.py`` side by side, and draws them to ``plot``."""
-    names = [pathlib.Path(file).stem for file in files]
-    rates = {}
-    for name, file in zip(names, files, strict=True):
-        content = json.loads(pathlib.Path(file).read_text())
-        machine = content["environment"]
-        print(f"{name}: {machine['device']}, jax {machine['jax']}, commit {machine['commit']}")
-        for row in content["rows"]:
-            if row["rate"]:
-                label = f"{row['suite']}: {row['case']}, {row['by']} ({row['unit']}/s)"
-                rates.setdefault(label, {})[name] = row["rate"]
+def _print_rates(rates: dict[str, dict[str, float]], names: Sequence[str]) -> None:
     width = max(map(len, rates), default=0)
     print(" " * width, *(f"{name:>14}" for name in names))
     for label, by_file in rates.items():
         cells = (f"{by_file[name]:14.4g}" if name in by_file else f"{'':14}" for name in names)
         print(label.ljust(width), *cells)
-    _plot(rates, names, plot)
-    print(f"plot: {plot}")
 
 
-def _plot(rates, names, path):
+def _plot(rates: dict[str, dict[str, float]], names: Sequence[str], path: str) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
@@ -71,9 +79,9 @@ def _plot(rates, names, path):
     height = 1 + 0.22 * max(1, len(rates)) * (len(names) + 1)
     figure, axes = pyplot.subplots(figsize=(10, height), layout="constrained")
     for i, name in enumerate(names):
-        places = [row + 0.8 * i / len(names) for row in range(len(rates))]
+        positions = [row + 0.8 * i / len(names) for row in range(len(rates))]
         axes.barh(
-            places,
+            positions,
             [by_file.get(name, float("nan")) for by_file in rates.values()],
             height=0.8 / len(names),
             label=name,
@@ -81,7 +89,7 @@ def _plot(rates, names, path):
     axes.set_yticks(range(len(rates)), list(rates), fontsize=6)
     axes.invert_yaxis()
     axes.set_xscale("log")
-    axes.set_xlabel("items a second")
+    axes.set_xlabel("items per second")
     axes.legend()
     figure.savefig(path)
     pyplot.close(figure)

@@ -1,8 +1,8 @@
-"""Peak memory and rate of `hashnet encode` at several numbers of pictures.
+"""Measures peak memory and time of `hashnet encode` for various numbers of pictures.
 
-Each number is encoded by a process of its own, from a folder of JPEGs, with a small network of
-random weights: memory must not grow with the number. Pictures of the same few contents under many
-names cost as much to read, decode and encode as different ones.
+Each folder of JPEGs is encoded in a fresh process, by a small network with random weights. Memory
+must not grow with the number of pictures. Most files are links to the same few pictures, which
+cost as much to read, decode and encode as different ones.
 
     python benchmarks/encode_memory.py                       500 and 5,000 pictures
     python benchmarks/encode_memory.py --numbers 500 50000 --side 640
@@ -11,9 +11,9 @@ names cost as much to read, decode and encode as different ones.
 import argparse
 import os
 import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -21,61 +21,47 @@ import numpy as np
 from PIL import Image
 
 import hashnet_jax
+from benchmarks.measuring import ROOT, module_command
 
-CONTENTS = 50  # different pictures
-
-# The command, then its peak memory in MiB. On Linux not by getrusage, which counts what the parent
-# held when it started this process.
-CHILD = """
-import pathlib, resource, sys
-from hashnet_jax.cli import main
-status = main(sys.argv[1:])
-proc = pathlib.Path("/proc/self/status")
-if proc.exists():
-    (line,) = [line for line in proc.read_text().splitlines() if line.startswith("VmHWM")]
-    print(int(line.split()[1]) / 2**10)
-else:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)  # macOS counts bytes
-sys.exit(status)
-"""
+DIFFERENT_PICTURES = 50
 
 
-def make_run(folder):
-    """A run's folder with a small network of random weights."""
+def make_run(folder: Path) -> Path:
+    """Creates a run folder with a small network of random weights."""
     folder.mkdir()
     spec = hashnet_jax.ModelSpec("small_cnn", bits=48, image_size=32, resize=32)
     hashnet_jax.save(folder, hashnet_jax.init(jax.random.key(0), spec))
     return folder
 
 
-def make_pictures(folder, number, side):
-    """A folder of ``number`` JPEGs of ``side`` x ``side`` pixels."""
+def make_pictures(folder: Path, number: int, side: int) -> Path:
+    """Creates a folder of ``number`` JPEGs of ``side`` x ``side`` pixels."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     for i in range(number):
         path = folder / f"{i:06}.jpg"
-        if i < CONTENTS:
+        if i < DIFFERENT_PICTURES:
             coarse = Image.fromarray(rng.integers(0, 256, (16, 16, 3)).astype(np.uint8))
             coarse.resize((side, side), Image.Resampling.BICUBIC).save(path)
         else:
-            os.link(folder / f"{i % CONTENTS:06}.jpg", path)
+            os.link(folder / f"{i % DIFFERENT_PICTURES:06}.jpg", path)
     return folder
 
 
-def encode(run, pictures, output):
-    """Runs `hashnet encode`; its peak memory in MiB and its seconds, start-up included."""
-    command = [sys.executable, "-c", CHILD, "encode", run, pictures, "-o", output]
+def encode(run: Path, pictures: Path, output: Path) -> tuple[float, float]:
+    """Runs `hashnet encode`; returns its peak memory in MiB and its time, including start-up."""
+    command = module_command("hashnet_peak", "encode", run, pictures, "-o", output)
     started = time.monotonic()
-    result = subprocess.run(command, capture_output=True, text=True)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if result.returncode:
         raise RuntimeError(f"hashnet encode failed: {result.stderr.strip()}")
     return float(result.stdout.split()[-1]), time.monotonic() - started
 
 
-def measure(numbers, side):
-    """``{number: (MiB, seconds)}``."""
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
+def measure(numbers: Sequence[int], side: int) -> dict[int, tuple[float, float]]:
+    """Returns (peak memory in MiB, seconds) for each number of pictures."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary).absolute()
         run = make_run(folder / "run")
         results = {}
         for number in numbers:
@@ -84,15 +70,24 @@ def measure(numbers, side):
         return results
 
 
-def main(argv=None):
-    p = argparse.ArgumentParser(
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    p.add_argument("--numbers", type=int, nargs="+", default=[500, 5_000], metavar="N")
-    p.add_argument("--side", type=int, default=320, help="of the pictures, pixels (default: 320)")
-    args = p.parse_args(argv)
+    parser.add_argument(
+        "--numbers",
+        type=int,
+        nargs="+",
+        default=[500, 5_000],
+        metavar="N",
+        help="numbers of pictures (500 5000)",
+    )
+    parser.add_argument(
+        "--side", type=int, default=320, metavar="S", help="side of the pictures in pixels (320)"
+    )
+    options = parser.parse_args(argv)
     print("pictures  peak MiB  seconds")
-    for number, (peak, seconds) in measure(args.numbers, args.side).items():
+    for number, (peak, seconds) in measure(options.numbers, options.side).items():
         print(f"{number:8,}  {peak:8.0f}  {seconds:7.1f}")
 
 

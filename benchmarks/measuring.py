@@ -1,4 +1,4 @@
-"""Measuring: repeats in turn after a warm-up, the machine they ran on, and its peak."""
+"""Measures time, FLOPs and peak memory, and describes the machine."""
 
 import contextlib
 import dataclasses
@@ -10,16 +10,21 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-# Dense bfloat16 (float16 where it has none) FLOP/s of one chip, by words of its device_kind, from
-# the makers' data sheets: nvidia.com/en-us/data-center/{h200,h100,a100,l4,v100,tesla-t4} (SXM,
+# Working directory for programs that a benchmark starts, which import `benchmarks` and `tests`.
+ROOT = Path(__file__).parents[1]
+
+# Dense bfloat16 FLOP/s per chip (float16 if it lacks bfloat16), keyed by words in its device_kind,
+# from vendor data sheets: nvidia.com/en-us/data-center/{h200,h100,a100,l4,v100,tesla-t4} (SXM,
 # without sparsity) and cloud.google.com/tpu/docs (system architecture, v3 to v6e).
-PEAKS = {
+PEAK_FLOPS = {
     "H200": 989e12,
     "H100 PCIe": 756e12,
     "H100": 989e12,
@@ -38,23 +43,24 @@ PEAKS = {
 
 @dataclasses.dataclass
 class Row:
-    """One contender of one measurement.
+    """One contender in one measurement.
 
     Attributes:
-      suite, case: what was measured, and at what size.
-      by: who did it: ``"hashnet_jax"`` (with the form, if there are several) or a peer.
-      seconds: of each repeat; empty if it could not be measured, and ``note`` says why.
-      items, unit: how many of what a repeat does.
-      compile_seconds: from the first call, less a later one; None if nothing compiles.
-      flops: of a repeat, by :func:`count_flops`.
-      share_of_peak: of the device's FLOP/s, see :func:`peak`.
-      memory: MiB at the peak, of what ``note`` says.
+      suite, case: what is measured, and at what size.
+      by: the contender: ``"hashnet_jax"`` (with its form, if there are several) or a peer.
+      seconds: time of each repeat; empty if it could not be measured, with the reason in ``note``.
+      items, unit: work done per repeat, e.g. 64 ``"images"``.
+      compile_seconds: time of the first call minus the median time; None if unknown.
+      flops: FLOPs per repeat; see :func:`count_flops`.
+      share_of_peak: fraction of the device's peak FLOP/s; see :func:`peak_flops`.
+      memory: peak memory in MiB; ``note`` states what it includes.
+      note: a remark to print with the row.
     """
 
     suite: str
     case: str
     by: str
-    seconds: list = dataclasses.field(default_factory=list)
+    seconds: list[float] = dataclasses.field(default_factory=list)
     items: int = 1
     unit: str = "calls"
     compile_seconds: float | None = None
@@ -64,42 +70,36 @@ class Row:
     note: str = ""
 
     @property
-    def median(self):
+    def median(self) -> float:
         return statistics.median(self.seconds)
 
     @property
-    def spread(self):
-        """Distance of the slowest from the fastest repeat, over the median."""
+    def spread(self) -> float:
+        """Difference between the slowest and the fastest repeat, divided by the median."""
         return (max(self.seconds) - min(self.seconds)) / self.median
 
 
-def count_flops(function, *arguments):
-    """FLOPs of a call, by XLA's analysis of the program before it is optimised.
-
-    Of the program for GPUs, which is lowered here, not compiled: the CPU's has loops, whose bodies
-    the analysis counts once, and products that Winograd's form saves.
-    """
-    lowered = jax.jit(function).trace(*arguments).lower(lowering_platforms=("cuda",))
-    return lowered.cost_analysis()["flops"]
+def missing(suite: str, case: str, by: str, why: object) -> Row:
+    """The row of a peer that is not installed."""
+    return Row(suite, case, by, note=f"missing: {why}")
 
 
-def measure(rows, repeats):
-    """Times the contenders in turn, so that a busy machine slows all of them alike.
+def measure(rows: Sequence[tuple[Row, Callable[[], Any]]], repeats: int) -> list[Row]:
+    """Times the contenders in turn, so that a busy machine slows them all down equally.
 
     Args:
-      rows: list of ``(Row, function)``; a function takes nothing, and its result is waited for.
-      repeats: timed calls of each, after one call to compile and one to warm up.
+      rows: pairs ``(row, function)`` with zero-argument functions; timing waits for their results.
+      repeats: timed calls per function, after one call to compile and one to warm up.
 
     Returns:
-      The rows, their ``seconds`` filled in; one whose function raises says so in its note.
+      The rows with ``seconds`` filled in, or with a note if a peer's function raises.
     """
     ready = []
     for row, function in rows:
         try:
             first, _ = _seconds(function), _seconds(function)
             ready.append((row, function, first))
-        # A peer that is broken here must not take the measurement with it.
-        except Exception as error:
+        except Exception as error:  # a broken peer must not abort the measurement
             if row.by.startswith("hashnet_jax"):
                 raise
             row.note = f"failed: {type(error).__name__}: {str(error).splitlines()[0][:100]}"
@@ -110,45 +110,59 @@ def measure(rows, repeats):
         if row.compile_seconds is None:
             row.compile_seconds = max(0.0, first - row.median)
         if row.flops:
-            row.share_of_peak = row.flops / row.median / peak()[0]
+            row.share_of_peak = row.flops / row.median / peak_flops()[0]
     return [row for row, _ in rows]
 
 
-def missing(suite, case, by, why):
-    """The row of a peer that is not there."""
-    return Row(suite, case, by, note=f"missing: {why}")
+def _seconds(function: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    jax.block_until_ready(function())
+    return time.perf_counter() - start
 
 
-_peak = []
+def count_flops(function: Callable, *arguments: Any) -> float:
+    """Counts the FLOPs of a call by XLA's cost analysis of the unoptimized program.
+
+    It analyses the GPU program, which is only lowered, not compiled. The CPU program is unsuitable:
+    its loop bodies are counted only once, and it uses Winograd convolutions, which save products.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+
+    def call(*leaves: Any) -> Any:
+        # Lowering rebuilds pytrees without arrays, which run-time checked dataclasses reject.
+        return function(*structure.unflatten(leaves))
+
+    lowered = jax.jit(call).trace(*leaves).lower(lowering_platforms=("cuda",))
+    return lowered.cost_analysis()["flops"]
 
 
-def peak():
-    """(FLOP/s, where the number is from) of one device; measured once if it is not in the table."""
-    if not _peak:
+_measured: list[tuple[float, str]] = []
+
+
+def peak_flops() -> tuple[float, str]:
+    """Peak FLOP/s of one device and their source; measured once if not in ``PEAK_FLOPS``."""
+    if not _measured:
         kind = jax.devices()[0].device_kind
-        # Whole words: an L40S is no L4.
-        known = [value for name, value in PEAKS.items() if re.search(rf"\b{name}\b", kind)]
-        _peak.append((known[0], "bfloat16, data sheet") if known else _measured_peak())
-    return _peak[0]
+        # Match whole words: an L40S is not an L4.
+        known = [flops for name, flops in PEAK_FLOPS.items() if re.search(rf"\b{name}\b", kind)]
+        _measured.append((known[0], "bfloat16, data sheet") if known else _measure_peak())
+    return _measured[0]
 
 
-def _measured_peak(side=2048):
+def _measure_peak(side: int = 2048) -> tuple[float, str]:
     matrix = jnp.ones((side, side), jnp.float32)
     product = jax.jit(jnp.matmul)
     best = min(_seconds(lambda: product(matrix, matrix)) for _ in range(6))
     return 2 * side**3 / best, f"float32, best of 6 products of {side} x {side}"
 
 
-def environment():
-    """Device, versions and commit, for the head of a table and the JSON file."""
+def environment() -> dict[str, Any]:
+    """Device, versions and commit, for the JSON file and the line above the tables."""
     device = jax.devices()[0]
     commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
+        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=ROOT
     )
-    flops, source = peak()
+    flops, source = peak_flops()
     return {
         "device": f"{len(jax.devices())} x {device.device_kind} ({device.platform})",
         "cpus": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
@@ -161,7 +175,7 @@ def environment():
     }
 
 
-def _versions(*packages):
+def _versions(*packages: str) -> dict[str, str]:
     found = {}
     for package in packages:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -169,23 +183,25 @@ def _versions(*packages):
     return found
 
 
-def own_peak():
-    """MiB at the peak of this process so far."""
+def module_command(module: str, *arguments: object) -> list[str]:
+    """The command that runs a module of this package; run it in the directory ``ROOT``."""
+    return [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
+
+
+def own_peak() -> float:
+    """Peak memory of this process so far, in MiB."""
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used / (2**20 if sys.platform == "darwin" else 2**10)
+    return used / (2**20 if sys.platform == "darwin" else 2**10)  # macOS counts bytes
 
 
-def peak_of_a_process(script, *arguments):
-    """MiB at the peak of a fresh process: what ``script`` prints last when given ``arguments``."""
-    command = [sys.executable, str(script), *map(str, arguments)]
-    # Linux counts the memory of a parent at the fork into its child's peak, and keeps it over exec:
-    # a shell that forks once more stands between them.
+def peak_of_process(module: str, *arguments: object) -> float:
+    """Runs a module of this package in a fresh process, and returns its peak memory in MiB.
+
+    The last word that the module prints must be its own peak memory.
+    """
+    command = module_command(module, *arguments)
+    # On Linux, a child's peak includes its parent's memory at fork, even after exec. An
+    # intermediate shell, which forks again, keeps this process's memory out of the result.
     shell = ["sh", "-c", '"$@"; exit $?', "sh", *command] if os.name == "posix" else command
-    done = subprocess.run(shell, check=True, capture_output=True, text=True)
+    done = subprocess.run(shell, cwd=ROOT, check=True, capture_output=True, text=True)
     return float(done.stdout.split()[-1])
-
-
-def _seconds(function):
-    start = time.perf_counter()
-    jax.block_until_ready(function())
-    return time.perf_counter() - start

@@ -1,46 +1,80 @@
-"""A folder of photographs to packed codes: `hashnet encode` against PyTorch's DataLoader.
+"""Compares encoding a folder of photographs by `hashnet encode` and by PyTorch's DataLoader.
 
-Both read JPEGs of 500 x 375 pixels, squash them to 256 x 256, cut the centre 224 x 224 out,
-normalise, run the network and pack the signs. `hashnet encode` lists the folder, keeps its journal
-and writes the codes to disk as well.
+Both read JPEGs of 500 x 375 pixels, squash them to 256 x 256, take the 224 x 224 centre crop,
+normalize it, run the network and pack the signs. `hashnet encode` also lists the folder, keeps a
+journal and writes the codes to disk.
 """
 
+import argparse
 import contextlib
 import importlib.util
 import io
 import pathlib
 import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
-from measuring import Row, missing
 from PIL import Image
 
 import hashnet_jax
+from benchmarks.measuring import ROOT, Row, missing, module_command
 from hashnet_jax import ModelSpec
-from hashnet_jax.cli.encode import encode_to_folder
+from hashnet_jax.distributed.devices import local_devices
+from hashnet_jax.index import encode_to_folder
 
 BACKBONES = ("alexnet", "resnet18")
-WORKERS = (0, 2)
+DATA_LOADER_WORKERS = (0, 2)
+PHOTOGRAPH_SIZE = (500, 375)
+
+# For the smoke test: the smallest images that ResNet accepts; AlexNet needs larger ones.
+SMALL_IMAGE_SIZE = 32
+SMALL_PHOTOGRAPH_SIZE = (80, 60)
 
 
-def photographs():
-    """scikit-image's, those that come with it."""
+def run(options: argparse.Namespace) -> Iterator[Row]:
+    if importlib.util.find_spec("skimage") is None:
+        yield missing("folder", "photographs", "hashnet_jax", "scikit-image")
+        return
+    image_size = SMALL_IMAGE_SIZE if options.small else options.image_size
+    size = SMALL_PHOTOGRAPH_SIZE if options.small else PHOTOGRAPH_SIZE
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary).absolute()
+        few = write_photographs(folder / "few", 2, size)
+        pictures = write_photographs(folder / "pictures", options.pictures, size)
+        for backbone in BACKBONES[1:] if options.small else BACKBONES:
+            case = (
+                f"{backbone}, {options.pictures:,} JPEGs, batch {options.batch_size}, "
+                f"{image_size} px"
+            )
+            contenders: dict[str, Callable[[pathlib.Path], None]] = {
+                "hashnet_jax encode": hashnet_encoder(folder, backbone, image_size, options)
+            }
+            if options.peers != "none":
+                if jax.default_backend() == "cpu" and importlib.util.find_spec("torch"):
+                    contenders |= torch_encoders(backbone, image_size, options)
+                else:
+                    why = "torch, or JAX is not on the CPU"
+                    yield missing("folder", case, "PyTorch DataLoader", why)
+            yield from measure_in_turn(case, contenders, few, pictures, options.repeats)
+
+
+def load_photographs() -> list[Image.Image]:
+    """Loads photographs that ship with scikit-image."""
     from skimage import data
 
-    made = (data.astronaut, data.chelsea, data.coffee, data.rocket, data.hubble_deep_field)
-    return [Image.fromarray(load()) for load in made]
+    loaders = (data.astronaut, data.chelsea, data.coffee, data.rocket, data.hubble_deep_field)
+    return [Image.fromarray(load()) for load in loaders]
 
 
-def write_photographs(folder, n, size):
-    """A folder of JPEGs: random cuts of photographs, three quarters of their sides or more."""
+def write_photographs(folder: pathlib.Path, n: int, size: tuple[int, int]) -> pathlib.Path:
+    """Writes a folder of JPEGs: random crops of photographs, with at least 3/4 of their sides."""
     folder.mkdir()
-    rng, whole = np.random.default_rng(0), photographs()
+    rng, photographs = np.random.default_rng(0), load_photographs()
     for i in range(n):
-        picture = whole[i % len(whole)]
+        picture = photographs[i % len(photographs)]
         share = rng.uniform(0.75, 1.0)
         width, height = (round(share * side) for side in picture.size)
         left = rng.integers(picture.width - width + 1)
@@ -51,90 +85,89 @@ def write_photographs(folder, n, size):
     return folder
 
 
-def encoder(folder, backbone, image_size, options):
-    """``pictures -> None``: `hashnet encode`, in this process."""
-    spec = ModelSpec(backbone, options.bits, image_size=image_size, resize=squashed(image_size))
-    run = folder / backbone
-    run.mkdir()
-    hashnet_jax.save(run, hashnet_jax.init(jax.random.key(0), spec))
+def squashed_size(image_size: int) -> int:
+    """The side of the image that is cropped: 256 for crops of 224."""
+    return image_size * 8 // 7
 
-    def encode(pictures):
+
+def hashnet_encoder(
+    folder: pathlib.Path, backbone: str, image_size: int, options: argparse.Namespace
+) -> Callable[[pathlib.Path], None]:
+    """Returns ``pictures -> None``, which runs `hashnet encode` in this process."""
+    resize = squashed_size(image_size)
+    spec = ModelSpec(backbone, options.bits, image_size=image_size, resize=resize)
+    run_folder = folder / backbone
+    run_folder.mkdir()
+    hashnet_jax.save(run_folder, hashnet_jax.init(jax.random.key(0), spec))
+    settings = {"batch_size": options.batch_size, "devices": local_devices(1)}
+
+    def encode(pictures: pathlib.Path) -> None:
         quiet = contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO())
         with tempfile.TemporaryDirectory() as codes, quiet[0], quiet[1]:
-            output = pathlib.Path(codes) / "codes"
-            encode_to_folder(run, [pictures], output, batch_size=options.batch_size, n_devices=1)
+            encode_to_folder(run_folder, [pictures], pathlib.Path(codes) / "codes", **settings)
 
     return encode
 
 
-def squashed(image_size):
-    """What a crop is cut from: 256 for 224."""
-    return image_size * 8 // 7
+class TorchEncoder:
+    """``pictures -> None``, which encodes in a PyTorch process that waits for folders."""
 
-
-class Peer:
-    """``pictures -> None``: PyTorch in a process that waits for folders to encode."""
-
-    def __init__(self, backbone, workers, image_size, options):
-        program = pathlib.Path(__file__).with_name("torch_folder.py")
-        numbers = (workers, image_size, squashed(image_size), options.batch_size, options.bits)
-        command = [sys.executable, program, backbone, *numbers]
+    def __init__(self, backbone: str, workers: int, image_size: int, options: argparse.Namespace):
+        numbers = (workers, image_size, squashed_size(image_size), options.batch_size, options.bits)
         self.process = subprocess.Popen(
-            list(map(str, command)), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            module_command("torch_folder", backbone, *numbers),
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
-    def __call__(self, pictures):
+    def __call__(self, pictures: pathlib.Path) -> None:
         print(pictures, file=self.process.stdin, flush=True)
         if not self.process.stdout.readline():
             raise RuntimeError(f"torch_folder.py ended with status {self.process.wait()}")
 
-    def close(self):
+    def close(self) -> None:
         self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
 
 
-def run(options):
-    if importlib.util.find_spec("skimage") is None:
-        yield missing("folder", "photographs", "hashnet_jax", "scikit-image")
-        return
-    # The smallest that ResNet takes; AlexNet takes none so small.
-    image_size = 32 if options.small else options.image_size
-    size = (80, 60) if options.small else (500, 375)
-    with tempfile.TemporaryDirectory() as folder:
-        folder = pathlib.Path(folder)
-        few = write_photographs(folder / "few", 2, size)
-        pictures = write_photographs(folder / "pictures", options.pictures, size)
-        for backbone in BACKBONES[1:] if options.small else BACKBONES:
-            yield from compare(folder, backbone, image_size, few, pictures, options)
+def torch_encoders(
+    backbone: str, image_size: int, options: argparse.Namespace
+) -> dict[str, TorchEncoder]:
+    return {
+        f"PyTorch DataLoader, {workers} workers": TorchEncoder(
+            backbone, workers, image_size, options
+        )
+        for workers in (DATA_LOADER_WORKERS[1:] if options.small else DATA_LOADER_WORKERS)
+    }
 
 
-def compare(folder, backbone, image_size, few, pictures, options):
-    """Rows of one backbone; all take their turn after two pictures to warm up."""
-    case = f"{backbone}, {options.pictures:,} JPEGs, batch {options.batch_size}, {image_size} px"
-    contenders = {"hashnet_jax encode": encoder(folder, backbone, image_size, options)}
-    has_peers = options.peers != "none" and jax.default_backend() == "cpu"
-    if has_peers and importlib.util.find_spec("torch") is not None:
-        for workers in WORKERS[1:] if options.small else WORKERS:
-            by = f"PyTorch DataLoader, {workers} workers"
-            contenders[by] = Peer(backbone, workers, image_size, options)
-    elif options.peers != "none":
-        yield missing("folder", case, "PyTorch DataLoader", "torch, or JAX is not on the CPU")
-    seconds = {by: [] for by in contenders}
+def measure_in_turn(
+    case: str,
+    contenders: dict[str, Callable[[pathlib.Path], None]],
+    few: pathlib.Path,
+    pictures: pathlib.Path,
+    repeats: int,
+) -> Iterator[Row]:
+    """Times the contenders for one backbone in turn, after two pictures to warm up."""
+    seconds: dict[str, list[float]] = {by: [] for by in contenders}
     try:
         for encode in contenders.values():
             encode(few)
-        for _ in range(options.repeats):
+        for _ in range(repeats):
             for by, encode in contenders.items():
                 start = time.perf_counter()
                 encode(pictures)
                 seconds[by].append(time.perf_counter() - start)
     finally:
         for encode in contenders.values():
-            if isinstance(encode, Peer):
+            if isinstance(encode, TorchEncoder):
                 encode.close()
-    for by, taken in seconds.items():
-        row = Row("folder", case, by, taken, items=options.pictures, unit="images")
+    number = len(list(pictures.iterdir()))
+    for by, times in seconds.items():
+        row = Row("folder", case, by, times, items=number, unit="images")
         if by.startswith("hashnet_jax"):
-            row.note = "loads and hashes its weights each time, as well"
+            row.note = "including loading and hashing the weights each time"
         yield row

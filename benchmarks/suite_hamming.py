@@ -1,46 +1,60 @@
-"""Hamming search: ``hamming.top_k`` against faiss's IndexBinaryFlat, distances compared."""
+"""Compares Hamming search by ``top_k`` with faiss's IndexBinaryFlat, and checks the distances."""
 
+import argparse
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from measuring import Row, measure, missing
 
-from hashnet_jax import hamming
+from benchmarks.measuring import Row, measure, missing
+from hashnet_jax.codes import bytes_per_code
+from hashnet_jax.hamming import top_k
+from hashnet_jax.index import import_faiss
+
+PEER = "faiss IndexBinaryFlat"
 
 
-def run(options):
+def run(options: argparse.Namespace) -> Iterator[Row]:
     rng = np.random.default_rng(0)
-    width = -(-options.bits // 8)
+    width = bytes_per_code(options.bits)
     sizes = ((options.queries, width), (options.database, width))
     queries, database = (rng.integers(0, 256, size, np.uint8) for size in sizes)
     k = min(options.nearest, options.database)
     case = f"top-{k} of {options.queries} in {options.database} codes of {8 * width} bits"
-    arrays = jnp.asarray(queries), jnp.asarray(database)
-    start = time.perf_counter()
-    search = jax.jit(hamming.top_k, static_argnums=2).lower(*arrays, k).compile()
-    compiling = time.perf_counter() - start
-    row = Row("hamming", case, "hashnet_jax", items=options.queries, unit="queries")
-    row.compile_seconds = compiling
-    row.memory = search.memory_analysis().temp_size_in_bytes / 2**20
-    row.note = "working memory, without codes and result"
-    rows = [(row, lambda: search(*arrays))]
+    row, search = compiled_search(case, queries, database, k)
     if options.peers == "none":
-        yield from measure(rows, options.repeats)
+        yield from measure([(row, search)], options.repeats)
         return
     try:
-        import faiss
+        faiss = import_faiss("measure this peer")
     except ImportError as error:
-        yield from measure(rows, options.repeats)
-        yield missing("hamming", case, "faiss IndexBinaryFlat", error)
+        yield from measure([(row, search)], options.repeats)
+        yield missing("hamming", case, PEER, error)
         return
     index = faiss.IndexBinaryFlat(8 * width)
     index.add(database)
-    peer = Row("hamming", case, "faiss IndexBinaryFlat", items=options.queries, unit="queries")
-    rows.append((peer, lambda: index.search(queries, k)))
-    measured = measure(rows, options.repeats)
-    if not np.array_equal(search(*arrays)[0], index.search(queries, k)[0]):
-        raise RuntimeError("the distances of hamming.top_k must be those of faiss.")
-    measured[1].note = "the same distances"
+    peer = Row("hamming", case, PEER, items=len(queries), unit="queries")
+    contenders = [(row, search), (peer, lambda: index.search(queries, k))]
+    measured = measure(contenders, options.repeats)
+    if not np.array_equal(search()[0], index.search(queries, k)[0]):
+        raise RuntimeError("top_k and faiss return different distances.")
+    measured[1].note = "same distances"
     yield from measured
+
+
+def compiled_search(
+    case: str, queries: np.ndarray, database: np.ndarray, k: int
+) -> tuple[Row, Callable[[], Any]]:
+    """Compiles ``top_k``; the row contains its compile time and working memory."""
+    arrays = jnp.asarray(queries), jnp.asarray(database)
+    start = time.perf_counter()
+    search = jax.jit(top_k, static_argnums=2).lower(*arrays, k).compile()
+    compile_seconds = time.perf_counter() - start
+    row = Row("hamming", case, "hashnet_jax", items=len(queries), unit="queries")
+    row.compile_seconds = compile_seconds
+    row.memory = search.memory_analysis().temp_size_in_bytes / 2**20
+    row.note = "working memory, excluding codes and result"
+    return row, lambda: search(*arrays)

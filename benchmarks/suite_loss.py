@@ -1,18 +1,25 @@
-"""Loss with gradients: the plain form against blocks of pairs, in time and in peak memory."""
+"""Compares the plain and the blockwise loss, with gradients, in time and peak memory."""
 
+import argparse
 import sys
+from collections.abc import Callable, Iterator
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from measuring import Row, measure, own_peak, peak_of_a_process
 
-from hashnet_jax.losses import pair_weights, pairwise_loss, similarity
-from hashnet_jax.pair_balance import kind_weights
-from hashnet_jax.pair_blocks import count_pairs, pairwise_loss_blocks
+from benchmarks.measuring import Row, measure, own_peak, peak_of_process
+from hashnet_jax.losses import (
+    count_pairs,
+    kind_weights,
+    pair_weights,
+    pairwise_loss,
+    pairwise_loss_blocks,
+    similarity,
+)
 
 
-def plain(codes, labels):
+def plain(codes: jax.Array, labels: jax.Array) -> jax.Array:
     similar = similarity(labels, labels)
     weights = pair_weights(similar, counted=~jnp.eye(len(labels), dtype=bool))
     alpha = 10 / codes.shape[1]
@@ -20,7 +27,7 @@ def plain(codes, labels):
     return numerator / denominator
 
 
-def blocks(codes, labels):
+def blocks(codes: jax.Array, labels: jax.Array) -> jax.Array:
     weights = kind_weights("batch", *count_pairs(labels, labels, first_row=0))
     numerator, denominator = pairwise_loss_blocks(
         codes,
@@ -35,11 +42,13 @@ def blocks(codes, labels):
 
 
 FORMS = {"blocks": blocks, "plain": plain}
-# Of the plain form, about six arrays of all pairs: 1.6 GiB at 8,192.
-PLAIN_FITS = 8_192
+
+# The plain form keeps about six arrays over all pairs in memory: 1.6 GiB at 8,192.
+MAX_PLAIN_BATCH = 8_192
 
 
-def prepare(form, batch, bits):
+def prepare(form: str, batch: int, bits: int) -> Callable:
+    """Returns a zero-argument function: the jitted loss with its gradient on random codes."""
     rng = np.random.default_rng(0)
     codes = jnp.asarray(np.tanh(rng.normal(size=(batch, bits))), jnp.float32)
     labels = jnp.asarray(rng.integers(0, 100, batch))
@@ -47,21 +56,19 @@ def prepare(form, batch, bits):
     return lambda: function(codes, labels)
 
 
-def run(options):
+def run(options: argparse.Namespace) -> Iterator[Row]:
     for batch in options.loss_batch:
         rows = []
         for form in FORMS:
-            if form == "plain" and batch > PLAIN_FITS:
+            if form == "plain" and batch > MAX_PLAIN_BATCH:
                 continue
-            # Before this process grows.
-            memory = peak_of_a_process(__file__, form, batch, options.bits)
             row = Row(
                 "loss",
                 f"B = N = {batch}, K = {options.bits}",
                 f"hashnet_jax, {form}",
                 items=batch * batch,
                 unit="pairs",
-                memory=memory,
+                memory=peak_of_process("suite_loss", form, batch, options.bits),
                 note="whole process",
             )
             rows.append((row, prepare(form, batch, options.bits)))

@@ -1,12 +1,14 @@
-"""MAP of packed codes with its tie band, against an argsort of each query (see map_speed.py)."""
+"""Compares MAP of packed codes, with its tie band, with an argsort per query; see map_speed.py."""
 
-from map_speed import CASES, Case, Usual, check_in_band, make_codes
-from measuring import Row, measure
+import argparse
+from collections.abc import Iterator
 
+from benchmarks.map_speed import CASES, Case, UsualEvaluation, check_in_band, make_codes
+from benchmarks.measuring import Row, measure
 from hashnet_jax.metrics import evaluate
 
 
-def run(options):
+def run(options: argparse.Namespace) -> Iterator[Row]:
     case = CASES["imagenet100"]
     if options.small:
         case = Case(queries=50, database=2_000, classes=10, cutoff=100)
@@ -15,11 +17,10 @@ def run(options):
     rows = [Row("map", name, "hashnet_jax", items=case.queries, unit="queries")]
     functions = [lambda: evaluate(*arrays, bits=options.bits, cutoff=case.cutoff)]
     if options.peers != "none":
-        usual = Usual(case, arrays, options.bits, min(50, case.queries), "ids")
-        items = len(usual.queries)
-        rows.append(Row("map", name, "NumPy argsort", items=items, unit="queries"))
-        rows[-1].note = "a sample of the queries; one order of the ties"
+        usual = UsualEvaluation(case, arrays, options.bits, min(50, case.queries), "ids")
         check_in_band(usual(), functions[0]().counts, usual.sample, case.cutoff)
+        rows.append(Row("map", name, "NumPy argsort", items=len(usual.queries), unit="queries"))
+        rows[-1].note = "a sample of the queries; ties in one arbitrary order"
         functions.append(usual)
     for row in rows:
         row.compile_seconds = 0.0

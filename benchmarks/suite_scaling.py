@@ -1,45 +1,57 @@
-"""The same global batch on 1, 2, 4, 8 devices: what dividing it costs, and that it is the same.
+"""Trains on the same global batch with 1, 2, 4 and 8 devices, and compares time and loss.
 
-Each count is a process of its own. On a CPU the devices are fake ones that share its cores: equal
-times would mean that dividing costs nothing.
+Each number of devices runs in its own process. On a CPU, the devices are simulated and share its
+cores, so equal times would mean that distributing the batch has no overhead.
 """
 
 import argparse
 import json
 import os
 import subprocess
-import sys
+from collections.abc import Iterator
 
-COUNTS = (1, 2, 4, 8)
+from benchmarks.measuring import ROOT, Row, measure, missing, module_command
+
+DEVICE_COUNTS = (1, 2, 4, 8)
 
 
-def run(options):
-    from measuring import Row, missing
-
-    first = None
-    for count in COUNTS:
+def run(options: argparse.Namespace) -> Iterator[Row]:
+    first_loss = None
+    for count in DEVICE_COUNTS:
         case = f"batch {options.batch_size} on {count} device(s)"
-        arguments = [f"--devices={count}", f"--batch-size={options.batch_size}"]
-        arguments += [f"--image-size={options.image_size}", f"--repeats={options.repeats}"]
-        arguments += [f"--backbone={options.scaling_backbone}", f"--bits={options.bits}"]
-        flag = f"--xla_force_host_platform_device_count={count}"
-        environment = os.environ | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flag}"}
-        command = [sys.executable, __file__, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        done = _start(count, options)
         if done.returncode:
             why = (done.stderr.strip().splitlines() or ["no message"])[-1]
             yield missing("scaling", case, "hashnet_jax", why[:100])
             continue
-        seconds, compiling, loss = json.loads(done.stdout.splitlines()[-1])
-        first = loss if first is None else first
-        row = Row("scaling", case, "hashnet_jax", seconds, options.batch_size, "images", compiling)
-        row.note = f"loss differs by {abs(loss - first) / abs(first):.0e} from the first"
+        seconds, compile_seconds, loss = json.loads(done.stdout.splitlines()[-1])
+        first_loss = loss if first_loss is None else first_loss
+        row = Row("scaling", case, "hashnet_jax", seconds, options.batch_size, "images")
+        row.compile_seconds = compile_seconds
+        difference = abs(loss - first_loss) / abs(first_loss)
+        row.note = f"loss differs by {difference:.0e} from the first"
         yield row
 
 
-def main():
-    from measuring import Row, measure
-    from suite_train import JaxStep
+def _start(count: int, options: argparse.Namespace) -> subprocess.CompletedProcess:
+    """Runs this module in a process with ``count`` devices."""
+    arguments = (
+        f"--devices={count}",
+        f"--batch-size={options.batch_size}",
+        f"--image-size={options.image_size}",
+        f"--repeats={options.repeats}",
+        f"--backbone={options.scaling_backbone}",
+        f"--bits={options.bits}",
+    )
+    flag = f"--xla_force_host_platform_device_count={count}"
+    environment = os.environ | {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {flag}"}
+    command = module_command("suite_scaling", *arguments)
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+
+
+def main() -> None:
+    """Runs in the child process: prints seconds, compile seconds and loss as JSON."""
+    from benchmarks.suite_train import JaxStep
 
     parser = argparse.ArgumentParser()
     for name in ("devices", "batch-size", "image-size", "repeats", "bits"):

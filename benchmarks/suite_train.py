@@ -1,63 +1,92 @@
-"""The train step, images to updated parameters, against the same in PyTorch."""
+"""Compares the train step, from images to updated parameters, with the same step in PyTorch."""
+
+import argparse
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
-from measuring import Row, count_flops, measure, missing
 
-from hashnet_jax import ModelSpec, parallel
-from hashnet_jax.optim import TrainSpec
-from hashnet_jax.state import init_state
-from hashnet_jax.step import train_step
+from benchmarks.measuring import Row, count_flops, measure, missing
+from hashnet_jax import ModelSpec
+from hashnet_jax.distributed.devices import local_devices, map_step
+from hashnet_jax.training import TrainSpec, init_state, train_step
 
-PEERS = {
+# Keyword arguments for benchmarks.torch_peers.Peer.
+PEERS: dict[str, dict[str, bool]] = {
     "PyTorch eager": {},
     "PyTorch eager, channels_last": {"channels_last": True},
     "PyTorch compile": {"compiled": True},
 }
 
 
-def model_spec(backbone, options):
+def run(options: argparse.Namespace) -> Iterator[Row]:
+    for backbone in options.backbone:
+        case = (
+            f"{backbone}, batch {options.batch_size}, {options.image_size} px, {options.dtype}, "
+            f"{options.devices} device(s)"
+        )
+        contenders, absent = ready_peers("train", case, backbone, options, "train_step")
+        if is_included("hashnet_jax", options):
+            step = JaxStep(backbone, options)
+            row = Row("train", case, "hashnet_jax", items=options.batch_size, unit="images")
+            row.flops = step.flops() / options.devices
+            contenders.insert(0, (row, step))
+        yield from measure(contenders, options.repeats)
+        yield from absent
+
+
+def is_included(name: str, options: argparse.Namespace) -> bool:
+    """Whether ``--only`` includes this contender; others are not even constructed."""
+    return options.only in (None, name)
+
+
+def model_spec(backbone: str, options: argparse.Namespace) -> ModelSpec:
     size = options.image_size
     return ModelSpec(backbone, options.bits, image_size=size, resize=size, dtype=options.dtype)
 
 
-def random_batch(n, size):
+def random_batch(n: int, size: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (n, size, size, 3), np.uint8)
     return {"image": images, "label": rng.integers(0, 10, n)}
 
 
 class JaxStep:
-    """The compiled step on its devices; the state stays there, as in training."""
+    """The compiled step; its state stays on the devices, as in training."""
 
-    def __init__(self, backbone, options):
-        devices = parallel.local_devices(options.devices)
+    def __init__(self, backbone: str, options: argparse.Namespace):
+        devices = local_devices(options.devices)
         self.state = init_state(
             jax.random.key(0), model_spec(backbone, options), TrainSpec(learning_rate=1e-5)
         )
         self.batch = random_batch(options.batch_size, options.image_size)
-        self.step = parallel.compile_step(devices)
+        self.step = map_step(train_step, devices)
 
-    def flops(self):
+    def flops(self) -> float:
         return count_flops(train_step, self.state, self.batch)
 
-    def __call__(self):
+    def __call__(self) -> jax.Array:
         self.state, metrics = self.step(self.state, self.batch)
         return metrics["loss"]
 
 
-def peers(suite, case, backbone, options, method):
-    """(Row, function) of each PyTorch peer that is there, and the rows of those that are not."""
+def ready_peers(
+    suite: str, case: str, backbone: str, options: argparse.Namespace, method: str
+) -> tuple[list[tuple[Row, Callable[[], Any]]], list[Row]]:
+    """Prepares the requested PyTorch peers; returns those that work here, and rows for the others.
+
+    Args:
+      suite: name of the suite.
+      case: case of the rows.
+      backbone: name of the backbone.
+      options: options of `run.py`.
+      method: method of the peer to time, ``"train_step"`` or ``"encode"``.
+    """
     ready, absent = [], []
-    names = [
-        name
-        for name, how in PEERS.items()
-        if options.peers == "all" or "compiled" not in how
-        if wanted(name, options)
-    ]
-    for name in names if options.peers != "none" else ():
+    for name in _requested_peers(options):
         try:
-            from torch_peers import Peer
+            from benchmarks.torch_peers import Peer
 
             batch = random_batch(options.batch_size, options.image_size)
             peer = Peer(backbone, batch, options.bits, dtype=options.dtype, **PEERS[name])
@@ -65,26 +94,14 @@ def peers(suite, case, backbone, options, method):
             absent.append(missing(suite, case, name, error))
             continue
         row = Row(suite, case, name, items=options.batch_size, unit="images")
-        ready.append((row, getattr(peer, method)))
+        ready.append((row, {"train_step": peer.train_step, "encode": peer.encode}[method]))
     return ready, absent
 
 
-def wanted(name, options):
-    """Whether ``--only`` leaves this contender; another one is not even built."""
-    return options.only in (None, name)
-
-
-def run(options):
-    for backbone in options.backbone:
-        case = (
-            f"{backbone}, batch {options.batch_size}, {options.image_size} px, {options.dtype}, "
-            f"{options.devices} device(s)"
-        )
-        contenders, absent = peers("train", case, backbone, options, "train_step")
-        if wanted("hashnet_jax", options):
-            step = JaxStep(backbone, options)
-            row = Row("train", case, "hashnet_jax", items=options.batch_size, unit="images")
-            row.flops = step.flops() / options.devices
-            contenders.insert(0, (row, step))
-        yield from measure(contenders, options.repeats)
-        yield from absent
+def _requested_peers(options: argparse.Namespace) -> list[str]:
+    return [
+        name
+        for name, settings in PEERS.items()
+        if options.peers == "all" or (options.peers == "eager" and "compiled" not in settings)
+        if is_included(name, options)
+    ]

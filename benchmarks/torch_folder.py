@@ -1,7 +1,7 @@
-"""A folder of pictures to packed codes in PyTorch, as its users write it.
+"""Encodes folders of pictures into packed codes in PyTorch, in the way its users would.
 
-A program of its own, since DataLoader forks, which threads of JAX do not survive: it reads the path
-of a folder from each line of its input, encodes what is there, and answers with a line.
+This is a separate program because DataLoader forks, which is unsafe with JAX's threads. For each
+line on standard input, the path of a folder, it encodes the folder's pictures and prints one line.
 """
 
 import argparse
@@ -12,40 +12,38 @@ import numpy as np
 import torch
 from PIL import Image
 
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
-
-from torch_models import MODELS
+from tests.support.torch_models import MODELS
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Pictures(torch.utils.data.Dataset):
-    """Images float32 [3, S, S], squashed, cut and normalised, in the order of their names."""
+    """Images as float32 [3, S, S], squashed, cropped and normalized, sorted by file name."""
 
-    def __init__(self, folder, size, squashed):
+    def __init__(self, folder: str, size: int, squashed_size: int):
         self.paths = sorted(Path(folder).iterdir())
-        self.size, self.squashed = size, squashed
+        self.size, self.squashed_size = size, squashed_size
         self.mean, self.std = (torch.tensor(x).view(3, 1, 1) for x in (MEAN, STD))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> torch.Tensor:
         with Image.open(self.paths[index]) as picture:
             picture = picture.convert("RGB")
-        whole = (self.squashed, self.squashed)
-        picture = picture.resize(whole, Image.Resampling.BILINEAR)
-        first = (self.squashed - self.size) // 2
+        side = self.squashed_size
+        picture = picture.resize((side, side), Image.Resampling.BILINEAR)
+        first = (side - self.size) // 2
         end = first + self.size
         pixels = torch.from_numpy(np.array(picture.crop((first, first, end, end))))
         return (pixels.permute(2, 0, 1).float().div(255) - self.mean) / self.std
 
 
-def encode(network, folder, args):
-    """Packed codes uint8 [N, ceil(K/8)]."""
-    pictures = Pictures(folder, args.size, args.squashed)
+def encode(network: torch.nn.Module, folder: str, options: argparse.Namespace) -> np.ndarray:
+    """Encodes the pictures in a folder into packed codes, uint8 [N, ceil(K/8)]."""
+    pictures = Pictures(folder, options.size, options.squashed_size)
     loader = torch.utils.data.DataLoader(
-        pictures, batch_size=args.batch_size, num_workers=args.workers
+        pictures, batch_size=options.batch_size, num_workers=options.workers
     )
     packed = []
     with torch.inference_mode():
@@ -55,19 +53,24 @@ def encode(network, folder, args):
     return np.concatenate(packed)
 
 
-def main():
-    p = argparse.ArgumentParser(description=__doc__)
-    p.add_argument("backbone", choices=MODELS)
-    for name in ("workers", "size", "squashed", "batch_size", "bits"):
-        p.add_argument(name, type=int)
-    args = p.parse_args()
+def make_network(options: argparse.Namespace) -> torch.nn.Module:
     torch.manual_seed(0)
-    network = torch.nn.Sequential(MODELS[args.backbone](), torch.nn.LazyLinear(args.bits)).eval()
-    with torch.inference_mode():  # which gives the lazy layer its size
-        network(torch.zeros(1, 3, args.size, args.size))
-    network.to(memory_format=torch.channels_last)  # the faster layout
+    backbone, hash_layer = MODELS[options.backbone](), torch.nn.LazyLinear(options.bits)
+    network = torch.nn.Sequential(backbone, hash_layer).eval()
+    with torch.inference_mode():  # initializes the lazy layer
+        network(torch.zeros(1, 3, options.size, options.size))
+    return network.to(memory_format=torch.channels_last)  # the faster layout
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("backbone", choices=MODELS)
+    for name in ("workers", "size", "squashed_size", "batch_size", "bits"):
+        parser.add_argument(name, type=int)
+    options = parser.parse_args()
+    network = make_network(options)
     for line in sys.stdin:
-        print(len(encode(network, line.rstrip("\n"), args)), flush=True)
+        print(len(encode(network, line.rstrip("\n"), options)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,33 +1,32 @@
-"""The same network, loss and optimiser in PyTorch.
+"""The same network, loss and optimizer in PyTorch.
 
-The backbones are those of `tests/torch_models.py`, which the tests hold equal to this package's.
+The backbones come from `tests/support/torch_models.py`; tests check that they agree with this
+package's backbones.
 """
 
-import sys
-from pathlib import Path
+import contextlib
 
 import jax
+import numpy as np
 import torch
 
-sys.path.append(str(Path(__file__).parents[1] / "tests"))
-
-from torch_models import MODELS
+from tests.support.torch_models import MODELS
 
 
 class HashNet(torch.nn.Module):
-    """Images [B, 3, H, W] to logits [B, K]."""
+    """Maps images [B, 3, H, W] to logits [B, K]."""
 
-    def __init__(self, backbone, bits):
+    def __init__(self, backbone: str, bits: int):
         super().__init__()
         self.backbone = MODELS[backbone]()
         self.hash = torch.nn.LazyLinear(bits)
 
-    def forward(self, images):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.hash(self.backbone(images))
 
 
-def pairwise_loss(codes, labels):
-    """HashNet's loss over all pairs but those of an image with itself, balanced by class."""
+def pairwise_loss(codes: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """HashNet's loss over all pairs of distinct images, balancing similar and dissimilar pairs."""
     logits = 10 / codes.shape[1] * codes @ codes.T
     counted = ~torch.eye(len(labels), dtype=torch.bool, device=codes.device)
     similar = labels[:, None] == labels[None, :]
@@ -42,57 +41,70 @@ class Peer:
     """One way to run PyTorch: eager, channels_last, or compiled.
 
     Args:
-      batch: ``{"image": uint8 NumPy [B, S, S, 3], "label": int [B]}``, normalised outside of the
-        timing here, inside the step there.
+      backbone: name of the backbone.
+      batch: ``{"image": uint8 NumPy [B, S, S, 3], "label": int [B]}``. Images are normalized in
+        advance, outside the timing; hashnet_jax normalizes them inside the step.
+      bits: K, the length of a code.
       dtype: ``"float32"``, or ``"bfloat16"`` by autocast.
+      channels_last: whether to store images and weights in channels_last format.
+      compiled: whether to use `torch.compile`.
 
     Raises:
-      RuntimeError: if JAX runs on an accelerator that this torch cannot use, or the network is not
-        written in PyTorch.
+      RuntimeError: if JAX runs on an accelerator that the installed torch cannot use, or the
+        backbone has no PyTorch version here.
     """
 
-    def __init__(self, backbone, batch, bits, *, dtype, channels_last=False, compiled=False):
+    def __init__(
+        self,
+        backbone: str,
+        batch: dict[str, np.ndarray],
+        bits: int,
+        *,
+        dtype: str,
+        channels_last: bool = False,
+        compiled: bool = False,
+    ):
         if backbone not in MODELS:
-            raise RuntimeError(f"{backbone} has no form in PyTorch here")
+            raise RuntimeError(f"{backbone} has no PyTorch version here")
         on_cpu = jax.default_backend() == "cpu"
         if not on_cpu and not torch.cuda.is_available():
-            raise RuntimeError("this torch has no CUDA to compare with JAX's accelerator")
+            raise RuntimeError("JAX uses an accelerator, but the installed torch has no CUDA")
         self.device = "cpu" if on_cpu else "cuda"
+        self.dtype = dtype
         torch.manual_seed(0)
+        layout = torch.channels_last if channels_last else torch.contiguous_format
         images = torch.tensor(batch["image"]).permute(0, 3, 1, 2).float().div(255).sub(0.5)
-        self.layout = torch.channels_last if channels_last else torch.contiguous_format
-        self.images = images.to(self.device).contiguous(memory_format=self.layout)
+        self.images = images.to(self.device).contiguous(memory_format=layout)
         self.labels = torch.tensor(batch["label"]).to(self.device)
         self.network = HashNet(backbone, bits).to(self.device)
         with torch.no_grad():
-            self.network.eval()(self.images[:2])  # which gives the lazy layer its size
-        self.network.to(memory_format=self.layout)
-        self.dtype = dtype
+            self.network.eval()(self.images[:2])  # initializes the lazy layer
+        self.network.to(memory_format=layout)
         self.sgd = torch.optim.SGD(
             self.network.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4, nesterov=True
         )
         self.forward = torch.compile(self.network) if compiled else self.network
 
-    def train_step(self):
+    def train_step(self) -> None:
         self.network.train()
         self.sgd.zero_grad()
         with self._autocast():
-            z = self.forward(self.images)
-        loss = pairwise_loss(torch.tanh(z.float()), self.labels)
+            logits = self.forward(self.images)
+        loss = pairwise_loss(torch.tanh(logits.float()), self.labels)
         loss.backward()
         self.sgd.step()
         self._wait()
 
-    def encode(self):
+    def encode(self) -> np.ndarray:
         self.network.eval()
         with torch.inference_mode(), self._autocast():
             codes = torch.where(self.forward(self.images) >= 0, 1, -1).to(torch.int8)
         self._wait()
         return codes.cpu().numpy()
 
-    def _autocast(self):
+    def _autocast(self) -> contextlib.AbstractContextManager:
         return torch.autocast(self.device, torch.bfloat16, enabled=self.dtype == "bfloat16")
 
-    def _wait(self):
+    def _wait(self) -> None:
         if self.device == "cuda":
             torch.cuda.synchronize()
