@@ -32,8 +32,8 @@ from hashnet_jax.layers._cpu_winograd_tiles import (
 from hashnet_jax.layers._geometry import ConvGeometry
 
 # Outputs m per tile side, by kernel size r. Larger tiles take fewer multiplications but round more:
-# the relative root-mean-square error is 3e-7 for F(2, 3), the same as that of lax, 2e-6 for F(4, 3),
-# which saves little here, and 3e-6 for F(4, 5). F(2, 5) is hardly faster than lax.
+# the relative root-mean-square error is 3e-7 for F(2, 3), the same as that of lax, 2e-6 for
+# F(4, 3), which saves little here, and 3e-6 for F(4, 5). F(2, 5) is hardly faster than lax.
 OUTPUT_TILE = {3: 2, 5: 4}
 
 # Limits within which it was faster than lax on 2 cores. With fewer channels or filters, the
