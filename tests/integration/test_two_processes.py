@@ -16,6 +16,11 @@ from tests.support.three_steps import after_three_steps
 from tests.support.two_processes import ROOT, RUN, end, lines_of, start, start_run
 
 
+def arrays_of(path):
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
 @pytest.mark.parametrize("n_devices", [1, 2])
 def test_three_updates_in_two_processes_give_the_parameters_of_one_process(n_devices, tmp_path):
     files = [tmp_path / f"{i}.npz" for i in range(2)]
@@ -23,14 +28,14 @@ def test_three_updates_in_two_processes_give_the_parameters_of_one_process(n_dev
     for status, _, errors in end(start(script, lambda c, i: [c, 2, i, files[i]], n_devices)):
         assert status == 0, errors
     state, metrics, _ = after_three_steps(local_devices(1))
-    for file in map(np.load, files):
+    first, second = map(arrays_of, files)
+    for file in (first, second):
         assert file["donated"]
         for i, leaf in enumerate(jax.tree.leaves(state.params.variables)):
             np.testing.assert_allclose(file[str(i)], leaf, rtol=0, atol=1e-6)
         for name, value in metrics.items():
             np.testing.assert_allclose(file[name], value, rtol=1e-4, err_msg=name)
-    first, second = map(np.load, files)
-    for name in first.files:
+    for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
