@@ -13,7 +13,8 @@ MAP_NAMES = {"drop": "map_no_hit_dropped", "zero": "map_no_hit_zero"}
 @pytest.mark.parametrize("convention", ["hashnet-pytorch", "deephash-pytorch"])
 @pytest.mark.parametrize("case", range(3))
 def test_map_equals_the_authors_under_both_no_hit_conventions(convention, case):
-    golden = np.load(SHARED / "golden" / "average_precision.npz")
+    with np.load(SHARED / "golden" / "average_precision.npz") as file:
+        golden = dict(file)
     options = CONVENTIONS[convention]
     for query in range(6):
         arrays = {name: golden[f"case{case}_query{query}_{name}"] for name in NAMES}
