@@ -51,7 +51,8 @@ def resolve(args: argparse.Namespace) -> tuple[Config, RunFolder]:
     run.
 
     Raises:
-      FileExistsError: if the folder holds an unfinished run, or a run finished with other options.
+      FileExistsError: if the folder holds an unfinished run, or a finished run with different
+        options.
       FileNotFoundError: if there is no run to resume, or the pretrained weights file is missing.
       ValueError: if options are out of range, or would change the config of a resumed run.
     """
@@ -71,8 +72,8 @@ def resolve(args: argparse.Namespace) -> tuple[Config, RunFolder]:
         )
     if _without_locations(config) != _without_locations(saved):
         raise FileExistsError(
-            f"{path} holds a finished run with other options ({_differences(saved, config)}): name "
-            "another folder with `run_dir`."
+            f"{path} holds a finished run with different options ({_differences(saved, config)}): "
+            "name another folder with `run_dir`."
         )
     return saved, folder
 

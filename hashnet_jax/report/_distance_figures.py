@@ -122,7 +122,7 @@ def _lines(balls: list[WithinRadius]) -> list[_Line]:
 
 
 def _kinds(counts: DistanceCounts) -> list[_Kind]:
-    """Statistics of relevant and of other pairs, if there are any."""
+    """Statistics for the relevant pairs and for the others, where there are any."""
     relevant, total = np.asarray(counts.relevant).sum(axis=0), np.asarray(counts.total).sum(axis=0)
     distances = np.arange(len(total))
     return [

@@ -30,7 +30,7 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Shaped[np.ndarray, "
 
     Raises:
       FileNotFoundError: if there is no such file.
-      ModuleNotFoundError: if torch or safetensors is needed and missing, or torch is too old.
+      ModuleNotFoundError: if torch or safetensors is needed but missing, or torch is too old.
       ValueError: if the file is damaged, or holds anything but named tensors.
 
     Examples:

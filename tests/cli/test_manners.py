@@ -57,7 +57,7 @@ def test_other_options_than_those_of_a_finished_run_are_refused_by_name(trained,
     before = (tmp_path / "run" / "result.json").read_bytes()
     assert main([*command, "--seed", "1", "--database", "rest", "--continuous-similarity"]) == 1
     error = capsys.readouterr().err
-    assert "holds a finished run with other options" in error
+    assert "holds a finished run with different options" in error
     for difference in (
         *("--seed 0, not 1", "--database rest-without-train, not rest"),
         "--no-continuous-similarity, not --continuous-similarity",

@@ -189,7 +189,10 @@ def test_two_runs_at_once_in_one_folder_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--run-dir", "RUN"], "finished run with other options (--bits 12, not 48; --steps 40"),
+        (
+            ["--run-dir", "RUN"],
+            "finished run with different options (--bits 12, not 48; --steps 40",
+        ),
         (["--run-dir", "RUN", "--resume", "--bits", "16"], "change the config to --bits 16 "),
         (["--run-dir", "RUN", "--resume", "--dataset", "mnist"], "config to --dataset mnist "),
         (["--run-dir", "NONE", "--resume"], "there is no run to resume in"),

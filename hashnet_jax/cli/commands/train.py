@@ -1,11 +1,11 @@
-"""`hashnet train`: trains on a data set, encodes queries and database, and reports their MAP."""
+"""`hashnet train`: trains on a data set, encodes the queries and the database, and reports MAP."""
 
 import argparse
 from collections.abc import Sequence
 from typing import Any
 
-DESCRIPTION = """Trains HashNet on a data set, encodes queries and database, and reports their
-MAP. For example:
+DESCRIPTION = """Trains HashNet on a data set, encodes the queries and the database, and
+reports MAP. For example:
 
   %(prog)s
   %(prog)s --dataset folder --image-root DIR
