@@ -12,6 +12,10 @@ first use.
 import importlib
 from typing import TYPE_CHECKING, Any
 
+# First and from here: deep in a chain of imports, where Python 3.11 maps and unmaps a chunk of its
+# frame stack at every call of a loop, jax takes half a second longer to import.
+import jax as _jax  # noqa: F401
+
 from hashnet_jax import (
     backbones,
     codes,
