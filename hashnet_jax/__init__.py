@@ -12,8 +12,8 @@ first use.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-# First and from here: deep in a chain of imports, where Python 3.11 maps and unmaps a chunk of its
-# frame stack at every call of a loop, jax takes half a second longer to import.
+# Import jax here, before the subpackages. Deep in a chain of imports, Python 3.11 allocates and frees
+# a chunk of its frame stack on every call in a loop of jax, which costs half a second.
 import jax as _jax  # noqa: F401
 
 from hashnet_jax import (
