@@ -12,8 +12,8 @@ first use.
 import importlib
 from typing import TYPE_CHECKING, Any
 
-# Import jax here, before the subpackages. Deep in a chain of imports, Python 3.11 allocates and frees
-# a chunk of its frame stack on every call in a loop of jax, which costs half a second.
+# Import jax here, before the subpackages. Deep in a chain of imports, Python 3.11 allocates and
+# frees a chunk of its frame stack on every call in a loop of jax, which costs half a second.
 import jax as _jax  # noqa: F401
 
 from hashnet_jax import (
