@@ -18,11 +18,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-# Working directory for programs that a benchmark starts, which import `benchmarks` and `tests`.
+# Working directory for subprocesses, which import `benchmarks` and `tests`.
 ROOT = Path(__file__).parents[1]
 
-# Dense bfloat16 FLOP/s per chip (float16 if it lacks bfloat16), keyed by words in its device_kind,
-# from vendor data sheets: nvidia.com/en-us/data-center/{h200,h100,a100,l4,v100,tesla-t4} (SXM,
+# Dense bfloat16 FLOP/s per chip (float16 for chips without bfloat16), keyed by device kind. From
+# vendor data sheets: nvidia.com/en-us/data-center/{h200,h100,a100,l4,v100,tesla-t4} (SXM,
 # without sparsity) and cloud.google.com/tpu/docs (system architecture, v3 to v6e).
 PEAK_FLOPS = {
     "H200": 989e12,
@@ -43,18 +43,21 @@ PEAK_FLOPS = {
 
 @dataclasses.dataclass
 class Row:
-    """One contender in one measurement.
+    """The measurements of one contender in one case.
 
     Attributes:
-      suite, case: what is measured, and at what size.
-      by: the contender: ``"hashnet_jax"`` (with its form, if there are several) or a peer.
-      seconds: time of each repeat; empty if it could not be measured, with the reason in ``note``.
-      items, unit: work done per repeat, e.g. 64 ``"images"``.
+      suite: name of the suite.
+      case: description of what is measured, including its size.
+      by: the contender: ``"hashnet_jax"`` (with the implementation, if there are several), or a
+        peer, i.e. a library that it is compared with.
+      seconds: time of each repeat; empty if the measurement failed, with the reason in ``note``.
+      items: number of items processed per repeat.
+      unit: what the items are, e.g. ``"images"``.
       compile_seconds: time of the first call minus the median time; None if unknown.
       flops: FLOPs per repeat; see :func:`count_flops`.
       share_of_peak: fraction of the device's peak FLOP/s; see :func:`peak_flops`.
-      memory: peak memory in MiB; ``note`` states what it includes.
-      note: a remark to print with the row.
+      memory: peak memory in MiB; ``note`` describes what it includes.
+      note: a comment to print with the row.
     """
 
     suite: str
@@ -80,26 +83,28 @@ class Row:
 
 
 def missing(suite: str, case: str, by: str, why: object) -> Row:
-    """The row of a peer that is not installed."""
+    """Returns a row for a peer that is not available."""
     return Row(suite, case, by, note=f"missing: {why}")
 
 
 def measure(rows: Sequence[tuple[Row, Callable[[], Any]]], repeats: int) -> list[Row]:
-    """Times the contenders in turn, so that a busy machine slows them all down equally.
+    """Times the contenders in turn, so that a busy machine affects all of them equally.
 
     Args:
-      rows: pairs ``(row, function)`` with zero-argument functions; timing waits for their results.
-      repeats: timed calls per function, after one call to compile and one to warm up.
+      rows: pairs of a row and a zero-argument function. The time of a call includes waiting for its
+        result.
+      repeats: number of timed calls per function, after one call to compile and one to warm up.
 
     Returns:
-      The rows with ``seconds`` filled in, or with a note if a peer's function raises.
+      The rows, with ``seconds`` filled in, or with a note if the function of a peer raises an
+      exception.
     """
     ready = []
     for row, function in rows:
         try:
             first, _ = _seconds(function), _seconds(function)
             ready.append((row, function, first))
-        except Exception as error:  # a broken peer must not abort the measurement
+        except Exception as error:  # A failing peer must not abort the benchmark.
             if row.by.startswith("hashnet_jax"):
                 raise
             row.note = f"failed: {type(error).__name__}: {str(error).splitlines()[0][:100]}"
@@ -121,18 +126,22 @@ def _seconds(function: Callable[[], Any]) -> float:
 
 
 def count_flops(function: Callable, *arguments: Any) -> float:
-    """Counts the FLOPs of a call by XLA's cost analysis of the unoptimized program.
+    """Counts the FLOPs of a call with XLA's cost analysis of the unoptimized program.
 
-    It analyses the GPU program, which is only lowered, not compiled. The CPU program is unsuitable:
-    its loop bodies are counted only once, and it uses Winograd convolutions, which save products.
+    This analyses the GPU program, which is only lowered, not compiled. The CPU program is
+    unsuitable because its loop bodies are counted only once, and it uses Winograd convolutions,
+    which need fewer multiplications.
     """
     leaves, structure = jax.tree.flatten(arguments)
+    shapes = [jax.ShapeDtypeStruct(jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves]
 
     def call(*leaves: Any) -> Any:
-        # Lowering rebuilds pytrees without arrays, which run-time checked dataclasses reject.
+        # Lowering rebuilds pytrees with placeholders for arrays, which run-time type checks reject.
         return function(*structure.unflatten(leaves))
 
-    lowered = jax.jit(call).trace(*leaves).lower(lowering_platforms=("cuda",))
+    # Only the CPU client can analyse uncompiled programs, including programs for a GPU.
+    with jax.default_device(jax.devices("cpu")[0]):
+        lowered = jax.jit(call).trace(*shapes).lower(lowering_platforms=("cuda",))
     return lowered.cost_analysis()["flops"]
 
 
@@ -140,7 +149,10 @@ _measured: list[tuple[float, str]] = []
 
 
 def peak_flops() -> tuple[float, str]:
-    """Peak FLOP/s of one device and their source; measured once if not in ``PEAK_FLOPS``."""
+    """Returns the peak FLOP/s of one device and the source of this number.
+
+    The peak is measured once if the device is not in ``PEAK_FLOPS``.
+    """
     if not _measured:
         kind = jax.devices()[0].device_kind
         # Match whole words: an L40S is not an L4.
@@ -153,11 +165,11 @@ def _measure_peak(side: int = 2048) -> tuple[float, str]:
     matrix = jnp.ones((side, side), jnp.float32)
     product = jax.jit(jnp.matmul)
     best = min(_seconds(lambda: product(matrix, matrix)) for _ in range(6))
-    return 2 * side**3 / best, f"float32, best of 6 products of {side} x {side}"
+    return 2 * side**3 / best, f"float32, best of 6 matrix products of {side} x {side}"
 
 
 def environment() -> dict[str, Any]:
-    """Device, versions and commit, for the JSON file and the line above the tables."""
+    """Returns the device, versions and commit to report with the results."""
     device = jax.devices()[0]
     commit = subprocess.run(
         ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, cwd=ROOT
@@ -184,20 +196,20 @@ def _versions(*packages: str) -> dict[str, str]:
 
 
 def module_command(module: str, *arguments: object) -> list[str]:
-    """The command that runs a module of this package; run it in the directory ``ROOT``."""
+    """Returns a command that runs a module of this package in the directory ``ROOT``."""
     return [sys.executable, "-m", f"benchmarks.{module}", *map(str, arguments)]
 
 
 def own_peak() -> float:
-    """Peak memory of this process so far, in MiB."""
+    """Returns the peak memory of this process so far, in MiB."""
     used = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return used / (2**20 if sys.platform == "darwin" else 2**10)  # macOS counts bytes
+    return used / (2**20 if sys.platform == "darwin" else 2**10)  # macOS reports bytes.
 
 
 def peak_of_process(module: str, *arguments: object) -> float:
     """Runs a module of this package in a fresh process, and returns its peak memory in MiB.
 
-    The last word that the module prints must be its own peak memory.
+    The module must print its own peak memory last.
     """
     command = module_command(module, *arguments)
     # On Linux, a child's peak includes its parent's memory at fork, even after exec. An
