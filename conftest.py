@@ -1,4 +1,4 @@
-"""Sets up all tests: fake devices, a shared compilation cache, run-time shape checks."""
+"""Sets up all tests with fake devices, a shared compilation cache and runtime shape checks."""
 
 import os
 import tempfile
@@ -12,9 +12,9 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     _cache = tempfile.TemporaryDirectory(prefix="hashnet-jax-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Reduce the optimization level, since tests compile for minutes and compute for seconds. Use only
-# flags that every supported jaxlib accepts, since an unknown one aborts the process. Programs that
-# tests start as a user would, and the integration tests, compile with the default flags.
+# Reduce the optimization level, since tests spend minutes compiling and seconds computing. Use only
+# flags that every supported jaxlib accepts, since an unknown one aborts the process. The default
+# flags are used by the integration tests, and by programs that tests start the way a user would.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1",
@@ -30,7 +30,7 @@ jaxtyping.install_import_hook("hashnet_jax", "beartype.beartype")
 
 @pytest.fixture(autouse=True)
 def _checked_signatures(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Disables the checks in tests marked ``bad_input``, which see the package's own errors."""
+    """Disables the checks in tests marked ``bad_input``, which test the package's own errors."""
     unchecked = request.node.get_closest_marker("bad_input") is not None
     jaxtyping.config.update("jaxtyping_disable", unchecked)
     yield

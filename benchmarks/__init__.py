@@ -1,1 +1,1 @@
-"""Benchmarks of hashnet_jax: speed compared with other libraries, memory use and scaling."""
+"""Benchmarks of speed, memory use and scaling, with comparisons to other libraries."""

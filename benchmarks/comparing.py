@@ -1,16 +1,35 @@
-"""Formats results as tables, and compares several result files side by side and in a plot."""
+"""Formats results as tables, and compares result files side by side and in a plot."""
 
-import json
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 from benchmarks.measuring import Row
+from hashnet_jax.distributed.json_values import each, number, optional, record, text
+from hashnet_jax.distributed.printing import printable
+from hashnet_jax.distributed.reading import damage_named, read_json
+from hashnet_jax.report._figures import literal
 
-HEAD = ("by", "rate", "median s", "spread", "compile s", "GFLOP/s", "of peak", "MiB", "note")
+HEAD = ("contender", "rate", "median s", "spread", "compile s", "GFLOP/s", "of peak", "MiB", "note")
+
+
+_check_results = record(
+    {
+        "environment": record(dict.fromkeys(("device", "jax", "commit"), text)),
+        "rows": each(
+            record(
+                {
+                    **dict.fromkeys(("suite", "case", "by", "unit"), text),
+                    "rate": optional(number),
+                }
+            )
+        ),
+    }
+)
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Formats one run's rows: rate, time, spread, compile time, FLOP/s, share of peak, memory."""
+    """Formats rows as a text table with one section per case."""
     lines, case = [], None
     for row in rows:
         if case != (row.suite, row.case):
@@ -26,16 +45,25 @@ def compare(files: Sequence[str], plot: str) -> None:
     names = [pathlib.Path(file).stem for file in files]
     rates: dict[str, dict[str, float]] = {}
     for name, file in zip(names, files, strict=True):
-        content = json.loads(pathlib.Path(file).read_text())
+        content = _read(file)
         machine = content["environment"]
-        print(f"{name}: {machine['device']}, jax {machine['jax']}, commit {machine['commit']}")
+        where = f"{machine['device']}, jax {machine['jax']}, commit {machine['commit']}"
+        print(printable(f"{name}: {where}"))
         for row in content["rows"]:
             if row["rate"]:
-                label = f"{row['suite']}: {row['case']}, {row['by']} ({row['unit']}/s)"
+                label = printable(f"{row['suite']}: {row['case']}, {row['by']} ({row['unit']}/s)")
                 rates.setdefault(label, {})[name] = row["rate"]
     _print_rates(rates, names)
     _plot(rates, names, plot)
     print(f"plot: {plot}")
+
+
+def _read(file: str) -> dict[str, Any]:
+    what, remedy = "the results of a benchmark", "run the benchmark again with --json"
+    content = read_json(file, what, remedy)
+    with damage_named(file, what, remedy):
+        _check_results(content)
+    return content
 
 
 def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
@@ -78,18 +106,19 @@ def _plot(rates: dict[str, dict[str, float]], names: Sequence[str], path: str) -
 
     height = 1 + 0.22 * max(1, len(rates)) * (len(names) + 1)
     figure, axes = pyplot.subplots(figsize=(10, height), layout="constrained")
+    bars = []
     for i, name in enumerate(names):
         positions = [row + 0.8 * i / len(names) for row in range(len(rates))]
-        axes.barh(
+        bar = axes.barh(
             positions,
             [by_file.get(name, float("nan")) for by_file in rates.values()],
             height=0.8 / len(names),
-            label=name,
         )
-    axes.set_yticks(range(len(rates)), list(rates), fontsize=6)
+        bars.append(bar)
+    axes.set_yticks(range(len(rates)), list(map(literal, rates)), fontsize=6)
     axes.invert_yaxis()
     axes.set_xscale("log")
     axes.set_xlabel("items per second")
-    axes.legend()
+    axes.legend(bars, list(map(literal, names)))
     figure.savefig(path)
     pyplot.close(figure)

@@ -1,11 +1,12 @@
-"""Measures how cost grows with size: doubles sizes four times, and fits a power law to the times.
+"""Measures how running time grows with problem size, and fits power laws to the times.
 
     python benchmarks/cost.py --plot docs/images/cost.png
 
-There are five curves: the loss with its gradient, as a function of batch size and of bits; top-100
-search, as a function of database size and of bits; and MAP, as a function of database size. The
-sizes of a curve are timed in turn. A power law is fitted to the medians by least squares in log-log
-space, over all five sizes and over the last three, where fixed costs matter less.
+There are five curves: the loss with its gradient as a function of batch size and of code length,
+top-100 search as a function of database size and of code length, and MAP as a function of database
+size. Each curve has five sizes, each twice as large as the previous one, which are timed in turn. A
+power law is fitted to the median times by least squares in log-log space, both for all five sizes
+and for the last three, where fixed costs matter less.
 """
 
 import argparse
@@ -56,7 +57,7 @@ def map_over_database(n: int) -> Callable:
     return lambda: evaluate(*arrays, bits=64, cutoff=cutoff)
 
 
-# {curve name: (quantity to double, its smallest value, function from value to what is timed)}
+# {curve name: (quantity to double, its smallest value, function that prepares the timed call)}
 CURVES = {
     "loss with gradients, K = 64": ("batch B = N", 1_024, loss_over_batch),
     "loss with gradients, B = N = 2,048": ("bits K", 32, loss_over_bits),
@@ -67,19 +68,19 @@ CURVES = {
 
 
 def exponent(sizes: Sequence[int], seconds: Sequence[float]) -> float:
-    """The slope of log time as a function of log size."""
+    """Returns the slope of log time as a function of log size."""
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
 def measure_curve(name: str, smallest: int, prepare_size: Callable, repeats: int):
-    """Times one curve; returns the five sizes and the median seconds for each."""
+    """Times one curve; returns the five sizes and their median times in seconds."""
     sizes = [smallest * 2**i for i in range(5)]
     rows = [(Row("cost", name, str(n)), prepare_size(n)) for n in sizes]
     return sizes, [row.median for row in measure(rows, repeats)]
 
 
 def plot(curves, path: str) -> None:
-    """Plots time against size on log-log axes, with one panel per kind of size."""
+    """Plots time against size on log-log axes, with one panel per scaled quantity."""
     kinds = list(dict.fromkeys(kind for kind, *_ in curves.values()))
     figure, panels = pyplot.subplots(
         1, len(kinds), figsize=(4 * len(kinds), 3.6), layout="constrained", sharey=True
@@ -87,7 +88,7 @@ def plot(curves, path: str) -> None:
     for kind, axes in zip(kinds, panels, strict=True):
         _plot_panel(axes, kind, {name: rest for name, (of, *rest) in curves.items() if of == kind})
     low, high = (pick(s for _, _, t in curves.values() for s in t) for pick in (min, max))
-    panels[0].set_ylim(low / 2, high * 8)  # room for the legends
+    panels[0].set_ylim(low / 2, high * 8)  # Leave room for the legends.
     panels[0].set_ylabel("seconds")
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
@@ -103,16 +104,17 @@ def _plot_panel(axes, kind: str, curves) -> None:
     axes.minorticks_off()
     axes.set_xlabel(kind)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7, loc="upper left", title="exponent for the last three", title_fontsize=7)
+    axes.legend(fontsize=7, loc="upper left", title="exponent, last three sizes", title_fontsize=7)
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--plot", default="cost.png", metavar="FILE", help="(cost.png)")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="timed repeats (5)")
-    parser.add_argument("--small", action="store_true", help="tiny sizes, for a quick smoke test")
+    add = parser.add_argument
+    add("--plot", default="cost.png", metavar="FILE", help="output file (default: cost.png)")
+    add("--repeats", type=int, default=5, metavar="N", help="number of timed calls (default: 5)")
+    add("--small", action="store_true", help="use tiny sizes, for a quick smoke test")
     return parser.parse_args(argv)
 
 
@@ -127,8 +129,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         curves[name] = kind, sizes, seconds
         times = ", ".join(f"{n:,}: {s:.4g} s" for n, s in zip(sizes, seconds, strict=True))
         last = exponent(sizes[-3:], seconds[-3:])
-        fitted = f"{exponent(sizes, seconds):.2f}, for the last three sizes {last:.2f}"
-        print(f"{name}, by {kind}: {times}; exponent {fitted}", flush=True)
+        fitted = f"{exponent(sizes, seconds):.2f} for all sizes, {last:.2f} for the last three"
+        print(f"{name}, varying {kind}: {times}; exponent: {fitted}", flush=True)
     plot(curves, options.plot)
     print(f"plot: {options.plot}")
 

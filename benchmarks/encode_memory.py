@@ -1,10 +1,10 @@
-"""Measures peak memory and time of `hashnet encode` for various numbers of pictures.
+"""Measures the peak memory and time of `hashnet encode` for different numbers of pictures.
 
-Each folder of JPEGs is encoded in a fresh process, by a small network with random weights. Memory
-must not grow with the number of pictures. Most files are links to the same few pictures, which
-cost as much to read, decode and encode as different ones.
+Each folder of JPEGs is encoded in a fresh process by a small network with random weights. Peak
+memory should not grow with the number of pictures. Most files are hard links to the same few
+pictures, which cost as much to read, decode and encode as distinct pictures.
 
-    python benchmarks/encode_memory.py                       500 and 5,000 pictures
+    python benchmarks/encode_memory.py                       # 500 and 5,000 pictures
     python benchmarks/encode_memory.py --numbers 500 50000 --side 640
 """
 
@@ -27,7 +27,7 @@ DIFFERENT_PICTURES = 50
 
 
 def make_run(folder: Path) -> Path:
-    """Creates a run folder with a small network of random weights."""
+    """Creates a run folder with a small, randomly initialized network."""
     folder.mkdir()
     spec = hashnet_jax.ModelSpec("small_cnn", bits=48, image_size=32, resize=32)
     hashnet_jax.save(folder, hashnet_jax.init(jax.random.key(0), spec))
@@ -35,7 +35,7 @@ def make_run(folder: Path) -> Path:
 
 
 def make_pictures(folder: Path, number: int, side: int) -> Path:
-    """Creates a folder of ``number`` JPEGs of ``side`` x ``side`` pixels."""
+    """Creates a folder with ``number`` JPEGs of ``side`` x ``side`` pixels."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     for i in range(number):
@@ -49,7 +49,7 @@ def make_pictures(folder: Path, number: int, side: int) -> Path:
 
 
 def encode(run: Path, pictures: Path, output: Path) -> tuple[float, float]:
-    """Runs `hashnet encode`; returns its peak memory in MiB and its time, including start-up."""
+    """Runs `hashnet encode`; returns its peak memory in MiB and its time, including startup."""
     command = module_command("hashnet_peak", "encode", run, pictures, "-o", output)
     started = time.monotonic()
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -80,10 +80,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         nargs="+",
         default=[500, 5_000],
         metavar="N",
-        help="numbers of pictures (500 5000)",
+        help="numbers of pictures to encode (default: 500 5000)",
     )
     parser.add_argument(
-        "--side", type=int, default=320, metavar="S", help="side of the pictures in pixels (320)"
+        "--side",
+        type=int,
+        default=320,
+        metavar="S",
+        help="width and height of the pictures in pixels (default: 320)",
     )
     options = parser.parse_args(argv)
     print("pictures  peak MiB  seconds")

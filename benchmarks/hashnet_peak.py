@@ -1,4 +1,4 @@
-"""Runs the command `hashnet`, then prints its peak memory in MiB, for encode_memory.py."""
+"""Runs `hashnet` and prints its peak memory in MiB; used by encode_memory.py."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,10 @@ LINUX_STATUS = Path("/proc/self/status")
 
 
 def peak_since_start() -> float:
-    """Peak memory in MiB; on Linux without the parent's memory at fork, which getrusage counts."""
+    """Returns the peak memory in MiB.
+
+    On Linux, this excludes the parent's memory at fork, which getrusage would include.
+    """
     if not LINUX_STATUS.exists():
         return own_peak()
     (line,) = [line for line in LINUX_STATUS.read_text().splitlines() if line.startswith("VmHWM")]

@@ -1,15 +1,15 @@
-"""Compares MAP@R with its tie band to the usual NumPy evaluation, in time and memory.
+"""Compares our MAP@R, which includes the tie band, with the usual NumPy evaluation.
 
-The usual evaluation ranks the database for each query: it computes inner products of ±1 codes, a
-full argsort, a comparison of labels, and AP@R with ties in whatever order the sort left them. It
-runs on a sample of the queries, and its time is scaled up to all queries. Both sides are timed in
-turn, and medians are printed. Each AP of the usual evaluation is checked to lie within the tie band
-of its query. Peak memory is measured in a fresh process that only imports the package, generates
-the codes and evaluates them.
+For each query, the usual evaluation ranks the database by inner products of ±1 codes with a full
+argsort, compares labels, and computes AP@R with ties in arbitrary order. It is run on a sample of
+the queries, and its time is scaled up to all queries. The two evaluations are timed alternately,
+and median times are printed. The benchmark checks that each AP of the usual evaluation lies within
+the tie band of its query. Peak memory is measured in a fresh process that only imports the package,
+generates the codes and evaluates them.
 
     python benchmarks/map_speed.py
     python benchmarks/map_speed.py --case cifar10 --rounds 5
-    python benchmarks/map_speed.py --queries 50 --database 2000 --cutoff 100   # seconds
+    python benchmarks/map_speed.py --queries 50 --database 2000 --cutoff 100   # takes seconds
 """
 
 import argparse
@@ -20,8 +20,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-# The inner products of the usual evaluation are too small to benefit from threads: on a busy
-# machine, two threads were three times slower, which would inflate the ratio.
+# The inner products of the usual evaluation are too small to benefit from multithreading. On a busy
+# machine, two threads were three times slower than one, which would inflate the ratio.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
@@ -32,7 +32,7 @@ from hashnet_jax.metrics import DistanceCounts, average_precision, evaluate
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """Sizes of a retrieval problem, as in common protocols."""
+    """The sizes of a retrieval problem."""
 
     queries: int
     database: int
@@ -47,13 +47,13 @@ CASES = {
 
 
 def make_codes(case: Case, bits: int, seed: int) -> tuple[np.ndarray, ...]:
-    """Generates packed codes like those of a trained network: class centres with flipped bits.
+    """Generates packed codes that resemble those of a trained network.
 
-    Each image has its own flip probability, drawn from Beta(1, 4) and thus anywhere between 0 and
-    1, so that distances within a class overlap with distances between classes.
+    Each code is a class centre with randomly flipped bits. The flip probability of each image is
+    drawn from Beta(1, 4), so that distances within classes overlap with distances between classes.
 
     Returns:
-      Codes of the queries and of the database, then labels of the queries and of the database.
+      Query codes, database codes, query labels and database labels.
     """
     rng = np.random.default_rng(seed)
     centres = np.packbits(rng.random((case.classes, bits)) < 0.5, axis=1)
@@ -68,7 +68,7 @@ def make_codes(case: Case, bits: int, seed: int) -> tuple[np.ndarray, ...]:
 
 
 def usual_ap(code, database, label, labels, cutoff: int) -> float:
-    """Computes AP@R of one query by sorting; labels are class ids or one-hot rows."""
+    """Computes AP@R for one query by sorting; labels are class ids or one-hot rows."""
     distance = 0.5 * (len(code) - database @ code)
     hits = labels == label if labels.ndim == 1 else labels @ label > 0
     retrieved = hits[np.argsort(distance)][:cutoff]
@@ -102,14 +102,14 @@ class UsualEvaluation:
 
 
 def timed(function: Callable[[], Any]) -> tuple[float, Any]:
-    """Calls the function; returns the elapsed seconds and its result."""
+    """Calls a function; returns the elapsed time in seconds and the result."""
     start = time.perf_counter()
     result = function()
     return time.perf_counter() - start, result
 
 
 def check_in_band(aps, counts: DistanceCounts, sample, cutoff: int) -> None:
-    """Raises RuntimeError if an AP of the usual evaluation lies outside its query's tie band."""
+    """Raises a RuntimeError if an AP of the usual evaluation lies outside the tie band."""
     counts = DistanceCounts(counts.relevant[sample], counts.total[sample])
     band = average_precision(counts, cutoff=cutoff)
     worst = np.where(band.may_miss, 0, band.worst)
@@ -118,7 +118,7 @@ def check_in_band(aps, counts: DistanceCounts, sample, cutoff: int) -> None:
 
 
 def run(name: str, case: Case, memory: float, options: argparse.Namespace) -> None:
-    """Times both sides in turn and prints the medians."""
+    """Times both evaluations alternately and prints the medians."""
     print(
         f"{name}: {case.queries} queries x {case.database} codes x {options.bits} bits, "
         f"{case.classes} classes, R = {case.cutoff}"
@@ -144,7 +144,7 @@ def run(name: str, case: Case, memory: float, options: argparse.Namespace) -> No
 
 
 def peak_memory(case: Case, options: argparse.Namespace) -> float:
-    """Peak memory in MiB of a process that evaluates the case once."""
+    """Returns the peak memory in MiB of a process that evaluates the case once."""
     sizes = [f"--{field}={value}" for field, value in dataclasses.asdict(case).items()]
     settings = [f"--bits={options.bits}", f"--seed={options.seed}"]
     return peak_of_process("map_speed", "--memory", "--case=imagenet100", *sizes, *settings)
@@ -161,22 +161,34 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add("--case", choices=CASES, action="append", help="sizes to measure; all by default")
+    add("--case", choices=CASES, action="append", help="cases to measure (default: all)")
     add("--queries", type=int, metavar="Q", help="override the number of queries")
     add("--database", type=int, metavar="N", help="override the size of the database")
     add("--classes", type=int, metavar="C", help="override the number of classes")
     add("--cutoff", type=int, metavar="R", help="override the cut-off")
-    add("--bits", type=int, default=64, metavar="K", help="bits per code (64)")
-    add("--sample", type=int, default=100, help="queries for the usual evaluation (100)")
+    add("--bits", type=int, default=64, metavar="K", help="bits per code (default: 64)")
+    add(
+        "--sample",
+        type=int,
+        default=100,
+        metavar="N",
+        help="number of queries for the usual evaluation (default: 100)",
+    )
     add(
         "--labels",
         choices=("ids", "one-hot"),
         default="ids",
-        help="how the usual evaluation compares labels: class ids, or inner products of one-hot "
-        "rows, which is slower and more common (ids)",
+        help="how the usual evaluation compares labels: by class ids, or by inner products of "
+        "one-hot rows, which is slower but more common (default: ids)",
     )
-    add("--rounds", type=int, default=3, help="alternating runs of both sides (3)")
-    add("--seed", type=int, default=0, help="seed for the codes (0)")
+    add(
+        "--rounds",
+        type=int,
+        default=3,
+        metavar="N",
+        help="number of timed runs of each evaluation (default: 3)",
+    )
+    add("--seed", type=int, default=0, metavar="N", help="seed for the codes (default: 0)")
     add("--memory", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 

@@ -1,12 +1,12 @@
-"""Benchmarks the package on this machine against the alternatives users have.
+"""Benchmarks the package on this machine, and compares it with other libraries.
 
-    python benchmarks/run.py                                 # everything, minutes
+    python benchmarks/run.py                                 # all suites; takes minutes
     python benchmarks/run.py --suite hamming loss --json here.json
     python benchmarks/run.py --compare here.json there.json  # side by side, with a plot
 
-Times are medians over repeats in which all contenders take turns, after a warm-up; compile time is
-reported separately. FLOPs are XLA's count for the program. "Of peak" is relative to the device's
-peak FLOP/s, taken from data sheets or measured with a large matrix product.
+Times are medians over several calls after a warm-up. All contenders take turns, and compile time is
+reported separately. FLOPs are counted by XLA. "Of peak" is relative to the device's peak FLOP/s,
+which is taken from data sheets or measured with a large matrix product.
 """
 
 import argparse
@@ -43,7 +43,7 @@ SUITES = {
     "scaling": suite_scaling.run,
     "import": suite_import.run,
 }
-# For a smoke test that takes seconds; its rates are meaningless.
+# Sizes for a smoke test that takes seconds. The resulting rates are meaningless.
 SMALL = {
     "batch_size": 8,
     "image_size": 16,
@@ -75,52 +75,107 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--suite", nargs="+", choices=SUITES, default=list(SUITES), help="all by default")
-    add("--devices", type=int, default=1, metavar="N", help="devices for train and encode (1)")
-    add("--json", metavar="FILE", help="write the results to this file")
-    add("--compare", nargs="+", metavar="FILE", help="only compare these result files")
-    add("--plot", default="comparison.png", metavar="FILE", help="plot of --compare (%(default)s)")
-    add("--peers", choices=("all", "eager", "none"), default="all", help="eager: no torch.compile")
+    add("--suite", nargs="+", choices=SUITES, default=list(SUITES), help="(default: all)")
+    add(
+        "--devices",
+        type=int,
+        default=1,
+        metavar="N",
+        help="number of devices for the train and encode suites (default: 1)",
+    )
+    add("--json", metavar="FILE", help="also write the results to this JSON file")
+    add("--compare", nargs="+", metavar="FILE", help="compare result files instead of measuring")
+    add(
+        "--plot",
+        default="comparison.png",
+        metavar="FILE",
+        help="output file for the plot of --compare (default: comparison.png)",
+    )
+    add(
+        "--peers",
+        choices=("all", "eager", "none"),
+        default="all",
+        help="libraries to compare with; eager leaves out torch.compile (default: all)",
+    )
     add(
         "--only",
         choices=("hashnet_jax", *suite_train.PEERS),
         metavar="NAME",
-        help="for train and encode, a single contender, which then has the process to itself: "
-        "%(choices)s",
+        help="run only this contender in the train and encode suites, so that it has the process "
+        "to itself: %(choices)s",
     )
-    add("--repeats", type=int, default=5, metavar="N", help="timed repeats (5)")
-    add("--small", action="store_true", help="tiny sizes, for a smoke test; rates are meaningless")
+    add("--repeats", type=int, default=5, metavar="N", help="number of timed calls (default: 5)")
+    add(
+        "--small",
+        action="store_true",
+        help="use tiny sizes, for a smoke test; the rates are meaningless",
+    )
 
 
 def _add_sizes(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--batch-size", type=int, default=64, metavar="B", help="images per batch (64)")
-    add("--image-size", type=int, default=224, metavar="S", help="side of the images, pixels (224)")
+    add("--batch-size", type=int, default=64, metavar="B", help="images per batch (default: 64)")
+    add(
+        "--image-size",
+        type=int,
+        default=224,
+        metavar="S",
+        help="width and height of the images in pixels (default: 224)",
+    )
     add(
         "--backbone",
         nargs="+",
         default=["alexnet", "resnet50"],
-        help="backbones (alexnet resnet50)",
+        help="backbones to measure (default: alexnet resnet50)",
     )
     add(
-        "--scaling-backbone", default="small_cnn", help="backbone for the suite scaling (small_cnn)"
+        "--scaling-backbone",
+        default="small_cnn",
+        help="backbone for the scaling suite (default: small_cnn)",
     )
-    add("--dtype", choices=("float32", "bfloat16"), default="float32", help="compute dtype")
-    add("--bits", type=int, default=64, metavar="K", help="bits per code (64)")
+    add(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="compute dtype (default: float32)",
+    )
+    add("--bits", type=int, default=64, metavar="K", help="bits per code (default: 64)")
     add(
         "--loss-batch",
         type=int,
         nargs="+",
         default=[1_024, 2_048, 4_096, 8_192, 16_384],
         metavar="B",
-        help="batch sizes for the suite loss (1024 2048 ... 16384)",
+        help="batch sizes for the loss suite (default: 1024 2048 4096 8192 16384)",
     )
-    add("--queries", type=int, default=1_000, metavar="Q", help="queries for hamming (1,000)")
     add(
-        "--database", type=int, default=1_000_000, metavar="N", help="codes for hamming (1,000,000)"
+        "--queries",
+        type=int,
+        default=1_000,
+        metavar="Q",
+        help="number of queries for the hamming suite (default: 1,000)",
     )
-    add("--nearest", type=int, default=100, metavar="k", help="results per query for hamming (100)")
-    add("--pictures", type=int, default=1_000, metavar="N", help="pictures for folder (1,000)")
+    add(
+        "--database",
+        type=int,
+        default=1_000_000,
+        metavar="N",
+        help="number of database codes for the hamming suite (default: 1,000,000)",
+    )
+    add(
+        "--nearest",
+        type=int,
+        default=100,
+        metavar="k",
+        help="number of results per query for the hamming suite (default: 100)",
+    )
+    add(
+        "--pictures",
+        type=int,
+        default=1_000,
+        metavar="N",
+        help="number of pictures for the folder suite (default: 1,000)",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -135,7 +190,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         measured = list(SUITES[suite](options))
         print(comparing.table(measured), flush=True)
         rows += measured
-    print(f"peak memory of this process, including peers: {own_peak():.0f} MiB")
+    print(f"peak memory of this process, including other libraries: {own_peak():.0f} MiB")
     if options.json:
         content = _results(machine, options, rows)
         pathlib.Path(options.json).write_text(json.dumps(content, indent=1))

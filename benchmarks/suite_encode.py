@@ -1,4 +1,4 @@
-"""Compares encoding images, from memory and from picture files, with PyTorch."""
+"""Measures how fast images are encoded, from memory (compared with PyTorch) and from files."""
 
 import argparse
 import pathlib
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def write_pictures(folder: str | pathlib.Path, n: int, size: int) -> list[pathlib.Path]:
-    """Writes JPEG files with smooth random content; returns their paths in order."""
+    """Writes JPEG files with smooth random content, and returns their paths."""
     rng = np.random.default_rng(0)
     paths = [pathlib.Path(folder) / f"{i:06}.jpg" for i in range(n)]
     for path in paths:

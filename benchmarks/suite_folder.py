@@ -1,8 +1,8 @@
-"""Compares encoding a folder of photographs by `hashnet encode` and by PyTorch's DataLoader.
+"""Compares `hashnet encode` with a PyTorch DataLoader pipeline on a folder of photographs.
 
-Both read JPEGs of 500 x 375 pixels, squash them to 256 x 256, take the 224 x 224 centre crop,
-normalize it, run the network and pack the signs. `hashnet encode` also lists the folder, keeps a
-journal and writes the codes to disk.
+Both read JPEGs of 500 x 375 pixels, resize them to 256 x 256, take the 224 x 224 centre crop,
+normalize it, run the network and pack the signs of its outputs into codes. In addition, `hashnet
+encode` lists the folder, keeps a journal and writes the codes to disk.
 """
 
 import argparse
@@ -29,7 +29,8 @@ BACKBONES = ("alexnet", "resnet18")
 DATA_LOADER_WORKERS = (0, 2)
 PHOTOGRAPH_SIZE = (500, 375)
 
-# For the smoke test: the smallest images that ResNet accepts; AlexNet needs larger ones.
+# Sizes for the smoke test. These are the smallest images that ResNet accepts; AlexNet requires
+# larger images.
 SMALL_IMAGE_SIZE = 32
 SMALL_PHOTOGRAPH_SIZE = (80, 60)
 
@@ -56,13 +57,13 @@ def run(options: argparse.Namespace) -> Iterator[Row]:
                 if jax.default_backend() == "cpu" and importlib.util.find_spec("torch"):
                     contenders |= torch_encoders(backbone, image_size, options)
                 else:
-                    why = "torch, or JAX is not on the CPU"
+                    why = "PyTorch is not installed, or JAX is not running on the CPU"
                     yield missing("folder", case, "PyTorch DataLoader", why)
             yield from measure_in_turn(case, contenders, few, pictures, options.repeats)
 
 
 def load_photographs() -> list[Image.Image]:
-    """Loads photographs that ship with scikit-image."""
+    """Loads photographs that come with scikit-image."""
     from skimage import data
 
     loaders = (data.astronaut, data.chelsea, data.coffee, data.rocket, data.hubble_deep_field)
@@ -70,7 +71,7 @@ def load_photographs() -> list[Image.Image]:
 
 
 def write_photographs(folder: pathlib.Path, n: int, size: tuple[int, int]) -> pathlib.Path:
-    """Writes a folder of JPEGs: random crops of photographs, with at least 3/4 of their sides."""
+    """Writes JPEGs of random crops that keep at least 3/4 of each side of a photograph."""
     folder.mkdir()
     rng, photographs = np.random.default_rng(0), load_photographs()
     for i in range(n):
@@ -86,14 +87,14 @@ def write_photographs(folder: pathlib.Path, n: int, size: tuple[int, int]) -> pa
 
 
 def squashed_size(image_size: int) -> int:
-    """The side of the image that is cropped: 256 for crops of 224."""
+    """Returns the side of the image before it is cropped, e.g. 256 for 224 x 224 crops."""
     return image_size * 8 // 7
 
 
 def hashnet_encoder(
     folder: pathlib.Path, backbone: str, image_size: int, options: argparse.Namespace
 ) -> Callable[[pathlib.Path], None]:
-    """Returns ``pictures -> None``, which runs `hashnet encode` in this process."""
+    """Returns a function ``pictures -> None`` that runs `hashnet encode` in this process."""
     resize = squashed_size(image_size)
     spec = ModelSpec(backbone, options.bits, image_size=image_size, resize=resize)
     run_folder = folder / backbone
@@ -110,7 +111,7 @@ def hashnet_encoder(
 
 
 class TorchEncoder:
-    """``pictures -> None``, which encodes in a PyTorch process that waits for folders."""
+    """A function ``pictures -> None`` that encodes a folder in a separate PyTorch process."""
 
     def __init__(self, backbone: str, workers: int, image_size: int, options: argparse.Namespace):
         numbers = (workers, image_size, squashed_size(image_size), options.batch_size, options.bits)
@@ -125,7 +126,7 @@ class TorchEncoder:
     def __call__(self, pictures: pathlib.Path) -> None:
         print(pictures, file=self.process.stdin, flush=True)
         if not self.process.stdout.readline():
-            raise RuntimeError(f"torch_folder.py ended with status {self.process.wait()}")
+            raise RuntimeError(f"torch_folder.py exited with status {self.process.wait()}.")
 
     def close(self) -> None:
         self.process.stdin.close()
@@ -151,7 +152,7 @@ def measure_in_turn(
     pictures: pathlib.Path,
     repeats: int,
 ) -> Iterator[Row]:
-    """Times the contenders for one backbone in turn, after two pictures to warm up."""
+    """Times the contenders in turn, after a warm-up on a few pictures."""
     seconds: dict[str, list[float]] = {by: [] for by in contenders}
     try:
         for encode in contenders.values():
@@ -169,5 +170,5 @@ def measure_in_turn(
     for by, times in seconds.items():
         row = Row("folder", case, by, times, items=number, unit="images")
         if by.startswith("hashnet_jax"):
-            row.note = "including loading and hashing the weights each time"
+            row.note = "including loading and hashing the weights"
         yield row

@@ -1,4 +1,4 @@
-"""Compares Hamming search by ``top_k`` with faiss's IndexBinaryFlat, and checks the distances."""
+"""Compares Hamming search by ``top_k`` with faiss's IndexBinaryFlat."""
 
 import argparse
 import time
@@ -23,13 +23,13 @@ def run(options: argparse.Namespace) -> Iterator[Row]:
     sizes = ((options.queries, width), (options.database, width))
     queries, database = (rng.integers(0, 256, size, np.uint8) for size in sizes)
     k = min(options.nearest, options.database)
-    case = f"top-{k} of {options.queries} in {options.database} codes of {8 * width} bits"
+    case = f"top-{k}, {options.queries} queries, {options.database} codes of {8 * width} bits"
     row, search = compiled_search(case, queries, database, k)
     if options.peers == "none":
         yield from measure([(row, search)], options.repeats)
         return
     try:
-        faiss = import_faiss("measure this peer")
+        faiss = import_faiss("run this comparison")
     except ImportError as error:
         yield from measure([(row, search)], options.repeats)
         yield missing("hamming", case, PEER, error)
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> Iterator[Row]:
 def compiled_search(
     case: str, queries: np.ndarray, database: np.ndarray, k: int
 ) -> tuple[Row, Callable[[], Any]]:
-    """Compiles ``top_k``; the row contains its compile time and working memory."""
+    """Compiles ``top_k``; returns a row with compile time and memory, and the compiled search."""
     arrays = jnp.asarray(queries), jnp.asarray(database)
     start = time.perf_counter()
     search = jax.jit(top_k, static_argnums=2).lower(*arrays, k).compile()
@@ -56,5 +56,5 @@ def compiled_search(
     row = Row("hamming", case, "hashnet_jax", items=len(queries), unit="queries")
     row.compile_seconds = compile_seconds
     row.memory = search.memory_analysis().temp_size_in_bytes / 2**20
-    row.note = "working memory, excluding codes and result"
+    row.note = "working memory, excluding the codes and the result"
     return row, lambda: search(*arrays)

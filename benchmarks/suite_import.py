@@ -1,4 +1,4 @@
-"""Compares `import hashnet_jax` with `import jax, flax.linen`, each in a fresh process."""
+"""Compares the times of `import hashnet_jax` and `import jax, flax.linen` in fresh processes."""
 
 import argparse
 import subprocess
@@ -9,7 +9,7 @@ from benchmarks.measuring import ROOT, Row, measure
 
 STATEMENTS = {"hashnet_jax": "import hashnet_jax", "jax and flax alone": "import jax, flax.linen"}
 
-# The difference is small compared with the noise of starting processes.
+# The difference is small compared with the variation in process startup time.
 MIN_REPEATS = 11
 
 
@@ -17,7 +17,7 @@ def run(options: argparse.Namespace) -> Iterator[Row]:
     rows = []
     for by, statement in STATEMENTS.items():
         command = [sys.executable, "-c", statement]
-        row = Row("import", "fresh process, files in the cache", by, unit="imports")
+        row = Row("import", "fresh process, warm file cache", by, unit="imports")
         row.compile_seconds = 0.0
         rows.append((row, lambda command=command: subprocess.run(command, cwd=ROOT, check=True)))
     ours, alone = measure(rows, max(MIN_REPEATS, options.repeats) if options.repeats > 1 else 1)

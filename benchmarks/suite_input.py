@@ -1,4 +1,4 @@
-"""Compares the input pipeline with the train step it feeds, and measures the loop's overhead."""
+"""Compares the input pipeline with the train step, and measures the training loop's overhead."""
 
 import argparse
 import contextlib
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def delivered_images(options: argparse.Namespace) -> Iterator[Row]:
-    """Measures augmented images per second, from files and from memory, and the step's rate."""
+    """Compares the throughput of the input pipeline with the throughput of the train step."""
     step = JaxStep(options.backbone[0], options)
     size, side = options.batch_size, 2 * options.image_size
     case = f"{side} px to {options.image_size} px, batch {size}"
@@ -51,7 +51,7 @@ def delivered_images(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def _reader(source: Any, spec: ModelSpec, batch_size: int) -> Callable[[], list[Any]]:
-    """Returns a zero-argument function that reads ``BATCHES`` training batches from a source."""
+    """Returns a function that reads ``BATCHES`` training batches from a source."""
     n = len(source)
     split = Split(np.arange(n - 2), query=np.array([n - 2]), database=np.array([n - 1]))
     dataset = Dataset("made", source, np.zeros(n, np.int64), ("all",), split)
@@ -72,9 +72,10 @@ def _reader(source: Any, spec: ModelSpec, batch_size: int) -> Callable[[], list[
 
 
 def loop_overhead(options: argparse.Namespace) -> Iterator[Row]:
-    """Compares the jitted step, on one batch on the device, with `fit` on digits.
+    """Compares `fit` on the digits data set with the jitted train step alone.
 
-    All of `fit` is timed: it opens its folder, loads every batch, logs, and saves once at the end.
+    The time of `fit` includes opening its folder, loading all batches, logging, and saving one
+    checkpoint at the end. The train step alone is given the same batch on the device every time.
     """
     size, steps = (8, 4) if options.small else (32, 500)
     case = f"digits, small_cnn, batch {size}, {steps} steps on one device"
@@ -82,14 +83,16 @@ def loop_overhead(options: argparse.Namespace) -> Iterator[Row]:
     rows = [Row("input", case, f"hashnet_jax, {by}", items=steps, unit="steps") for by in names]
     measure(list(zip(rows, _digits_contenders(size, steps), strict=True)), options.repeats)
     outside = 1 - rows[0].median / rows[1].median
-    rows[0].note = "the same batch every time, on the device, waiting for each step"
-    rows[1].note = f"fit: data, log, one checkpoint; {outside:.1%} of the time outside the step"
-    rows[2].note = f"augmented batches alone, {DEFAULT_THREADS} threads"
+    rows[0].note = "always the same batch on the device, waiting for each step"
+    rows[
+        1
+    ].note = f"fit, including data, log and one checkpoint; {outside:.1%} spent outside the step"
+    rows[2].note = f"only augmented batches, {DEFAULT_THREADS} threads"
     yield from rows
 
 
 def _digits_contenders(size: int, steps: int) -> tuple[Callable[[], Any], ...]:
-    """Functions that run ``steps`` steps on one batch, run `fit`, and only read its batches."""
+    """Returns functions that only run train steps, run all of `fit`, and only read batches."""
     spec = ModelSpec("small_cnn", image_size=8, resize=8, mean=(0.3,) * 3, std=(0.38,) * 3)
     train = TrainSpec(total_steps=steps, learning_rate=0.05, hash_multiplier=1.0)
     data = Options(queries_per_class=20, train_per_class=100, train_in_database=False)
@@ -108,7 +111,7 @@ def _digits_contenders(size: int, steps: int) -> tuple[Callable[[], Any], ...]:
     def run_fit() -> None:
         with tempfile.TemporaryDirectory() as path, RunFolder(pathlib.Path(path) / "run") as folder:
             folder.write_json("config.json", dataclasses.asdict(spec))
-            with contextlib.redirect_stderr(io.StringIO()):  # progress bar
+            with contextlib.redirect_stderr(io.StringIO()):  # Hide the progress bar.
                 fit(state, dataset, folder, devices=devices, checkpoint_every=steps, **settings)
 
     def read_batches() -> list[Any]:
@@ -119,14 +122,17 @@ def _digits_contenders(size: int, steps: int) -> tuple[Callable[[], Any], ...]:
 
 
 def large_picture(options: argparse.Namespace) -> Iterator[Row]:
-    """Compares squashing a 12-megapixel picture when decoded at full size and at reduced size."""
+    """Compares decoding a 12-megapixel picture at reduced size and at full size before resizing."""
     size, shape = (16, (400, 300)) if options.small else (256, (4000, 3000))
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "large.jpg"
         rng = np.random.default_rng(0)
         coarse = Image.fromarray(rng.integers(0, 256, (shape[1] // 8, shape[0] // 8, 3), np.uint8))
         coarse.resize(shape, Image.Resampling.BICUBIC).save(path, quality=90)
-        source, case = FileSource([path]), f"a JPEG of {shape[0]} x {shape[1]} to {size} x {size}"
+        source, case = (
+            FileSource([path]),
+            f"JPEG of {shape[0]} x {shape[1]}, resized to {size} x {size}",
+        )
         forms = {
             "hashnet_jax, as in training": lambda: source.squashed(0, size),
             "decoded at full size": lambda: squash(source[0], size),

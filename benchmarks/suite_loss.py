@@ -1,4 +1,4 @@
-"""Compares the plain and the blockwise loss, with gradients, in time and peak memory."""
+"""Compares the time and peak memory of the plain and the blockwise loss, with gradients."""
 
 import argparse
 import sys
@@ -43,12 +43,12 @@ def blocks(codes: jax.Array, labels: jax.Array) -> jax.Array:
 
 FORMS = {"blocks": blocks, "plain": plain}
 
-# The plain form keeps about six arrays over all pairs in memory: 1.6 GiB at 8,192.
+# The plain loss needs memory for about six arrays over all pairs, which is 1.6 GiB at 8,192.
 MAX_PLAIN_BATCH = 8_192
 
 
 def prepare(form: str, batch: int, bits: int) -> Callable:
-    """Returns a zero-argument function: the jitted loss with its gradient on random codes."""
+    """Returns a function that computes the loss and its gradient on random codes."""
     rng = np.random.default_rng(0)
     codes = jnp.asarray(np.tanh(rng.normal(size=(batch, bits))), jnp.float32)
     labels = jnp.asarray(rng.integers(0, 100, batch))

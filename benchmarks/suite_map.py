@@ -1,4 +1,4 @@
-"""Compares MAP of packed codes, with its tie band, with an argsort per query; see map_speed.py."""
+"""Compares our MAP evaluation with the usual argsort for each query; see map_speed.py."""
 
 import argparse
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> Iterator[Row]:
         usual = UsualEvaluation(case, arrays, options.bits, min(50, case.queries), "ids")
         check_in_band(usual(), functions[0]().counts, usual.sample, case.cutoff)
         rows.append(Row("map", name, "NumPy argsort", items=len(usual.queries), unit="queries"))
-        rows[-1].note = "a sample of the queries; ties in one arbitrary order"
+        rows[-1].note = "on a sample of the queries, with ties in arbitrary order"
         functions.append(usual)
     for row in rows:
         row.compile_seconds = 0.0

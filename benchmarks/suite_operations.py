@@ -1,4 +1,4 @@
-"""Compares AlexNet's convolutions and poolings in this package, `jax.lax` and PyTorch."""
+"""Compares AlexNet's convolution and pooling operations with `jax.lax` and PyTorch."""
 
 import argparse
 from collections.abc import Callable, Iterator, Sequence
@@ -68,7 +68,7 @@ def plain_pool(images: jax.Array) -> jax.Array:
 
 
 def convolution_operations(form: Callable, stride: int, padding: int) -> Operations:
-    """A convolution and its two gradients, as functions of (images, kernel, output gradient)."""
+    """Returns a convolution and its gradients as functions of (images, kernel, output gradient)."""
 
     def forward(images, kernel):
         return form(images, kernel, (stride, stride), ((padding, padding),) * 2)
@@ -89,7 +89,7 @@ def pooling_operations(form: Callable) -> Operations:
 
 
 def torch_convolution(arrays: Sequence[np.ndarray], stride: int, padding: int) -> Operations:
-    """The same operations in PyTorch (channels_last), as zero-argument functions."""
+    """Returns the same operations in PyTorch (channels_last) as zero-argument functions."""
     import torch
 
     x, g = _torch_images(arrays[0]), _torch_images(arrays[2])
@@ -132,7 +132,7 @@ def compare(
     torch_form: Callable[[], Operations],
     options: argparse.Namespace,
 ) -> Iterator[Row]:
-    """Times each operation in all JAX ``forms``, and in PyTorch if it is installed."""
+    """Times each operation in all JAX implementations, and in PyTorch if it is installed."""
     on_device = [jnp.asarray(array) for array in arrays]
     peers, absent = {}, []
     if options.peers != "none":

@@ -1,7 +1,7 @@
-"""Trains on the same global batch with 1, 2, 4 and 8 devices, and compares time and loss.
+"""Compares the time and loss of training on the same global batch with 1, 2, 4 and 8 devices.
 
-Each number of devices runs in its own process. On a CPU, the devices are simulated and share its
-cores, so equal times would mean that distributing the batch has no overhead.
+Each device count is measured in a separate process. On a CPU, the devices are simulated and share
+the cores, so equal times mean that distributing the batch has no overhead.
 """
 
 import argparse
@@ -29,12 +29,12 @@ def run(options: argparse.Namespace) -> Iterator[Row]:
         row = Row("scaling", case, "hashnet_jax", seconds, options.batch_size, "images")
         row.compile_seconds = compile_seconds
         difference = abs(loss - first_loss) / abs(first_loss)
-        row.note = f"loss differs by {difference:.0e} from the first"
+        row.note = f"loss differs from the first row by {difference:.0e} (relative)"
         yield row
 
 
 def _start(count: int, options: argparse.Namespace) -> subprocess.CompletedProcess:
-    """Runs this module in a process with ``count`` devices."""
+    """Runs this module in a new process with ``count`` devices."""
     arguments = (
         f"--devices={count}",
         f"--batch-size={options.batch_size}",
@@ -50,7 +50,7 @@ def _start(count: int, options: argparse.Namespace) -> subprocess.CompletedProce
 
 
 def main() -> None:
-    """Runs in the child process: prints seconds, compile seconds and loss as JSON."""
+    """Measures one device count in a child process; prints times, compile time and loss as JSON."""
     from benchmarks.suite_train import JaxStep
 
     parser = argparse.ArgumentParser()

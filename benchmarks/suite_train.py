@@ -1,4 +1,4 @@
-"""Compares the train step, from images to updated parameters, with the same step in PyTorch."""
+"""Compares the train step, from images to updated parameters, with PyTorch."""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> Iterator[Row]:
 
 
 def is_included(name: str, options: argparse.Namespace) -> bool:
-    """Whether ``--only`` includes this contender; others are not even constructed."""
+    """Returns whether to measure this contender, according to ``--only``."""
     return options.only in (None, name)
 
 
@@ -53,7 +53,7 @@ def random_batch(n: int, size: int) -> dict[str, np.ndarray]:
 
 
 class JaxStep:
-    """The compiled step; its state stays on the devices, as in training."""
+    """The compiled train step, which keeps its state on the devices as in training."""
 
     def __init__(self, backbone: str, options: argparse.Namespace):
         devices = local_devices(options.devices)
@@ -74,14 +74,18 @@ class JaxStep:
 def ready_peers(
     suite: str, case: str, backbone: str, options: argparse.Namespace, method: str
 ) -> tuple[list[tuple[Row, Callable[[], Any]]], list[Row]]:
-    """Prepares the requested PyTorch peers; returns those that work here, and rows for the others.
+    """Prepares the requested PyTorch peers.
 
     Args:
       suite: name of the suite.
-      case: case of the rows.
+      case: case label for the rows.
       backbone: name of the backbone.
       options: options of `run.py`.
       method: method of the peer to time, ``"train_step"`` or ``"encode"``.
+
+    Returns:
+      Pairs of a row and a function for the peers that can run on this machine, and rows that
+      explain why the others cannot.
     """
     ready, absent = [], []
     for name in _requested_peers(options):

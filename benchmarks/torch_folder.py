@@ -1,7 +1,8 @@
-"""Encodes folders of pictures into packed codes in PyTorch, in the way its users would.
+"""Encodes folders of pictures into packed codes with a typical PyTorch pipeline.
 
-This is a separate program because DataLoader forks, which is unsafe with JAX's threads. For each
-line on standard input, the path of a folder, it encodes the folder's pictures and prints one line.
+This is a separate program because DataLoader forks, which is unsafe with JAX's threads. It reads
+paths of folders from standard input, one per line, encodes the pictures in each folder, and prints
+their number.
 """
 
 import argparse
@@ -18,7 +19,7 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class Pictures(torch.utils.data.Dataset):
-    """Images as float32 [3, S, S], squashed, cropped and normalized, sorted by file name."""
+    """The pictures in a folder as float32 [3, S, S], resized, cropped and normalized."""
 
     def __init__(self, folder: str, size: int, squashed_size: int):
         self.paths = sorted(Path(folder).iterdir())
@@ -57,9 +58,9 @@ def make_network(options: argparse.Namespace) -> torch.nn.Module:
     torch.manual_seed(0)
     backbone, hash_layer = MODELS[options.backbone](), torch.nn.LazyLinear(options.bits)
     network = torch.nn.Sequential(backbone, hash_layer).eval()
-    with torch.inference_mode():  # initializes the lazy layer
+    with torch.inference_mode():  # Initializes the lazy layer.
         network(torch.zeros(1, 3, options.size, options.size))
-    return network.to(memory_format=torch.channels_last)  # the faster layout
+    return network.to(memory_format=torch.channels_last)  # This layout is faster.
 
 
 def main() -> None:

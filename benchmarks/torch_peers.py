@@ -1,7 +1,7 @@
-"""The same network, loss and optimizer in PyTorch.
+"""PyTorch implementations of the network, loss and optimizer, for comparison.
 
-The backbones come from `tests/support/torch_models.py`; tests check that they agree with this
-package's backbones.
+The backbones are from `tests/support/torch_models.py`; tests check that their outputs match those
+of this package's backbones.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ class HashNet(torch.nn.Module):
 
 
 def pairwise_loss(codes: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """HashNet's loss over all pairs of distinct images, balancing similar and dissimilar pairs."""
+    """HashNet's loss over pairs of distinct images; balances similar and dissimilar pairs."""
     logits = 10 / codes.shape[1] * codes @ codes.T
     counted = ~torch.eye(len(labels), dtype=torch.bool, device=codes.device)
     similar = labels[:, None] == labels[None, :]
@@ -42,16 +42,16 @@ class Peer:
 
     Args:
       backbone: name of the backbone.
-      batch: ``{"image": uint8 NumPy [B, S, S, 3], "label": int [B]}``. Images are normalized in
-        advance, outside the timing; hashnet_jax normalizes them inside the step.
-      bits: K, the length of a code.
-      dtype: ``"float32"``, or ``"bfloat16"`` by autocast.
+      batch: ``{"image": uint8 NumPy [B, S, S, 3], "label": int [B]}``. The images are normalized
+        in advance and this is not timed, whereas hashnet_jax normalizes them in the timed step.
+      bits: K, the number of bits per code.
+      dtype: ``"float32"``, or ``"bfloat16"`` for autocast.
       channels_last: whether to store images and weights in channels_last format.
       compiled: whether to use `torch.compile`.
 
     Raises:
-      RuntimeError: if JAX runs on an accelerator that the installed torch cannot use, or the
-        backbone has no PyTorch version here.
+      RuntimeError: if JAX runs on an accelerator that the installed torch cannot use, or there is
+        no PyTorch implementation of the backbone.
     """
 
     def __init__(
@@ -65,10 +65,10 @@ class Peer:
         compiled: bool = False,
     ):
         if backbone not in MODELS:
-            raise RuntimeError(f"{backbone} has no PyTorch version here")
+            raise RuntimeError(f"there is no PyTorch implementation of {backbone}")
         on_cpu = jax.default_backend() == "cpu"
         if not on_cpu and not torch.cuda.is_available():
-            raise RuntimeError("JAX uses an accelerator, but the installed torch has no CUDA")
+            raise RuntimeError("JAX uses an accelerator, but the installed torch cannot use CUDA")
         self.device = "cpu" if on_cpu else "cuda"
         self.dtype = dtype
         torch.manual_seed(0)
@@ -78,7 +78,7 @@ class Peer:
         self.labels = torch.tensor(batch["label"]).to(self.device)
         self.network = HashNet(backbone, bits).to(self.device)
         with torch.no_grad():
-            self.network.eval()(self.images[:2])  # initializes the lazy layer
+            self.network.eval()(self.images[:2])  # Initializes the lazy layer.
         self.network.to(memory_format=layout)
         self.sgd = torch.optim.SGD(
             self.network.parameters(), lr=1e-4, momentum=0.9, weight_decay=5e-4, nesterov=True

@@ -1,1 +1,1 @@
-"""Experiments: the paper's table, baselines, and `run.py`, which is `hashnet train`."""
+"""Experiments: reproducing the paper's results table, baselines, and single training runs."""

@@ -1,16 +1,17 @@
-"""MAP from table 1 of the paper: MAP@1000 for ImageNet-100, MAP@5000 for COCO.
+"""Results from Table 1 of the paper: MAP@1000 on ImageNet-100 and MAP@5000 on COCO.
 
-The figures are recalled from memory, except those in ``READ``, which a second source confirms. For
-HashNet on ImageNet-100, sources differ at 16 and 32 bits: .5059 and .6306 are recalled from the
-paper, while the table of another 2017 paper has .442 and .606, the figures of the preprint.
+The figures are quoted from memory, except those in ``READ``, which were confirmed by a second
+source. For HashNet on ImageNet-100 at 16 and 32 bits, the sources differ: from memory, the paper
+has .5059 and .6306, but a table in another 2017 paper has the figures of the preprint, .442 and
+.606.
 
 Reference: Cao, Long, Wang, Yu, "HashNet: Deep Learning to Hash by Continuation", ICCV 2017.
 """
 
 BITS = (16, 32, 48, 64)
 
-# MAP by data set and method, for each of ``BITS``. NUS-WIDE is missing because it is loaded from
-# list files, whose protocol is up to the user.
+# MAP by data set and method, for each number of bits in ``BITS``. NUS-WIDE is not included because
+# it is loaded from list files, whose protocol is chosen by the user.
 FIGURES: dict[str, dict[str, tuple[float, float, float, float]]] = {
     "imagenet100": {
         "hashnet": (0.5059, 0.6306, 0.6633, 0.6835),
@@ -32,7 +33,7 @@ FIGURES: dict[str, dict[str, tuple[float, float, float, float]]] = {
     },
 }
 
-# (data set, method, bits) of the figures that a second source confirms.
+# (data set, method, bits) of the figures that were confirmed by a second source.
 READ = {
     ("imagenet100", "hashnet", 48),
     ("imagenet100", "hashnet", 64),
@@ -40,10 +41,10 @@ READ = {
     *(("imagenet100", method, bits) for method in ("dhn", "itq", "lsh") for bits in BITS),
 }
 
-# Notes to print below a data set's table.
+# Notes to print below the table of a data set.
 NOTES = {
-    "imagenet100": "HashNet at 16 and 32 bits: .5059 and .6306 are recalled; the table of another "
-    "2017 paper has .442 and .606, the figures of the preprint.",
+    "imagenet100": "For HashNet at 16 and 32 bits, .5059 and .6306 are quoted from memory; a table "
+    "in another 2017 paper has .442 and .606, the figures of the preprint.",
 }
 
 

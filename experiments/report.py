@@ -1,4 +1,4 @@
-"""Writes the report of a finished run; the same program as `hashnet report`."""
+"""Writes the report of a finished run; equivalent to `hashnet report`."""
 
 import sys
 

@@ -3,9 +3,9 @@
   python experiments/reproduce.py --bits 16 48 --variants hashnet hashnet-w --seeds 0 1 2
   python experiments/reproduce.py --dataset imagenet100 -- --data-dir DIR --pretrained FILE
 
-The table also has the paper's figures. Options after `--` are passed on to each run (see
-`run.py --help`). After an interruption, repeat the command to continue: finished runs are kept, and
-the unfinished one is resumed.
+The table includes the paper's figures for comparison. Options after `--` are passed to each run
+(see `run.py --help`). To continue after an interruption, repeat the command. Finished runs are
+kept, and the unfinished run is resumed.
 """
 
 import argparse
@@ -20,17 +20,19 @@ from experiments import paper
 from experiments.baselines import BASELINES, check_baselines, evaluate_baselines
 from experiments.table import Results, markdown
 from hashnet_jax.cli import main as hashnet
+from hashnet_jax.cli._places import read_located_config
 from hashnet_jax.cli._start import initial_state
-from hashnet_jax.configs import CONFIGS, VARIANTS, Config
+from hashnet_jax.configs import CONFIGS, VARIANTS
 from hashnet_jax.data import DATASETS
 from hashnet_jax.distributed.devices import local_devices
 from hashnet_jax.distributed.files import write_whole
+from hashnet_jax.report import read_result
 from hashnet_jax.training import load_or_compute_features
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """The runs in a study.
+    """A study, which consists of runs and baselines.
 
     Attributes:
       dataset: a name in ``CONFIGS``.
@@ -51,7 +53,7 @@ class Study:
     options: Sequence[str]
 
     def folder(self, variant: str, bits: int, seed: int) -> Path:
-        """The folder of a run."""
+        """Returns the folder of a run."""
         return self.out / f"{variant}-{bits}bits-seed{seed}"
 
 
@@ -60,18 +62,18 @@ def parser() -> argparse.ArgumentParser:
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    p.add_argument("--dataset", choices=CONFIGS, default="digits", help="default: digits")
+    p.add_argument("--dataset", choices=CONFIGS, default="digits", help="(default: digits)")
     p.add_argument("--bits", type=int, nargs="+", default=list(paper.BITS), metavar="K")
     p.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     p.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="SEED")
     p.add_argument("--baselines", nargs="*", choices=BASELINES, default=[])
     p.add_argument("--out", type=Path, help="folder for all runs (default: runs/reproduce-DATASET)")
-    p.add_argument("options", nargs="*", metavar="-- OPTION", help="options for run.py")
+    p.add_argument("options", nargs="*", metavar="-- OPTION", help="options to pass to run.py")
     return p
 
 
 def run_one(study: Study, variant: str, bits: int, seed: int) -> dict[str, Any]:
-    """Starts or resumes a run, or only reads its result if it is finished.
+    """Starts or resumes a run, and returns its result; finished runs are not repeated.
 
     Returns:
       The contents of the run's `result.json`.
@@ -84,20 +86,21 @@ def run_one(study: Study, variant: str, bits: int, seed: int) -> dict[str, Any]:
     argv += ["--seed", str(seed), "--run-dir", str(folder), "--feature-dir", str(study.out)]
     argv += study.options
     if (folder / "config.json").is_file():
-        # Resuming compares options with the run's config, so another study's result is never used.
+        # Resuming checks the options against the run's config, so results of a different study
+        # are never used by mistake.
         argv.append("--resume")
     print(f"\n== {variant}, {bits} bits, seed {seed}", flush=True)
     status = hashnet(argv)
     if status:
         raise SystemExit(status)
-    return json.loads((folder / "result.json").read_text())
+    return read_result(folder)
 
 
 def run_all(study: Study) -> tuple[dict[tuple[str, int], list[float]], str]:
-    """Runs everything except the baselines.
+    """Performs all runs of the study.
 
     Returns:
-      MAP per seed for each (variant, bits), and the MAP convention.
+      A list of MAPs, one per seed, for each (variant, bits), and the MAP convention.
     """
     results: dict[tuple[str, int], list[float]] = {}
     convention = ""
@@ -111,17 +114,17 @@ def run_all(study: Study) -> tuple[dict[tuple[str, int], list[float]], str]:
 
 
 def run_baselines(study: Study) -> dict[tuple[str, int], list[float]]:
-    """Evaluates the baselines on the features that the runs start from.
+    """Evaluates the baselines on features from the backbone that the runs start from.
 
     Returns:
-      MAP per seed for each (baseline, bits).
+      A list of MAPs, one per seed, for each (baseline, bits).
     """
     results: dict[tuple[str, int], list[float]] = {}
     for seed in study.seeds:
         folder = study.folder(study.variants[0], study.bits[0], seed)
-        config = Config.from_json(json.loads((folder / "config.json").read_text()))
+        config = read_located_config(folder)
         dataset = DATASETS[config.dataset](config.data)
-        # With pretrained weights, runs with any seed share the same features file.
+        # With pretrained weights, runs with different seeds share one features file.
         features = load_or_compute_features(
             study.out, initial_state(config).params, dataset, devices=local_devices()
         )

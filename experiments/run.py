@@ -1,4 +1,4 @@
-"""Trains HashNet on a data set and reports its MAP; the same program as `hashnet train`."""
+"""Trains HashNet on a data set and reports its MAP; equivalent to `hashnet train`."""
 
 import sys
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from experiments import paper
 
-# MAP per seed, keyed by (method, bits).
+# A list of MAPs, one per seed, keyed by (method, bits).
 Results = Mapping[tuple[str, int], Sequence[float]]
 
 
@@ -18,19 +18,21 @@ def markdown(
     convention: str,
     runnable: Collection[str] = (),
 ) -> str:
-    """Formats one row per method and column per code length, with the paper's figures below ours.
+    """Formats a table with a row per method and a column per code length.
+
+    The paper's figures are shown below ours.
 
     Args:
-      results: MAP per seed.
+      results: MAPs of all methods and code lengths.
       dataset: name of the data set.
       bits: code lengths, one per column.
       seeds: seeds of the runs.
-      convention: the MAP convention, in words.
-      runnable: methods that the study could have run. The table also lists all other methods in
-        the paper.
+      convention: description of the MAP convention.
+      runnable: methods that the study could have run. Those without results are omitted; all other
+        methods from the paper are included.
 
     Returns:
-      The text, ending with a newline.
+      The Markdown text, ending with a newline.
     """
     methods = list(dict.fromkeys(method for method, _ in results))
     others = [name for name in paper.FIGURES.get(dataset, {}) if name not in {*methods, *runnable}]
@@ -58,7 +60,10 @@ def _paper_row(dataset: str, method: str, bits: Sequence[int]) -> list[str]:
 def _footnotes(dataset: str) -> Iterator[str]:
     if dataset in paper.FIGURES:
         yield ""
-        yield "The paper's figures are *recalled*; a second source confirms those marked (read)."
+        yield (
+            "The paper's figures are quoted from memory, except those marked (read), which were "
+            "confirmed by a second source."
+        )
     if dataset in paper.NOTES:
         yield paper.NOTES[dataset]
 

@@ -4,9 +4,8 @@
     params = hj.load("runs/digits-small_cnn-48bits-seed0")
     codes = hj.encode(params, images)
 
-The top level holds the functions that other JAX code calls; everything else is in subpackages.
-Subpackages that need more than JAX and Flax (optax, orbax, data sets or figures) are imported on
-first use.
+The top level contains the functions that other JAX code calls; everything else is in subpackages.
+Subpackages that need libraries other than JAX and Flax are imported on first use.
 """
 
 import importlib

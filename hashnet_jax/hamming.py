@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Int32, UInt8, UInt32
 
-from hashnet_jax.codes import check_packed
+from hashnet_jax.codes import check_packed, check_positive_int
 
-# Words compared per unrolled loop: a group holds 64 codes of up to 64 bits, fewer if codes are
-# longer, but at least 8. Beyond 512 bits, the loop gets longer and the search slower.
+# Words compared per unrolled loop. A group contains 64 codes of up to 64 bits, or fewer codes if
+# they are longer (at least 8). Beyond 512 bits, the loop gets longer and the search slower.
 _UNROLLED_WORDS = 128
 
 # Working set of a search, in 4-byte elements (16 MiB).
@@ -24,7 +24,7 @@ def distances(
     packed_queries: UInt8[Array | np.ndarray, "Q bytes"],
     packed_database: UInt8[Array | np.ndarray, "N bytes"],
 ) -> Int32[Array, "Q N"]:
-    """Hamming distances: the number of bits in which two codes differ.
+    """Computes Hamming distances, the numbers of bits in which codes differ.
 
     Args:
       packed_queries: uint8 ``[Q, ceil(K/8)]``, see :func:`hashnet_jax.codes.pack_bits`.
@@ -35,7 +35,8 @@ def distances(
 
     Raises:
       TypeError: if either array is not uint8.
-      ValueError: if the arrays are not both 2-D with the same number of bytes per code.
+      ValueError: if the arrays are not both 2-D with the same number of bytes per code, at least
+        one.
 
     Examples:
       >>> from hashnet_jax.codes import pack_bits
@@ -52,16 +53,17 @@ def top_k(
     packed_database: UInt8[Array | np.ndarray, "N bytes"],
     k: int,
 ) -> tuple[Int32[Array, "Q {k}"], Int32[Array, "Q {k}"]]:
-    """Finds the k nearest codes for each query; ties are ordered by index.
+    """Finds the k nearest codes for each query, with ties ordered by index.
 
-    The search is exact and pure; ``k`` is static. Memory is O(Q k + N ceil(K/8)) plus a working set
-    of at most 2**22 elements, unless a single query needs more (N / 64 minima and 64 k codes).
+    The search is exact, the function is pure, and ``k`` is static. Memory is O(Q k + N ceil(K/8))
+    plus a working set of at most 2**22 elements, unless a single query needs more (N / 64 minima
+    and 64 k codes).
 
     The database is split into groups of consecutive codes. A first pass computes the smallest
     distance in each group. The k groups with the smallest minima, ties broken by position, contain
-    the k nearest codes: any other group ranks behind k groups, each with a code that ranks ahead of
-    all of its own. So only those k groups are searched code by code, and the first pass ranks only
-    one element per group (N / 64 for codes of up to 64 bits).
+    the k nearest codes, because any other group ranks behind k groups that each have a code ranking
+    ahead of all its codes. Only those k groups are searched code by code, and the first pass ranks
+    only one element per group (N / 64 for codes of up to 64 bits).
 
     Args:
       packed_queries: uint8 ``[Q, ceil(K/8)]``; Q may be 0.
@@ -72,9 +74,9 @@ def top_k(
       ``(distance, index)``, both int32 ``[Q, k]``, in order of increasing distance.
 
     Raises:
-      TypeError: if either array is not uint8.
-      ValueError: if the arrays are not both 2-D with the same number of bytes per code, or ``k`` is
-        not in 1..N.
+      TypeError: if either array is not uint8, or ``k`` is not an int.
+      ValueError: if the arrays are not both 2-D with the same number of bytes per code, at least
+        one, or ``k`` is not in 1..N.
 
     Examples:
       >>> from hashnet_jax.codes import pack_bits
@@ -83,9 +85,10 @@ def top_k(
       (Array([[0, 0]], dtype=int32), Array([[0, 2]], dtype=int32))
     """
     queries, database = _checked(packed_queries, packed_database)
-    if not 1 <= k <= len(database):
+    check_positive_int("k", k)
+    if k > len(database):
         raise ValueError(
-            f"`k` must be in 1..N = 1..{len(database)}, got {k}: lower `k` or search a larger "
+            f"`k` must be in 1..N = 1..{len(database)}, got {k}. Lower `k` or search a larger "
             "database."
         )
     if len(queries) == 0:
@@ -121,7 +124,7 @@ def _search(
 
 
 def _groups(words: UInt32[Array, "N W"], group: int) -> UInt32[Array, "groups {group} W"]:
-    """Groups consecutive codes; padding repeats the last code, which changes no group's minimum."""
+    """Groups consecutive codes, padded with copies of the last code, which affect no minimum."""
     n, n_words = words.shape
     n_groups = -(-n // group)
     padded = jnp.pad(words, [(0, n_groups * group - n), (0, 0)], mode="edge")
@@ -131,12 +134,12 @@ def _groups(words: UInt32[Array, "N W"], group: int) -> UInt32[Array, "groups {g
 def _smallest_per_group(
     query: UInt32[Array, " W"], by_place: UInt32[Array, "group W groups"]
 ) -> UInt32[Array, " groups"]:
-    # XOR and population count, unrolled over words and places in a group: this leaves one loop over
-    # the groups, which vectorizes on a CPU, 8 times as fast as a reduction over an axis and 4 times
-    # as fast as a scan. A float32 matrix product of -1/+1 codes was 18, 11, 6 and 3 times slower on
-    # two CPU cores at 32, 64, 128 and 256 bits (100 queries, 20 at a time, 1,000,000 codes). GPUs
-    # have both instructions too; TPUs would do better with their matrix units. Neither has been
-    # measured, so all platforms use this implementation.
+    # XOR and population count, unrolled over words and places in a group. This leaves one loop over
+    # the groups, which vectorizes on a CPU and is 8 times as fast as a reduction over an axis and 4
+    # times as fast as a scan. A float32 matrix product of -1/+1 codes was 18, 11, 6 and 3 times
+    # slower on two CPU cores at 32, 64, 128 and 256 bits (100 queries, 20 at a time, 1,000,000
+    # codes). GPUs have both instructions too; TPUs would do better with their matrix units. Neither
+    # has been measured, so all platforms use this implementation.
     return functools.reduce(
         jnp.minimum,
         (
@@ -170,9 +173,9 @@ def _checked(
     queries, database = jnp.asarray(packed_queries), jnp.asarray(packed_database)
     check_packed("packed_queries", queries)
     check_packed("packed_database", database)
-    if queries.ndim != 2 or database.ndim != 2 or queries.shape[1] != database.shape[1]:
+    if queries.ndim != 2 or queries.shape[1:] != database.shape[1:] or queries.shape[1] == 0:
         raise ValueError(
             "`packed_queries` and `packed_database` must be [Q, ceil(K/8)] and [N, ceil(K/8)] with "
-            f"the same K, got {queries.shape} and {database.shape}."
+            f"the same K >= 1, but got {queries.shape} and {database.shape}."
         )
     return queries, database

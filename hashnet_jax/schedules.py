@@ -1,4 +1,4 @@
-"""Continuation schedules: functions ``step -> beta``, as in optax.
+"""Continuation schedules, which are functions ``step -> beta`` as in optax.
 
 Beta is passed to jitted functions as a traced scalar, so it never triggers recompilation. To add a
 schedule, write a function ``(*, total_steps) -> (step -> beta)`` and :func:`register` it.
@@ -34,7 +34,7 @@ def register(name: str, factory: ScheduleFactory) -> None:
 
     Args:
       name: the value of ``TrainSpec.beta_schedule`` that selects it.
-      factory: called with ``total_steps``, the number of steps in the run; returns a function
+      factory: takes ``total_steps``, the number of steps in the run, and returns a function
         ``step -> beta`` whose argument may be traced and whose result is a float32 scalar > 0.
 
     Raises:
@@ -46,10 +46,10 @@ def register(name: str, factory: ScheduleFactory) -> None:
       >>> register("sqrt", linear)
       Traceback (most recent call last):
       ...
-      ValueError: a schedule named 'sqrt' is already registered: choose another name.
+      ValueError: a schedule named 'sqrt' is already registered. Choose another name.
     """
     if name in SCHEDULES:
-        raise ValueError(f"a schedule named {name!r} is already registered: choose another name.")
+        raise ValueError(f"a schedule named {name!r} is already registered. Choose another name.")
     SCHEDULES[name] = factory
 
 
@@ -64,7 +64,7 @@ def sqrt_schedule(
 
     Args:
       total_steps: number of steps in the run, >= 1.
-      growth: total increase in beta squared over the run, >= 0.
+      growth: total increase in beta squared over the run, finite, >= 0.
       refreshes: number of times beta is updated during the run, >= 1.
 
     Returns:
@@ -79,12 +79,12 @@ def sqrt_schedule(
       ['1.0000', '1.0000', '1.4142', '2.4495', '5.5678', '7.1414']
 
     References:
-      Both of the authors' implementations. The paper gives algorithm 1 instead; see
-      :func:`stage_schedule`.
+      Both of the authors' implementations use this schedule. The paper describes algorithm 1
+      instead; see :func:`stage_schedule`.
     """
-    if total_steps < 1 or growth < 0 or refreshes < 1:
+    if total_steps < 1 or not 0 <= growth < math.inf or refreshes < 1:
         raise ValueError(
-            "`total_steps` and `refreshes` must be >= 1 and `growth` >= 0, got "
+            "`total_steps` and `refreshes` must be >= 1, and `growth` finite and >= 0, but got "
             f"total_steps={total_steps}, growth={growth}, refreshes={refreshes}."
         )
     every = max(1, total_steps // refreshes)
@@ -99,7 +99,7 @@ def sqrt_schedule(
 def stage_schedule(
     *, total_steps: int, betas: Sequence[float] = (1.0, 2.0, 4.0, 8.0, 16.0, math.inf)
 ) -> Schedule:
-    """The paper's algorithm 1: stages 1 = beta_0 < beta_1 < ... < beta_m, ending at sgn.
+    """The paper's algorithm 1, with stages 1 = beta_0 < beta_1 < ... < beta_m that end at sgn.
 
     The finite stages share ``total_steps`` equally, and each continues from the weights of the
     previous one. If the last beta is ``inf``, it applies from ``total_steps`` onwards: no gradient
@@ -107,7 +107,8 @@ def stage_schedule(
 
     Args:
       total_steps: number of steps in the run, at least one per finite stage.
-      betas: strictly increasing, the first > 0; only the last may be ``inf``.
+      betas: strictly increasing values, the first of which must be > 0; only the last may be
+        ``inf``.
 
     Returns:
       ``step -> beta``, a float32 scalar; steps may be traced.
@@ -124,13 +125,13 @@ def stage_schedule(
     if not betas or not 0 < betas[0] < math.inf or not increasing:
         raise ValueError(
             "`betas` must increase strictly from a positive finite first value, and only the last "
-            f"may be inf, got {tuple(betas)}."
+            f"may be inf, but got {tuple(betas)}."
         )
     finite = [beta for beta in betas if beta < math.inf]
     if total_steps < len(finite):
         raise ValueError(
-            f"`total_steps` must be at least {len(finite)}, one per finite stage, got "
-            f"{total_steps}: increase `total_steps` or pass fewer `betas`."
+            f"`total_steps` must be at least {len(finite)}, one per finite stage, but got "
+            f"{total_steps}. Increase `total_steps` or pass fewer `betas`."
         )
     starts = [total_steps * stage // len(finite) for stage in range(len(finite))]
     starts += [total_steps] * (len(betas) - len(finite))
@@ -143,17 +144,17 @@ def stage_schedule(
 
 
 def constant_schedule(*, total_steps: int = 10_000, beta: float = 1.0) -> Schedule:
-    """Constant beta, i.e. no continuation, as in the paper's HashNet-sgn ablation.
+    """Constant beta (no continuation), as in the paper's HashNet-sgn ablation.
 
     Args:
-      total_steps: ignored; accepted so all factories share one signature.
+      total_steps: ignored; accepted so that all factories share one signature.
       beta: the constant value, > 0.
 
     Returns:
       ``step -> beta``, a float32 scalar.
 
     Raises:
-      ValueError: if beta is not positive.
+      ValueError: if ``beta`` is not positive.
 
     Examples:
       >>> float(constant_schedule()(9_000))

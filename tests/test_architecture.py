@@ -32,7 +32,7 @@ CONFINED = {
     "flax": ("layers", "backbones", "model"),
     "torch": ("weights",),
     "safetensors": ("weights",),
-    "orbax": ("training._checkpoints",),
+    "orbax": ("training._orbax_folder",),
     "tensorflow_datasets": ("data.tfds_source",),
     "grain": ("data.pipeline",),
     "PIL": ("data", "report", "metrics._counts_host"),

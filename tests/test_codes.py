@@ -1,4 +1,4 @@
-"""Relaxed, binary and packed codes."""
+"""Tests relaxed, binary and packed codes."""
 
 import math
 
@@ -42,6 +42,21 @@ def test_at_infinite_beta_value_and_gradient_are_those_of_sgn():
     np.testing.assert_array_equal(gradient, np.zeros(3))
 
 
+@pytest.mark.parametrize("beta", [0.0, -1.0, math.nan, np.float32(-2), jnp.array(0.0)])
+def test_a_beta_that_is_not_positive_is_refused_unless_traced(beta):
+    z = jnp.array([0.5])
+    with pytest.raises(ValueError, match="`beta` must be > 0, got"):
+        relax(z, beta)
+    assert jax.jit(relax)(z, beta).shape == (1,)
+
+
+def test_no_codes_are_packed_and_unpacked_to_no_codes():
+    packed = pack_bits(jnp.zeros((0, 12), jnp.int8))
+    assert packed.shape == (0, 2)
+    assert unpack_bits(packed, 12).shape == binarize(jnp.zeros((0, 12))).shape == (0, 12)
+    assert relax(jnp.zeros((0, 12)), 1.0).shape == (0, 12)
+
+
 def test_codes_are_exactly_binary_even_at_zero_and_nan():
     z = jnp.array([0.0, -0.0, jnp.nan, -jnp.inf, jnp.inf, 1e-45])
     codes = binarize(z)
@@ -75,6 +90,18 @@ def test_padding_bits_are_checked_on_request():
         check_packed("packed", packed, 3, zero_padding=True)
 
 
+@pytest.mark.parametrize("bits", range(1, 18))
+def test_each_padding_bit_is_checked_and_no_other(bits):
+    n = bytes_per_code(bits)
+    for place in range(8 * n):
+        codes = np.packbits(np.arange(8 * n) == place)[None]
+        if place < bits:
+            check_packed("packed", codes, bits, zero_padding=True)
+        else:
+            with pytest.raises(ValueError, match=f"beyond K = {bits} must be zero"):
+                check_packed("packed", codes, bits, zero_padding=True)
+
+
 def test_rank_of_packed_codes_is_checked_on_request():
     packed = np.zeros((2, 3, 1), np.uint8)
     check_packed("packed", packed, 8)
@@ -89,8 +116,19 @@ def test_rank_of_packed_codes_is_checked_on_request():
         (lambda: pack_bits(jnp.zeros((2, 0))), ValueError, "K >= 1"),
         (lambda: pack_bits(jnp.zeros(())), ValueError, "K >= 1"),
         (lambda: unpack_bits(jnp.zeros((2, 2), jnp.uint8), 17), ValueError, "ceil"),
-        (lambda: unpack_bits(jnp.zeros((2, 2), jnp.uint8), 0), ValueError, "for K = 0 bits"),
+        (
+            lambda: unpack_bits(jnp.zeros((2, 2), jnp.uint8), 0),
+            ValueError,
+            "`bits` must be >= 1, got 0",
+        ),
         (lambda: unpack_bits(jnp.zeros((2, 2), jnp.int8), 16), TypeError, "pack_bits"),
+        (lambda: unpack_bits(jnp.zeros((), jnp.uint8), 8), ValueError, r"got shape \(\)"),
+        (lambda: unpack_bits(jnp.zeros((2, 2), jnp.uint8), 16.0), TypeError, "got float 16.0"),
+        (lambda: unpack_bits(jnp.zeros((2, 2), jnp.uint8), None), TypeError, "got NoneType None"),
+        (lambda: bytes_per_code(0), ValueError, "`bits` must be >= 1, got 0"),
+        (lambda: bytes_per_code(True), TypeError, "`bits` must be an int, got bool True"),
+        (lambda: relax(jnp.array([1, 2]), 0.5), TypeError, "`logits` .* float.*, got int32"),
+        (lambda: quantization_gap(jnp.zeros((0, 12))), ValueError, r"got shape \(0, 12\)"),
     ],
 )
 def test_malformed_codes_are_refused(call, error, message):

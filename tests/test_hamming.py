@@ -1,4 +1,4 @@
-"""Hamming distances and nearest codes, against brute force and faiss."""
+"""Compares Hamming distances and nearest codes with brute force and faiss."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ def random_codes(seed, n, bits):
 
 
 def stable_ranking(queries, database, k):
-    """``(distance, index)`` of the k nearest codes by a stable sort of all distances."""
+    """Returns ``(distance, index)`` of the k nearest codes by a stable sort of distances."""
     all_distances = (queries[:, None, :] != database[None, :, :]).sum(-1)
     order = np.argsort(all_distances, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(all_distances, order, axis=1), order
@@ -64,6 +64,31 @@ def test_distances_equal_those_of_faiss():
             ValueError,
             "1..N = 1..3",
         ),
+        (
+            lambda: top_k(jnp.zeros((1, 2), jnp.uint8), jnp.zeros((0, 2), jnp.uint8), 1),
+            ValueError,
+            "larger database",
+        ),
+        (
+            lambda: top_k(jnp.zeros((1, 2), jnp.uint8), jnp.zeros((3, 2), jnp.uint8), 0),
+            ValueError,
+            "`k` must be >= 1, got 0",
+        ),
+        (
+            lambda: top_k(jnp.zeros((1, 2), jnp.uint8), jnp.zeros((3, 2), jnp.uint8), 2.0),
+            TypeError,
+            "`k` must be an int, got float",
+        ),
+        (
+            lambda: top_k(jnp.zeros((1, 0), jnp.uint8), jnp.zeros((3, 0), jnp.uint8), 1),
+            ValueError,
+            "the same K >= 1",
+        ),
+        (
+            lambda: distances(jnp.zeros(2, jnp.uint8), jnp.zeros((3, 2), jnp.uint8)),
+            ValueError,
+            "the same K >= 1",
+        ),
     ],
 )
 def test_malformed_codes_and_k_out_of_range_are_refused(call, error, message):
@@ -108,3 +133,16 @@ def test_top_k_of_no_queries_is_empty(search):
     distance, index = search(jnp.zeros((0, 2), jnp.uint8), pack_bits(random_codes(0, 9, 12)), 3)
     assert distance.shape == index.shape == (0, 3)
     assert distance.dtype == index.dtype == jnp.int32
+
+
+def test_codes_at_the_largest_distance_come_before_the_padding_of_their_group():
+    query = np.ones((1, 32), np.int8)
+    distance, index = top_k(pack_bits(query), pack_bits(-np.repeat(query, 3, axis=0)), 3)
+    assert distance.tolist() == [[32, 32, 32]]
+    assert index.tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize(("queries", "database"), [(0, 3), (3, 0), (0, 0)])
+def test_distances_of_no_codes_are_empty(queries, database):
+    a, b = jnp.zeros((queries, 2), jnp.uint8), jnp.zeros((database, 2), jnp.uint8)
+    assert distances(a, b).shape == (queries, database)

@@ -1,4 +1,4 @@
-"""`import hashnet_jax as hj` is light, and every name of the package resolves to what it says."""
+"""Tests that `import hashnet_jax as hj` is light and that all public names resolve."""
 
 import importlib
 import json
@@ -20,7 +20,7 @@ HEAVY = (
 
 
 def run_python(script: str) -> str:
-    """What a fresh interpreter prints."""
+    """Runs code in a fresh interpreter and returns what it prints."""
     result = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
@@ -28,7 +28,7 @@ def run_python(script: str) -> str:
 
 
 def packages() -> list[str]:
-    """The package and its subpackages."""
+    """Returns the package and its subpackages."""
     walked = pkgutil.walk_packages(hashnet_jax.__path__, "hashnet_jax.")
     return ["hashnet_jax", *(module.name for module in walked if module.ispkg)]
 
@@ -41,7 +41,7 @@ def test_every_name_in_dir_resolves_and_every_public_name_is_in_dir() -> None:
     for name in names:
         assert getattr(hashnet_jax, name) is not None
     public = {name for name in vars(hashnet_jax) if not name.startswith("_")}
-    # What the file imports for its own use; the run-time checks of these tests add jaxtyping.
+    # Names that the file imports for its own use. The tests' run-time checks add jaxtyping.
     own = {"Any", "TYPE_CHECKING", "importlib", "jaxtyping"}
     assert public - own <= set(names)
 

@@ -1,4 +1,4 @@
-"""The schedules of beta, and one added from outside the package."""
+"""Tests the beta schedules, including one added from outside the package."""
 
 import math
 
@@ -13,7 +13,7 @@ from tests.support.tiny import TINY
 
 
 def toy_schedule(*, total_steps):
-    """Beta grows linearly from 1 to 3."""
+    """Increases beta linearly from 1 to 3."""
     return lambda step: 1.0 + 2.0 * jnp.asarray(step, jnp.float32) / total_steps
 
 
@@ -32,11 +32,36 @@ def test_stages_follow_in_order_and_end_at_sgn():
     assert betas == [1, 1, 1, 2, 2, 2, 4, 4, 4, 4, math.inf, math.inf]
 
 
+def test_the_default_stages_double_beta_and_end_at_sgn():
+    schedule = stage_schedule(total_steps=5)
+    betas = [float(schedule(step)) for step in range(-1, 7)]
+    assert betas == [1, 1, 2, 4, 8, 16, math.inf, math.inf]
+
+
+def test_a_run_shorter_than_the_refreshes_refreshes_every_step():
+    schedule = sqrt_schedule(total_steps=10)
+    assert [float(schedule(step)) for step in (0, 3, 7)] == [1, 4, 6]
+
+
+def test_hyper_parameters_at_the_edge_of_their_range_are_accepted():
+    assert float(sqrt_schedule(total_steps=1, refreshes=1)(1)) == pytest.approx(math.sqrt(51))
+    assert float(sqrt_schedule(total_steps=7, refreshes=1)(6)) == 1
+    assert float(sqrt_schedule(growth=0.0)(9_000)) == 1
+    assert float(stage_schedule(total_steps=2, betas=(0.5, 2.0))(1)) == 2
+    assert float(constant_schedule(beta=0.5)(0)) == 0.5
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: sqrt_schedule(total_steps=0), "`total_steps`"),
-        (lambda: sqrt_schedule(growth=-1.0), "`growth` >= 0"),
+        (lambda: sqrt_schedule(growth=-1.0), "`growth` finite and >= 0"),
+        (lambda: sqrt_schedule(growth=math.inf), "`growth` finite and >= 0"),
+        (lambda: sqrt_schedule(growth=math.nan), "`growth` finite and >= 0"),
+        (lambda: sqrt_schedule(refreshes=0), "`refreshes` must be >= 1"),
+        (lambda: stage_schedule(total_steps=9, betas=()), "increase strictly"),
+        (lambda: stage_schedule(total_steps=9, betas=(1.0, math.nan)), "increase strictly"),
+        (lambda: constant_schedule(beta=math.nan), "`beta` must be > 0, got nan"),
         (lambda: stage_schedule(total_steps=9, betas=(1.0, 1.0)), "increase strictly"),
         (lambda: stage_schedule(total_steps=9, betas=(0.0, 1.0)), "positive"),
         (lambda: stage_schedule(total_steps=9, betas=(math.inf,)), "finite first"),

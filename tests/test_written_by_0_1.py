@@ -92,12 +92,13 @@ def test_an_interrupted_run_is_resumed_to_its_end(folder, capsys):
         np.testing.assert_allclose(lines[1][name], expected[1][name], rtol=0.02, err_msg=name)
 
 
-def test_codes_are_searched_with_the_index_beside_them(folder, capsys):
+def test_codes_are_searched_once_their_index_was_rebuilt(folder, capsys):
     pytest.importorskip("faiss")
     query = folder / "pictures" / "03-is-3.png"
     hashnet("search", "finished", "codes", query, "-k", 3, "--json")
     printed = capsys.readouterr()
-    assert "building" not in printed.err
+    assert "because codes/flat.faiss has no record of its codes" in printed.err
+    assert "codes was written by version 0.1, without hashes" in printed.err
     (result,) = json.loads(printed.out)["results"]
     assert len(result["neighbours"]) == 3
     codes = np.load("codes/codes.npy")

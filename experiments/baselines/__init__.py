@@ -1,8 +1,8 @@
-"""Baselines: shallow hashing of features from the network's initial backbone.
+"""Shallow hashing baselines.
 
-A baseline is fitted to training-image features from the run's initial backbone (pretrained if
-the run's backbone is), and evaluated exactly like a run. To add one, write a file with a function
-like :class:`Baseline` and register it below.
+A baseline is fitted to features of the training images, computed by the backbone that a run starts
+from (pretrained or random), and evaluated in exactly the same way as a run. To add a baseline,
+write a module with a function that implements :class:`Baseline`, and register the function below.
 """
 
 from experiments.baselines import itq, lsh

@@ -1,4 +1,4 @@
-"""Evaluates baselines in exactly the same way as runs."""
+"""Evaluates baselines in the same way as runs."""
 
 from collections.abc import Iterable, Sequence
 
@@ -19,7 +19,7 @@ def evaluate_baselines(
     cutoff: int | None,
     seed: int,
 ) -> dict[tuple[str, int], MeanAveragePrecision]:
-    """Evaluates the baselines' codes on a run's split.
+    """Evaluates baselines on the split of a run.
 
     Args:
       features: features of all images in the split.
@@ -30,7 +30,7 @@ def evaluate_baselines(
       seed: seed for the baselines' random choices.
 
     Returns:
-      MAP per (name, bits).
+      The MAP for each (name, bits).
 
     Raises:
       ModuleNotFoundError: if a library that a baseline needs is not installed.
@@ -50,7 +50,7 @@ def evaluate_baselines(
 
 
 def check_baselines(names: Iterable[str]) -> None:
-    """Tries baselines on a few random features, so errors surface before hours of training.
+    """Runs baselines on a few random features, so that errors surface before hours of training.
 
     Args:
       names: keys of ``BASELINES``.

@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 
 @runtime_checkable
 class Baseline(Protocol):
-    """Fits a method to training features, and encodes features with it."""
+    """A function that fits a hashing method to training features, and encodes features with it."""
 
     def __call__(
         self,
@@ -28,7 +28,7 @@ class Baseline(Protocol):
           seed: seed for the method's random choices.
 
         Returns:
-          Packed codes per part, in the format of :func:`hashnet_jax.pack_bits`.
+          The packed codes of each part, in the format of :func:`hashnet_jax.pack_bits`.
         """
         ...
 
@@ -37,11 +37,11 @@ BASELINES: dict[str, Baseline] = {}
 
 
 def register(name: str, baseline: Baseline) -> None:
-    """Registers a baseline for ``reproduce.py --baselines``.
+    """Registers a baseline, so that ``reproduce.py --baselines`` can select it.
 
     Args:
-      name: name to register it under.
-      baseline: function that fits and encodes.
+      name: name of the baseline.
+      baseline: function that computes its codes.
 
     Raises:
       ValueError: if the name is already registered.

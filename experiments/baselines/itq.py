@@ -1,4 +1,4 @@
-"""ITQ: signs of principal components, rotated to minimize quantization error; uses faiss.
+"""ITQ: signs of principal components, rotated to minimize quantization error; requires faiss.
 
 Reference: Gong, Lazebnik, "Iterative quantization: a Procrustean approach to learning binary
 codes", CVPR 2011.
@@ -19,15 +19,15 @@ def encode(
     bits: int,
     seed: int,
 ) -> list[UInt8[np.ndarray, "M bytes"]]:
-    """Encodes features by ITQ; see :class:`experiments.baselines.Baseline`.
+    """Encodes features with ITQ; see :class:`experiments.baselines.Baseline`.
 
     Raises:
       ValueError: if there are fewer features or training images than bits.
     """
     if bits > min(train.shape):
         raise ValueError(
-            f"ITQ needs at least as many features and training images as bits, got {bits} bits for "
-            f"{train.shape[1]} features of {train.shape[0]} images: use fewer bits."
+            f"ITQ requires at least as many features and training images as bits, but got {bits} "
+            f"bits, {train.shape[1]} features and {train.shape[0]} images. Use fewer bits."
         )
     faiss = import_faiss("compute ITQ")
     transform = faiss.ITQTransform(train.shape[1], bits, True)

@@ -1,8 +1,8 @@
-"""Backbones by name: each maps images [B, H, W, 3] to features [B, D].
+"""Backbones, which map images [B, H, W, 3] to features [B, D], by name.
 
 To add one, write a module with its architecture, expected preprocessing and public tensor names,
 and pass its :class:`Backbone` to :func:`register`. Each architecture's module here lists its
-variants in a dictionary ``FAMILY``, registered below.
+variants in a dictionary ``FAMILY``, which is registered below.
 """
 
 from hashnet_jax.backbones import alexnet, efficientnet_lite, resnet, small_cnn, vgg, vit

@@ -19,7 +19,7 @@ class PublicWeights:
       tensor_names: zero-argument function that returns ``{name: Target}`` for every tensor that the
         weights file may hold, with None for tensors to skip; see
         :class:`hashnet_jax.backbones.Target`.
-      url: URL of the weights file, if published.
+      url: URL of the weights file, or None.
       package: the Python package that ships the file, and the file's path in it; or None.
     """
 
@@ -30,7 +30,7 @@ class PublicWeights:
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """How to build a backbone, the images it expects, and its public weights.
+    """Describes how to build a backbone, the images it expects, and its public weights.
 
     Attributes:
       build: ``build(dtype=..., axis_name=...)`` returns a linen module that is called as
@@ -70,8 +70,8 @@ def register(name: str, backbone: Backbone) -> None:
       >>> register("alexnet", BACKBONES["alexnet"])
       Traceback (most recent call last):
       ...
-      ValueError: a backbone named 'alexnet' is already registered: choose another name.
+      ValueError: a backbone named 'alexnet' is already registered. Choose another name.
     """
     if name in BACKBONES:
-        raise ValueError(f"a backbone named {name!r} is already registered: choose another name.")
+        raise ValueError(f"a backbone named {name!r} is already registered. Choose another name.")
     BACKBONES[name] = backbone

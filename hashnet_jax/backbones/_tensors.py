@@ -1,8 +1,8 @@
-"""Maps tensors in public weights files to the arrays they fill in our variables.
+"""Maps tensors in public weights files to arrays in our variables.
 
-Each backbone's module defines ``{name in the file: Target}``. A ``None`` target marks a tensor
-that may be in the file but is skipped on purpose: the classifier, which the hash layer replaces,
-and ``num_batches_tracked``, which running statistics with fixed momentum do not need.
+Each backbone's module defines a mapping ``{name in the file: Target}``. A ``None`` target marks a
+tensor that may be in the file but is skipped on purpose: the classifier, which the hash layer
+replaces, and ``num_batches_tracked``, which running statistics with fixed momentum do not need.
 """
 
 import dataclasses
@@ -20,8 +20,8 @@ class Target:
       collection: ``"params"`` or ``"batch_stats"``.
       path: path of the array under ``[collection]["backbone"]``, with names joined by ``/``.
       axes: axis i of our array is axis ``axes[i]`` of the file's tensor; empty if the axes agree.
-      flattened: shape (C, H, W) of the feature map that is flattened before a dense layer, if any:
-        torch flattens it in this order, we as (H, W, C).
+      flattened: shape (C, H, W) of the feature map that is flattened before a dense layer, if any.
+        Torch flattens it in this order, while we flatten it as (H, W, C).
     """
 
     collection: str
@@ -30,7 +30,7 @@ class Target:
     flattened: tuple[int, int, int] | None = None
 
     def file_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Returns the shape in the file for our array of shape ``shape``.
+        """Returns the shape in the file that corresponds to our array's ``shape``.
 
         Examples:
           >>> Target("params", "stem/conv/kernel", axes=(2, 3, 1, 0)).file_shape((7, 7, 3, 64))
@@ -57,7 +57,7 @@ class Target:
 
 
 def conv_tensors(file: str, ours: str, *, bias: bool = False) -> dict[str, Target | None]:
-    """Maps a convolution's tensors from the prefix ``file`` to the path ``ours``."""
+    """Maps the tensors of a convolution from the prefix ``file`` to the path ``ours``."""
     # Torch's OIHW becomes HWIO; a depthwise kernel goes from [C, 1, H, W] to [H, W, 1, C].
     names: dict[str, Target | None] = {
         f"{file}.weight": Target("params", f"{ours}/kernel", axes=(2, 3, 1, 0))
@@ -68,7 +68,7 @@ def conv_tensors(file: str, ours: str, *, bias: bool = False) -> dict[str, Targe
 def dense_tensors(
     file: str, ours: str, *, flattened: tuple[int, int, int] | None = None
 ) -> dict[str, Target | None]:
-    """Maps a dense layer's tensors; see :class:`Target` for ``flattened``."""
+    """Maps the tensors of a dense layer; see :class:`Target` for ``flattened``."""
     return {
         f"{file}.weight": Target("params", f"{ours}/kernel", axes=(1, 0), flattened=flattened),
         f"{file}.bias": Target("params", f"{ours}/bias"),
@@ -76,7 +76,7 @@ def dense_tensors(
 
 
 def layer_norm_tensors(file: str, ours: str) -> dict[str, Target | None]:
-    """Maps a layer normalisation's tensors."""
+    """Maps the tensors of a layer normalisation."""
     return {
         f"{file}.weight": Target("params", f"{ours}/scale"),
         f"{file}.bias": Target("params", f"{ours}/bias"),
@@ -84,7 +84,7 @@ def layer_norm_tensors(file: str, ours: str) -> dict[str, Target | None]:
 
 
 def batch_norm_tensors(file: str, ours: str) -> dict[str, Target | None]:
-    """Maps a batch normalisation's tensors."""
+    """Maps the tensors of a batch normalisation."""
     return layer_norm_tensors(file, ours) | {
         f"{file}.running_mean": Target("batch_stats", f"{ours}/mean"),
         f"{file}.running_var": Target("batch_stats", f"{ours}/var"),
@@ -93,5 +93,5 @@ def batch_norm_tensors(file: str, ours: str) -> dict[str, Target | None]:
 
 
 def skipped_tensors(file: str) -> dict[str, Target | None]:
-    """Skips the weight and bias of a layer without a counterpart here, such as the classifier."""
+    """Skips the weight and bias of a layer that has no counterpart here, such as the classifier."""
     return {f"{file}.weight": None, f"{file}.bias": None}

@@ -1,4 +1,4 @@
-"""AlexNet as in torchvision: no LRN, no groups, features from the second dense layer.
+"""AlexNet as in torchvision, without LRN or groups; the features are those of layer fc7.
 
 Reference: Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014.
 HashNet's Caffe code uses CaffeNet (with LRN and groups); its PyTorch code uses this network.
@@ -18,7 +18,7 @@ from hashnet_jax.layers import Conv, Dropout, adaptive_avg_pool, he_normal, max_
 
 
 class ConvLayer(NamedTuple):
-    """A convolution (kernel, stride and padding in pixels), and whether max pooling follows."""
+    """A convolution, with sizes in pixels, and whether it is followed by max pooling."""
 
     filters: int
     kernel: int
@@ -37,7 +37,7 @@ CONV_LAYERS = (
 
 
 class AlexNet(nn.Module):
-    """[B, H, W, 3] to features [B, 4096]; H and W at least 63."""
+    """Maps images [B, H, W, 3] to features [B, 4096]; H and W must be at least 63."""
 
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
@@ -68,7 +68,7 @@ class AlexNet(nn.Module):
 
 
 def tensor_names() -> dict[str, Target | None]:
-    """Maps the tensors of torchvision's AlexNet.
+    """Maps the tensor names of torchvision's AlexNet to their targets.
 
     Examples:
       >>> tensor_names()["features.0.weight"].path, tensor_names()["classifier.6.weight"]

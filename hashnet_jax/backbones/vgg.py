@@ -29,7 +29,7 @@ STAGE_CONVS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19
 
 
 class VGG(nn.Module):
-    """[B, H, W, 3] to features [B, 4096]; H and W at least 32."""
+    """Maps images [B, H, W, 3] to features [B, 4096]; H and W must be at least 32."""
 
     depth: int
     normalized: bool = False
@@ -68,7 +68,7 @@ class VGG(nn.Module):
 
 
 def tensor_names(depth: int, normalized: bool = False) -> dict[str, Target | None]:
-    """Maps the tensors of torchvision's VGG with ``depth`` layers.
+    """Maps the tensor names of torchvision's VGG with ``depth`` layers to their targets.
 
     Examples:
       >>> tensor_names(11)["features.3.weight"].path

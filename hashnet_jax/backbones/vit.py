@@ -1,4 +1,4 @@
-"""Vision transformers ViT-S/16 and ViT-B/16; the feature is the class token after the final norm.
+"""Vision transformers ViT-S/16 and ViT-B/16, whose feature is the class token after the last norm.
 
 References:
   Dosovitskiy et al., "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale",
@@ -52,7 +52,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """A pre-norm residual block: attention, then an MLP four times as wide."""
+    """A pre-norm residual block: attention, followed by an MLP that is four times as wide."""
 
     heads: int
     dtype: DTypeLike = jnp.float32
@@ -68,10 +68,10 @@ class Block(nn.Module):
 
 
 class ViT(nn.Module):
-    """[B, H, W, 3] to features [B, 384] (S) or [B, 768] (B); H and W at least 16.
+    """Maps images [B, H, W, 3] to features [B, 384] (S) or [B, 768] (B), for H and W >= 16.
 
-    Position embeddings are tied to one image size: weights published for 224 pixels need that size.
-    Rows and columns beyond the last whole patch are ignored.
+    Position embeddings are tied to one image size, so weights published for 224 pixels require that
+    size. Rows and columns beyond the last whole patch are ignored.
     """
 
     size: str
@@ -105,7 +105,7 @@ def _layer_norm(name: str, dtype: DTypeLike) -> nn.LayerNorm:
 
 
 def tensor_names() -> dict[str, Target | None]:
-    """Maps the tensors of timm's VisionTransformer, at any width.
+    """Maps the tensor names of timm's VisionTransformer (of any width) to their targets.
 
     Examples:
       >>> tensor_names()["blocks.0.attn.qkv.weight"].path
@@ -127,7 +127,7 @@ def tensor_names() -> dict[str, Target | None]:
     return names | skipped_tensors("head")
 
 
-# timm's weights from "How to train your ViT?": mean and std 0.5, 0.9 centre crop.
+# timm's weights from "How to train your ViT?", with mean and std 0.5 and a centre crop of 0.9.
 _HUB_REPOSITORIES = {
     "S": "vit_small_patch16_224.augreg_in21k_ft_in1k",
     "B": "vit_base_patch16_224.augreg2_in21k_ft_in1k",

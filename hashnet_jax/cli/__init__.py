@@ -2,14 +2,15 @@
 
 ::
 
-    hashnet train --dataset DATASET               train, into a self-contained run folder
+    hashnet train --dataset DATASET               train a network and save it to a run folder
     hashnet report RUN                            write the run's report, or print its card
     hashnet encode RUN PICTURES... -o CODES       encode pictures into a folder of codes
     hashnet search RUN CODES QUERY...             find the pictures with the nearest codes
-    hashnet info RUN|CODES                        describe a folder
+    hashnet info RUN|CODES                        describe a run folder or a folder of codes
 
-Each command is a module in ``commands/`` with ``add_parser(commands)`` and ``run(args)``. These
-import nothing heavy, so `hashnet --help` is fast. The underscore modules here do the work.
+Each command is a module in ``commands/`` that defines ``add_parser(commands)`` and ``run(args)``.
+To keep `hashnet --help` fast, these modules defer their heavy imports. The private modules in this
+package implement the commands.
 """
 
 from hashnet_jax.cli._main import main

@@ -1,4 +1,4 @@
-"""Runs `hashnet` as `python -m hashnet_jax.cli`, without the console script."""
+"""Entry point for `python -m hashnet_jax.cli`, which is equivalent to `hashnet`."""
 
 import sys
 

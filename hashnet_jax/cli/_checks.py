@@ -1,116 +1,139 @@
-"""Checks a run before it starts, and records which data it uses."""
+"""Validates a run before it starts, and records the data that it uses."""
+
+from collections.abc import Iterator
 
 import numpy as np
 
 import hashnet_jax
-from hashnet_jax.cli._resolve import LOCATIONS
+from hashnet_jax.cli._data_record import check_data
+from hashnet_jax.cli._places import DATA_FILE, without_places
 from hashnet_jax.cli._run import Run
-from hashnet_jax.data import Dataset, overlap
+from hashnet_jax.cli._start import has_checkpoint
+from hashnet_jax.data import Dataset
 from hashnet_jax.data.pipeline import check_batch_size
 from hashnet_jax.distributed import processes
 from hashnet_jax.distributed.devices import check_divisible
-from hashnet_jax.distributed.progress import Progress
+from hashnet_jax.distributed.json_values import each, record, text
+from hashnet_jax.distributed.reading import DamagedFile, damage_named
 from hashnet_jax.training import RunFolder
+
+RESTORE = "restore it, or start a new run in another folder"
+
+_check_picture_list = record({"names": each(text), "classes": each(text)})
 
 
 def check_run(run: Run) -> None:
-    """Checks a run early, before anything is written.
+    """Validates a run before anything is written to disk.
 
     Raises:
-      ValueError: if the batch size does not suit the devices or the data, a frozen backbone is used
-        with several processes, validation is enabled without validation images, or the data has
-        changed since a resumed run started.
+      ValueError: if the batch size is incompatible with the devices or the data, a frozen backbone
+        is used with multiple processes, validation is enabled without validation images, or the
+        data of a resumed run has changed since it started. The message has one line per problem of
+        the settings.
     """
-    config, split = run.config, run.dataset.split
-    check_divisible(config.batch_size, len(run.devices))
-    if config.freeze_backbone and not processes.is_only():
-        raise ValueError(
-            "`freeze_backbone=True` must run in one process, got several: leave out `coordinator`. "
-            "Training the hash layer alone takes only minutes."
-        )
-    check_batch_size(config.batch_size, n_train=len(split.train))
-    if config.validate_every and not len(split.validation):
-        raise ValueError(
-            "`validate_every` needs validation images, got none: set `validation_per_class`, or "
-            "`validation_images` for multi-label data."
-        )
+    if problems := list(_setting_problems(run)):
+        raise ValueError("\n".join(problems))
+    for note in _unchecked_files(run.folder):
+        print(f"note: {note}")
     check_names(run.dataset, run.folder)
     processes.together(lambda: check_split(run.dataset, run.folder))
+    processes.together(lambda: check_data(run.dataset, run.folder))
     check_processes(run)
 
 
+def _setting_problems(run: Run) -> Iterator[str]:
+    """Yields a line for each setting that does not fit the devices or the data."""
+    config, split = run.config, run.dataset.split
+    for check in (
+        lambda: check_divisible(config.batch_size, len(run.devices)),
+        lambda: check_batch_size(config.batch_size, n_train=len(split.train)),
+    ):
+        try:
+            check()
+        except ValueError as error:
+            yield str(error)
+    if config.freeze_backbone and not processes.is_only():
+        yield (
+            "`freeze_backbone=True` does not support multiple processes. Leave out `coordinator`; "
+            "training only the hash layer takes just minutes."
+        )
+    if config.validate_every and not len(split.validation):
+        yield (
+            "`validate_every` requires validation images, but the split has none. Set "
+            "`validation_per_class`, or `validation_images` for multi-label data."
+        )
+
+
+def _unchecked_files(folder: RunFolder) -> Iterator[str]:
+    """Yields a note for each missing file without which the data of a run cannot be checked."""
+    if not has_checkpoint(folder):
+        return
+    for name, what in (("split.npz", "labels"), (DATA_FILE, "images")):
+        if folder.path.is_dir() and not (folder.path / name).is_file():
+            yield (
+                f"{folder.path / name} is missing (version 0.1 wrote no {DATA_FILE}), so whether "
+                f"the {what} have changed since the run started is not checked."
+            )
+
+
 def check_processes(run: Run) -> None:
-    """Raises ValueError if the processes differ in their config or their data."""
-    content = run.config.to_json()
-    content["data"] |= dict.fromkeys(LOCATIONS)
+    """Raises a ValueError if the config or the data differs between processes."""
+    content = without_places(run.config.to_json())
     processes.check_same("config", content | {"version": hashnet_jax.__version__})
     for name, array in split_arrays(run.dataset).items():
         processes.check_same(f"data ({name})", array)
 
 
 def check_names(dataset: Dataset, folder: RunFolder) -> None:
-    """Raises ValueError if the pictures have changed since a resumed run started."""
+    """Raises a ValueError if the pictures of a resumed run have changed since it started."""
     saved = folder.read_json("pictures.json")
-    if saved is not None and saved["names"] != list(dataset.names):
+    if saved is None:
+        return
+    path = folder.path / "pictures.json"
+    with damage_named(path, "the list of this run's pictures", RESTORE):
+        _check_picture_list(saved)
+    if saved["names"] != list(dataset.names):
         new, old = set(dataset.names), set(saved["names"])
+        examples = [f"{name!r} was added" for name in sorted(new - old)[:1]]
+        examples += [f"{name!r} was removed" for name in sorted(old - new)[:1]]
         raise ValueError(
-            "cannot resume: the pictures have changed since the run started "
-            f"({len(new - old):,} added, {len(old - new):,} removed; their names are in "
-            f"{folder.path / 'pictures.json'}). Restore them, or start another run."
+            "the pictures have changed since the run started "
+            f"({len(new - old):,} added, {len(old - new):,} removed; "
+            f"{', '.join(examples) or 'their order differs'}; the original list is in {path}). "
+            "Restore the pictures or start a new run."
+        )
+    if saved["classes"] != list(dataset.classes):
+        raise ValueError(
+            f"the classes must be those in {path}, {saved['classes']}, but are "
+            f"{list(dataset.classes)}. Restore the labels or start a new run."
         )
 
 
 def check_split(dataset: Dataset, folder: RunFolder) -> None:
-    """Raises ValueError if the split has changed since a resumed run started."""
-    saved = folder.read_arrays("split.npz") or {}
-    for name, array in split_arrays(dataset).items():
-        if name in saved and not np.array_equal(saved[name], array):
+    """Raises a ValueError if the split of a resumed run has changed since it started."""
+    saved, expected = folder.read_arrays("split.npz"), split_arrays(dataset)
+    if saved is None:
+        return
+    path = folder.path / "split.npz"
+    if missing := sorted(expected.keys() ^ saved.keys()):
+        reason = f"{missing[0]!r} is missing or unknown"
+        raise DamagedFile(path, "the split of this run", reason, RESTORE)
+    for name, array in expected.items():
+        if not np.array_equal(saved[name], array):
             raise ValueError(
-                "cannot resume: the data has changed since the run started (the array "
-                f"{name!r} differs from that in {folder.path / 'split.npz'}). Restore the data, or "
-                "start another run."
+                f"the data has changed since the run started ({name!r} does not "
+                f"match {path}). Restore the data or start a new run."
             )
 
 
 def split_arrays(dataset: Dataset) -> dict[str, np.ndarray]:
-    """The content of `split.npz`: the image indices for each part, and all labels."""
+    """Returns the contents of `split.npz`: the image indices of each part, and all labels."""
     return dataset.split.parts() | {"labels": dataset.labels}
 
 
 def write_names(dataset: Dataset, folder: RunFolder) -> None:
-    """Writes `pictures.json`, which names the pictures that `split.npz` indexes."""
+    """Writes the names of the pictures that `split.npz` indexes to `pictures.json`."""
     if dataset.names:
         skipped = [{"name": name, "reason": reason} for name, reason in dataset.skipped]
         content = {"names": dataset.names, "classes": dataset.classes, "skipped": skipped}
         folder.write_json("pictures.json", content)
-
-
-def check_overlaps(dataset: Dataset, folder: RunFolder, when: str) -> str:
-    """Counts images that occur in more than one part of the split.
-
-    The counts are computed once per run and saved to `overlaps.json`.
-
-    Args:
-      dataset: the run's data set.
-      folder: the run's folder.
-      when: when to compare picture contents: "always", "never" or "auto" (only if cheap).
-
-    Returns:
-      A description of the counts, or "" in all processes but the first.
-    """
-    by_content = when == "always" or (when == "auto" and overlap.is_cheap(dataset))
-    found = folder.read_json("overlaps.json")
-    if not processes.is_first():
-        return ""
-    if found is None or (by_content and not overlap.has_content(found)):
-        found = _count_overlaps(dataset, by_content)
-        folder.write_json("overlaps.json", found)
-    hint = "" if overlap.has_content(found) else " (`check_overlap='always'` looks for them)"
-    return overlap.describe(found) + hint
-
-
-def _count_overlaps(dataset: Dataset, by_content: bool) -> dict[str, dict[str, int | None]]:
-    if not by_content:
-        return overlap.overlaps(dataset, by_content=False)
-    with Progress(overlap.n_compared(dataset), "comparing pictures", "image") as progress:
-        return overlap.overlaps(dataset, progress=progress)

@@ -1,4 +1,4 @@
-"""Execution settings, which may change when a run is resumed."""
+"""Execution settings, which may be changed when a run is resumed."""
 
 import dataclasses
 from dataclasses import field
@@ -14,10 +14,10 @@ class Execution:
     """How and where a run is executed. These settings are not part of its config.
 
     Attributes:
-      report: whether to write `report.html` and `figures/` at the end.
-      check_overlap: whether to look for copies of pictures under other names: ``"auto"`` (only if
-        cheap), ``"always"`` or ``"never"``.
-      feature_dir: folder for the features of a frozen backbone; None for the run folder.
+      report: whether to write `report.html` and `figures/` after training.
+      check_overlap: whether to check for duplicate pictures with different names: ``"auto"`` (only
+        if the check is cheap), ``"always"`` or ``"never"``.
+      feature_dir: folder for the cached features of a frozen backbone; None for the run folder.
       devices: number of devices per process; None for all.
       workers: number of image-loading processes, >= 0; 0 uses threads instead.
       coordinator, processes, process: see :func:`hashnet_jax.distributed.processes.initialize`.
@@ -42,8 +42,8 @@ class Execution:
     check_overlap: str = field(
         default="auto",
         metadata={
-            "help": "look for copies of pictures under other names; auto: only if the data is in "
-            f"memory or at most {overlap.MAX_CHEAP_IMAGES:,} images have to be decoded",
+            "help": "check for duplicate pictures with different names; auto checks only if the "
+            f"data is in memory or at most {overlap.MAX_CHEAP_IMAGES:,} images must be decoded",
             "choices": lambda: OVERLAP_CHECKS,
             "group": "protocol",
         },
@@ -51,8 +51,8 @@ class Execution:
     feature_dir: Path | None = field(
         default=None,
         metadata={
-            "help": "folder for the features of a frozen backbone, which runs on the same pictures "
-            "can share",
+            "help": "folder for the cached features of a frozen backbone; runs that use the same "
+            "pictures can share it",
             "none": "the run folder",
             "metavar": "DIR",
             "group": "machine",
@@ -78,9 +78,9 @@ class Execution:
     coordinator: str | None = field(
         default=None,
         metadata={
-            "help": "address of the first process, to train in several processes that are all "
-            "started with the same command. On TPU pods and under Slurm, auto finds the address, "
-            "`processes` and `process`",
+            "help": "address of the first process, for training with multiple processes that are "
+            "all started with the same command. On TPU pods and Slurm clusters, auto detects the "
+            "address, `processes` and `process`",
             "none": "a single process",
             "metavar": "HOST:PORT|auto",
             "group": "machine",
@@ -89,7 +89,7 @@ class Execution:
     processes: int | None = field(
         default=None,
         metadata={
-            "help": "number of processes; only with HOST:PORT",
+            "help": "number of processes; used only with HOST:PORT",
             "metavar": "N",
             "group": "machine",
         },
@@ -97,7 +97,7 @@ class Execution:
     process: int | None = field(
         default=None,
         metadata={
-            "help": "index of this process, in 0..N-1; only with HOST:PORT",
+            "help": "index of this process, in 0..N-1; used only with HOST:PORT",
             "metavar": "I",
             "group": "machine",
         },

@@ -1,18 +1,20 @@
-"""Turns dataclass fields into argparse options, so each option is declared once, with its field.
+"""Builds argparse options from dataclass fields, so that each option is declared in one place.
 
-A field's metadata describes its option:
+The metadata of a field describes its option:
 
-- ``help``: the `--help` text, with other parameters in backticks. Fields without it have no option.
-- ``flag``: the option's name; by default, ``batch_size`` becomes `--batch-size`.
-- ``metavar``: the placeholder for the value; by default, the choices or words.
-- ``choices``: a zero-argument function returning the allowed names, e.g. the keys of a registry. It
-  is called when the option is declared.
-- ``words``: maps words to values, e.g. ``{"all": None}``; any other value must be a number.
-- ``none``: the meaning of None, shown as the default in `--help`.
+- ``help``: the `--help` text, which may mention other parameters in backticks. A field without it
+  has no option.
+- ``flag``: the option's name. By default, ``batch_size`` becomes `--batch-size`.
+- ``metavar``: the placeholder for the value. Defaults to the choices or words.
+- ``choices``: a zero-argument function that returns the allowed names, e.g. the keys of a registry.
+  It is called when the option is declared.
+- ``words``: maps words to values, e.g. ``{"all": None}``. Any other text must be a number.
+- ``none``: describes the meaning of None, and is shown as the default in `--help`.
 - ``group``: the option's group in `--help`.
-- ``location``: whether the field locates the data; it may then change when a run is resumed.
+- ``location``: whether the field is a path to the data, which may change when a run is resumed.
 
-Types come from the annotations: int, float, str, Path, bool (a switch), and their unions with None.
+The type is taken from the field's annotation: int, float, str, Path or bool (a switch), optionally
+combined with None.
 """
 
 import argparse
@@ -35,7 +37,7 @@ _EXPECTED: dict[Callable[[str], Any], str] = {
 
 
 def option_fields(part: Any) -> Iterator[dataclasses.Field[Any]]:
-    """Yields the fields that have an option, including those of nested dataclasses.
+    """Yields the fields that have an option, including fields of nested dataclasses.
 
     Examples:
       >>> from hashnet_jax.configs import Config
@@ -50,7 +52,7 @@ def option_fields(part: Any) -> Iterator[dataclasses.Field[Any]]:
 
 
 def values_of(part: Any) -> dict[str, Any]:
-    """The field values of a dataclass and its nested dataclasses, keyed by field name.
+    """Returns the field values of a dataclass and its nested dataclasses, keyed by field name.
 
     Examples:
       >>> from hashnet_jax.configs import CONFIGS
@@ -65,7 +67,7 @@ def values_of(part: Any) -> dict[str, Any]:
 
 
 def flag_of(field: dataclasses.Field[Any]) -> Flag:
-    """The flag that sets a field."""
+    """Returns the flag that sets a field."""
     name = field.metadata.get("flag", f"--{field.name.replace('_', '-')}")
     if _is_switch(field):
         return Flag(name, f"--no-{name.removeprefix('--')}", is_switch=True)
@@ -73,7 +75,7 @@ def flag_of(field: dataclasses.Field[Any]) -> Flag:
 
 
 def words_of(field: dataclasses.Field[Any], value: Any) -> list[str]:
-    """The command-line words that set a field to a value.
+    """Returns the command-line arguments that set a field to a value.
 
     Examples:
       >>> from hashnet_jax.data import Options
@@ -90,13 +92,15 @@ def words_of(field: dataclasses.Field[Any], value: Any) -> list[str]:
 def add_option(
     group: Any, field: dataclasses.Field[Any], default: Any, flags: Mapping[str, Flag]
 ) -> None:
-    """Declares the option for a field. An option that is not given gets no namespace entry.
+    """Adds an option for a field.
+
+    If the option is not given on the command line, the parsed namespace has no attribute for it.
 
     Args:
       group: parser or argument group to add the option to.
-      field: dataclass field with the metadata described above.
-      default: default value to show in the help.
-      flags: flags for the fields that the help may mention, keyed by field name.
+      field: dataclass field with the metadata described in the module docstring.
+      default: default value to show in the help text.
+      flags: flags of the fields that the help text may mention, keyed by field name.
     """
     add = functools.partial(
         group.add_argument, flag_of(field).name, dest=field.name, default=argparse.SUPPRESS
@@ -114,7 +118,7 @@ def add_option(
 
 
 class Value:
-    """Converts an option's text to its field's type.
+    """Converts the text of an option to the type of its field.
 
     Attributes:
       words: maps words to values.

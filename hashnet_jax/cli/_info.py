@@ -1,21 +1,28 @@
 """Describes a run folder or a folder of codes."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from hashnet_jax.data.pictures import printable
 from hashnet_jax.distributed.files import sha256
-from hashnet_jax.index import KINDS, MANIFEST, PARTIAL, read_manifest
+from hashnet_jax.distributed.printing import printable
+from hashnet_jax.index import (
+    KINDS,
+    MANIFEST,
+    PARTIAL,
+    check_codes,
+    note_unchecked,
+    read_manifest,
+)
+from hashnet_jax.report import UNVERIFIED, is_bound, read_result
 from hashnet_jax.weights import MODEL_FILE as MODEL
 from hashnet_jax.weights import load
 
 
 def describe_folder(folder: Path) -> dict[str, Any]:
-    """Facts about a folder, keyed by name, in display order.
+    """Describes a folder as a dict of names and values, in display order.
 
     Raises:
       FileNotFoundError: if the folder contains neither a finished run nor codes.
@@ -25,8 +32,8 @@ def describe_folder(folder: Path) -> dict[str, Any]:
     if (folder / MANIFEST).is_file() or (folder / PARTIAL).is_dir():
         return _describe_codes(folder)
     raise FileNotFoundError(
-        f"{folder} contains neither a finished run ({MODEL}) nor codes ({MANIFEST}): name another "
-        "folder."
+        f"{folder} contains neither a finished run ({MODEL}) nor codes ({MANIFEST}). Pass a "
+        "different folder."
     )
 
 
@@ -42,12 +49,17 @@ def _describe_run(folder: Path) -> dict[str, Any]:
         "weights SHA-256": sha256(folder / MODEL),
     }
     if (folder / "result.json").is_file():
-        facts["result"] = json.loads((folder / "result.json").read_text())["summary"]
+        result = read_result(folder)
+        facts["result"] = result["summary"]
+        if not is_bound(result):
+            facts["note"] = UNVERIFIED
     return facts
 
 
 def _describe_codes(folder: Path) -> dict[str, Any]:
     manifest = read_manifest(folder)
+    check_codes(folder, manifest)
+    note_unchecked(folder, manifest)
     steps = manifest.preprocessing
     indexes = [kind for kind in KINDS if (folder / f"{kind}.faiss").is_file()]
     return {

@@ -1,4 +1,4 @@
-"""Runs the `hashnet` commands, and handles their errors, interruptions and closed pipes."""
+"""Runs the `hashnet` commands, and handles errors, interruptions and closed pipes."""
 
 import argparse
 import os
@@ -6,11 +6,13 @@ import sys
 from collections.abc import Sequence
 
 import hashnet_jax
+from hashnet_jax.cli._background_errors import hold_back
 from hashnet_jax.cli._messages import flags_of, translate
 from hashnet_jax.cli._parser import CommandParser
 from hashnet_jax.cli.commands import COMMANDS
+from hashnet_jax.distributed.printing import printable
 
-# 128 + signal number, the shell convention for processes killed by SIGINT and SIGPIPE.
+# The shell convention for processes killed by SIGINT and SIGPIPE: 128 + signal number.
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
 
@@ -18,8 +20,8 @@ def build_parser(started_as: str | None = None) -> argparse.ArgumentParser:
     """Builds the parser for `hashnet` and its commands; see :func:`main` for ``started_as``."""
     parser = CommandParser(
         prog="hashnet",
-        description="Deep learning to hash: train a network, and search pictures by its codes.",
-        epilog="hashnet COMMAND --help describes the options of a command.",
+        description="Deep hashing: train a network, and use its codes to search for pictures.",
+        epilog="Run hashnet COMMAND --help to see the options of a command.",
     )
     version = f"hashnet_jax {hashnet_jax.__version__}"
     parser.add_argument("--version", action="version", version=version)
@@ -37,12 +39,12 @@ def main(argv: Sequence[str] | None = None, *, started_as: str | None = None) ->
     """Runs a command.
 
     Args:
-      argv: the arguments, starting with the command; by default, ``sys.argv[1:]``.
-      started_as: the name to show in help and messages if another program started the command,
-        e.g. "python experiments/run.py".
+      argv: the arguments, starting with the command. Defaults to ``sys.argv[1:]``.
+      started_as: program name to show in help and error messages, e.g.
+        "python experiments/run.py"; None for the name of the command.
 
     Returns:
-      The exit status: 0, 1 after an error, or 128 + n after signal n.
+      The exit status: 0 on success, 1 on error, or 128 + n if signal n stopped the command.
 
     Examples:
       >>> main(["info", "no such folder"])
@@ -53,6 +55,7 @@ def main(argv: Sequence[str] | None = None, *, started_as: str | None = None) ->
         from hashnet_jax.data.pictures import ignore_warnings
 
         ignore_warnings()
+        hold_back()
         status = args.run(args)
         sys.stdout.flush()
         return status
@@ -64,6 +67,6 @@ def main(argv: Sequence[str] | None = None, *, started_as: str | None = None) ->
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except (ValueError, FloatingPointError, OSError, ModuleNotFoundError) as error:
-        for line in translate(str(error), flags_of(args.parser)).splitlines():
-            print(f"{args.parser.prog}: error: {line}", file=sys.stderr)
+        for line in translate(str(error), flags_of(args.parser)).rstrip("\n").split("\n"):
+            print(f"{args.parser.prog}: error: {printable(line)}", file=sys.stderr)
         return 1

@@ -1,7 +1,7 @@
 """Translates the package's messages for command-line users.
 
-The package's messages put parameters in backticks. Each is replaced with the option or argument
-that sets it: `batch_size` becomes --batch-size, `resume=True` becomes --resume. Anything else in
+In these messages, parameters are in backticks. Each is replaced with the option or argument that
+sets it: `batch_size` becomes --batch-size, `resume=True` becomes --resume. Anything else in
 backticks, such as a command, is left unchanged.
 """
 
@@ -12,7 +12,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-# Package parameters with a different name on the command line.
+# Parameters that have a different name on the command line.
 ALIASES = {"n_devices": "devices", "n_processes": "processes", "folder": "codes", "run": "run_dir"}
 
 _PARAMETER = re.compile(r"`([A-Za-z_]\w*)(?:=([^`]*))?`")
@@ -35,7 +35,7 @@ class Flag(NamedTuple):
 
 
 def flags_of(parser: argparse.ArgumentParser) -> dict[str, Flag]:
-    """The flags of a command, keyed by the parameters they set.
+    """Returns the flags of a command, keyed by the parameters they set.
 
     Examples:
       >>> parser = argparse.ArgumentParser()
@@ -43,7 +43,7 @@ def flags_of(parser: argparse.ArgumentParser) -> dict[str, Flag]:
       >>> flags_of(parser)["total_steps"].name
       '--steps'
     """
-    # argparse has no public API that lists the declared options.
+    # argparse has no public API for listing the declared options.
     return {action.dest: _flag(action) for action in parser._actions}
 
 
@@ -68,8 +68,8 @@ def translate(message: str, flags: Mapping[str, Flag]) -> str:
 
     Examples:
       >>> flags = {"total_steps": Flag("--steps"), "resume": Flag("--resume", is_switch=True)}
-      >>> translate("`total_steps` must be >= 1, got 0.", flags)
-      '--steps must be >= 1, got 0.'
+      >>> translate("`total_steps` must be an integer >= 1, got 0.", flags)
+      '--steps must be an integer >= 1, got 0.'
       >>> translate("pass `resume=True` or `total_steps=9`; see `hashnet info`.", flags)
       'pass --resume or --steps 9; see `hashnet info`.'
     """
@@ -85,7 +85,7 @@ def translate(message: str, flags: Mapping[str, Flag]) -> str:
 
 
 def _assignment(flag: Flag, text: str) -> str:
-    """Formats a flag with its value, a Python literal in ``text``."""
+    """Formats a flag and its value, where ``text`` is the value as a Python literal."""
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
@@ -96,7 +96,7 @@ def _assignment(flag: Flag, text: str) -> str:
 
 
 def word_for(value: Any, words: Mapping[str, Any]) -> str:
-    """The command-line text for a value.
+    """Returns the command-line text for a value.
 
     Examples:
       >>> word_for(None, {"all": None}), word_for(0.0003, {}), word_for(False, {})

@@ -1,11 +1,11 @@
-"""Declares the options of `hashnet train`, and applies them to a config.
+"""Declares the options of `hashnet train` and applies them to a config.
 
 The options are the fields of :class:`hashnet_jax.configs.Config`, its parts and
-:class:`hashnet_jax.cli._execution.Execution`; see :mod:`hashnet_jax.cli._fields`. Libraries that
-turn dataclasses into command lines (tyro, simple-parsing, draccus) fill in all defaults. Here, an
-omitted option must be distinguishable from one set to its default, because the defaults depend on
-the data set, the weights and the resumed run. Hence argparse, whose namespace can leave out options
-that were not given.
+:class:`hashnet_jax.cli._execution.Execution`; see :mod:`hashnet_jax.cli._fields`. We use
+argparse because we need to know which options were given: the defaults depend on the data set, the
+weights and the run to resume. Libraries that generate command lines from dataclasses (tyro,
+simple-parsing, draccus) fill in all defaults, so an omitted option looks the same as one that was
+explicitly set to its default.
 """
 
 import argparse
@@ -24,7 +24,7 @@ DEFAULT_DATASET = "digits"
 CONFIG_FIELDS = {field.name: field for field in option_fields(Config)}
 EXECUTION_FIELDS = {field.name: field for field in option_fields(Execution)}
 
-# Groups in `--help`, in this order; fields without a group come first.
+# Option groups in the order shown by `--help`; options without a group come first.
 GROUPS = {
     "run": "run",
     "data": "data location",
@@ -36,7 +36,7 @@ GROUPS = {
 
 
 def parser() -> argparse.ArgumentParser:
-    """A standalone parser for the options of `hashnet train`.
+    """Returns a standalone parser for the options of `hashnet train`.
 
     Examples:
       >>> args = parser().parse_args(["--steps", "100", "--cutoff", "all"])
@@ -66,8 +66,7 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         choices=VARIANTS,
         default=argparse.SUPPRESS,
         metavar="NAME",
-        help=f"variant of the method in the paper: {', '.join(VARIANTS)} "
-        f"(default: {config.variant})",
+        help=f"variant of the paper's method: {', '.join(VARIANTS)} (default: {config.variant})",
     )
     for name, field in fields.items():
         group = field.metadata.get("group")
@@ -97,20 +96,20 @@ def _dataset_in(argv: Sequence[str]) -> str:
 
 
 def overrides(args: argparse.Namespace) -> dict[str, Any]:
-    """The given config options, including ``variant``, keyed by field name."""
+    """Returns the given config options, including ``variant``, keyed by field name."""
     return {
         name: value for name, value in vars(args).items() if name in (*CONFIG_FIELDS, "variant")
     }
 
 
 def execution_of(args: argparse.Namespace) -> Execution:
-    """The execution settings, with the given options applied."""
+    """Returns the execution settings for the given options."""
     given = vars(args)
     return Execution(**{name: given[name] for name in EXECUTION_FIELDS if name in given})
 
 
 def config_of(args: argparse.Namespace) -> Config:
-    """The config for a new run with the given options.
+    """Returns the config for a new run with the given options.
 
     Examples:
       >>> config_of(parser().parse_args(["--bits", "16"])).model.bits
@@ -121,6 +120,6 @@ def config_of(args: argparse.Namespace) -> Config:
 
 
 def with_overrides(config: Config, given: dict[str, Any]) -> Config:
-    """Applies options from :func:`overrides` to ``config``."""
+    """Returns a copy of ``config`` with options from :func:`overrides` applied."""
     changes = {name: value for name, value in given.items() if name != "variant"}
     return derive(config, changes, variant=given.get("variant"))

@@ -1,10 +1,12 @@
-"""Argument parser for commands, with 80-column help and lazily declared options."""
+"""An argument parser with 80-column help and lazily declared options."""
 
 import argparse
 import shutil
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
+
+from hashnet_jax.distributed.printing import printable
 
 MAX_WIDTH = 80
 
@@ -12,11 +14,11 @@ AddOptions = Callable[[argparse.ArgumentParser, Sequence[str]], None]
 
 
 class CommandParser(argparse.ArgumentParser):
-    """An argument parser that declares options on first use, since that may need slow imports.
+    """An argument parser that declares its options lazily, since this may require slow imports.
 
     Args:
-      add_options: called as ``add_options(parser, argv)`` before the first parse; ``argv`` holds
-        the arguments to parse.
+      add_options: called as ``add_options(parser, argv)`` before the first parse, where ``argv``
+        contains the arguments to parse.
       kwargs: passed to `argparse.ArgumentParser`.
     """
 
@@ -32,9 +34,13 @@ class CommandParser(argparse.ArgumentParser):
             add_options(self, args or ())
         return super().parse_known_args(args, namespace)
 
+    def error(self, message: str) -> NoReturn:
+        """Prints an error about the arguments, which it may quote, and exits with status 2."""
+        super().error("\n".join(map(printable, message.split("\n"))))
+
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Keeps line breaks in descriptions, and does not break words at hyphens."""
+    """Preserves line breaks in descriptions, and does not break words at hyphens."""
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         words = " ".join(text.split())
@@ -42,6 +48,6 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 def help_formatter(prog: str) -> argparse.HelpFormatter:
-    """A help formatter limited to 80 columns, even on wider terminals."""
+    """Returns a help formatter limited to 80 columns, even on wider terminals."""
     width = min(MAX_WIDTH, shutil.get_terminal_size().columns - 2)
     return HelpFormatter(prog, max_help_position=26, width=width)

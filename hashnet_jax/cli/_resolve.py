@@ -16,25 +16,31 @@ from hashnet_jax.cli._options import (
     overrides,
     with_overrides,
 )
+from hashnet_jax.cli._places import (
+    DATA_FILE,
+    LOCATIONS,
+    RECORD_DAMAGE,
+    WORDS,
+    located,
+    without_places,
+)
 from hashnet_jax.configs import Config
 from hashnet_jax.distributed import processes
 from hashnet_jax.distributed.files import sha256
+from hashnet_jax.distributed.reading import damage_named
 from hashnet_jax.training import RunFolder
 from hashnet_jax.weights import find_weights
-
-# A resumed run's data may have moved, but must be the same.
-LOCATIONS = tuple(name for name, field in CONFIG_FIELDS.items() if field.metadata.get("location"))
 
 MAX_DIFFERENCES_SHOWN = 4
 
 
 def run_folder_of(args: argparse.Namespace) -> Path:
-    """The given run folder, or the default one."""
+    """Returns the run folder in the arguments, or the default one."""
     return default_folder(config_of(args)) if args.run_dir is None else args.run_dir
 
 
 def default_folder(config: Config) -> Path:
-    """Names a folder in `runs/` after the data set, method, network and seed."""
+    """Returns a folder in `runs/` named after the data set, method, network and seed."""
     model, data = config.model, config.data
     own = {"lists": data.lists, "folder": data.csv or data.image_root}.get(config.dataset)
     dataset = config.dataset if own is None else Path(own).expanduser().resolve().stem
@@ -45,16 +51,17 @@ def default_folder(config: Config) -> Path:
 
 
 def resolve(args: argparse.Namespace) -> tuple[Config, RunFolder]:
-    """Returns the run's config and folder.
+    """Returns the config and folder of the run.
 
-    A resumed run keeps its original config. Repeating the command of a finished run returns that
-    run.
+    A resumed run keeps its original config, except for the places of its data. If the command of a
+    finished run is repeated, the finished run is returned.
 
     Raises:
-      FileExistsError: if the folder holds an unfinished run, or a finished run with different
+      FileExistsError: if the folder contains an unfinished run, or a finished run with different
         options.
       FileNotFoundError: if there is no run to resume, or the pretrained weights file is missing.
-      ValueError: if options are out of range, or would change the config of a resumed run.
+      ValueError: if options are out of range, or would change the config of a resumed run, or its
+        config is damaged.
     """
     if args.resume:
         return _resumed(args)
@@ -63,19 +70,29 @@ def resolve(args: argparse.Namespace) -> tuple[Config, RunFolder]:
     if not processes.from_first((path / "config.json").is_file):
         return config, RunFolder(path)
     folder = RunFolder(path, resume=True)
-    saved = Config.from_json(folder.read_json("config.json"))
-    if folder.read_json("result.json") is None:
+    saved = _saved_config(folder)
+    if not processes.from_first((path / "result.json").is_file):
         command = resume_command(args.parser.prog, path, Execution())
         raise FileExistsError(
-            f"{path} holds an unfinished run: continue it with `{command}`, or name another folder "
-            "with `run_dir`."
+            f"{path} contains an unfinished run. Continue it with `{command}`, or choose a "
+            "different folder with `run_dir`."
         )
-    if _without_locations(config) != _without_locations(saved):
+    if without_places(config.to_json()) != without_places(saved.to_json()):
         raise FileExistsError(
-            f"{path} holds a finished run with different options ({_differences(saved, config)}): "
-            "name another folder with `run_dir`."
+            f"{path} contains a finished run with different options "
+            f"({_differences(saved, config)}). Choose a different folder with `run_dir`."
         )
     return saved, folder
+
+
+def _saved_config(folder: RunFolder) -> Config:
+    """Reads the config of a run, with paths that lead to its data from the working folder."""
+    content = folder.read_json("config.json")
+    with Config.damage_named(folder.path / "config.json"):
+        config = Config.from_json(content)
+    record = folder.read_json(DATA_FILE) or {}
+    with damage_named(folder.path / DATA_FILE, *RECORD_DAMAGE):
+        return located(config, record, folder.path)
 
 
 def _with_weights_hash(config: Config) -> Config:
@@ -85,43 +102,50 @@ def _with_weights_hash(config: Config) -> Config:
     return dataclasses.replace(config, pretrained_sha256=sha256(file))
 
 
-def _without_locations(config: Config) -> Config:
-    data = dataclasses.replace(config.data, **dict.fromkeys(LOCATIONS))
-    return dataclasses.replace(config, data=data)
-
-
 def _differences(saved: Config, config: Config) -> str:
-    """Lists the options in which a finished run differs from a new one."""
+    """Lists the options that differ between a finished run and a new one."""
     old, new = values_of(saved), values_of(config)
     differing = [
-        f"{shlex.join(words_of(field, old[name]))}, not {words_of(field, new[name])[-1]}"
+        f"{shlex.join(words_of(field, old[name]))} instead of {words_of(field, new[name])[-1]}"
         for name, field in CONFIG_FIELDS.items()
         if old[name] != new[name] and name not in LOCATIONS
     ]
     more = len(differing) - MAX_DIFFERENCES_SHOWN
-    shown = "; ".join(differing[:MAX_DIFFERENCES_SHOWN]) or "the content of --pretrained"
+    shown = "; ".join(differing[:MAX_DIFFERENCES_SHOWN]) or "--pretrained has changed"
     return shown + (f"; and {more} more" if more > 0 else "")
 
 
 def _resumed(args: argparse.Namespace) -> tuple[Config, RunFolder]:
     given, path = overrides(args), run_folder_of(args)
     folder = RunFolder(path, resume=True)
-    saved = Config.from_json(folder.read_json("config.json"))
+    saved = _saved_config(folder)
     dataset = given.pop("dataset", saved.dataset)
     config = with_overrides(saved, {name: given[name] for name in LOCATIONS if name in given})
+    config = _with_moved_weights(config, given)
     differing = _changing(config, given)
     if dataset != saved.dataset:
         differing.insert(0, f"--dataset {dataset}")
     if differing:
         raise ValueError(
-            f"cannot change the config to {', '.join(differing)} when resuming the run in {path}: "
-            "leave out these options, or start another run without `resume=True`."
+            f"cannot resume the run in {path} with {', '.join(differing)}, because its config must "
+            "not change. Leave out these options, or start a new run without `resume=True`."
         )
     return config, folder
 
 
+def _with_moved_weights(config: Config, given: dict[str, Any]) -> Config:
+    """Takes ``pretrained`` out of the given options if it leads to the weights of the run."""
+    place = given.get("pretrained")
+    if place in (None, *WORDS, config.pretrained) or config.pretrained_sha256 is None:
+        return config
+    if sha256(find_weights(config.model.backbone, place)) != config.pretrained_sha256:
+        return config  # refused, since the option would change the config
+    del given["pretrained"]
+    return dataclasses.replace(config, pretrained=place)
+
+
 def _changing(config: Config, given: Mapping[str, Any]) -> list[str]:
-    """The given options that would change a config."""
+    """Returns the given options that would change the config."""
     if with_overrides(config, dict(given)) == config:
         return []
     return [
@@ -134,7 +158,7 @@ def _changing(config: Config, given: Mapping[str, Any]) -> list[str]:
 
 
 def resume_command(program: str, path: Path, execution: Execution) -> str:
-    """The shell command that resumes a run, ready to paste.
+    """Returns the shell command that resumes a run, quoted so that it can be pasted.
 
     Examples:
       >>> resume_command("hashnet train", Path("my run"), Execution(workers=2))

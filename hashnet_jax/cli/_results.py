@@ -17,6 +17,7 @@ import hashnet_jax
 from hashnet_jax.cli._run import Run, describe_devices
 from hashnet_jax.data import Dataset
 from hashnet_jax.distributed import processes
+from hashnet_jax.distributed.printing import printable
 from hashnet_jax.distributed.progress import Progress
 from hashnet_jax.metrics import (
     CodeStatistics,
@@ -26,13 +27,14 @@ from hashnet_jax.metrics import (
     evaluate_registered,
 )
 from hashnet_jax.model import HashNetParams
+from hashnet_jax.report import bound_result
 from hashnet_jax.training import encode_dataset, encode_features
 
 PackedCodes = UInt8[np.ndarray, "_ bytes"]
 
 
 def validator(run: Run) -> Callable[[HashNetParams], float] | None:
-    """Returns ``params -> MAP@all`` for validation, or None if the run does not validate.
+    """Returns a function ``params -> MAP@all``, or None if validation is disabled.
 
     The validation images are the queries, and the training images are the database.
     """
@@ -85,13 +87,13 @@ def encode(
 
 
 def write_result(run: Run, params: HashNetParams, *, step: int, started: float) -> None:
-    """Encodes queries and database, evaluates the codes, and writes and prints the result.
+    """Encodes the queries and the database, evaluates the codes, and writes the result.
 
     Args:
       run: the run.
       params: the trained network, or only its hash layer if the run has features.
       step: training step of ``params``.
-      started: `time.monotonic()` at program start.
+      started: value of `time.monotonic()` when the run started.
     """
     split, bits = run.dataset.split, run.config.model.bits
     query = encode(run, params, split.query, "encoding queries")
@@ -105,7 +107,9 @@ def write_result(run: Run, params: HashNetParams, *, step: int, started: float) 
     statistics = code_statistics(database, bits=bits, classes=len(run.dataset.classes))
     content = _result(run, evaluation, statistics, step=step, overlaps=overlaps)
     seconds = time.monotonic() - started
-    run.folder.write_json("result.json", content | {"seconds": round(seconds, 1)} | _versions())
+    content |= {"seconds": round(seconds, 1)} | _versions()
+    # Written last, because it contains the hashes of the other files.
+    run.folder.write_json("result.json", bound_result(content, run.folder.path))
     print(statistics)
     print(
         f"{run.config.dataset}, {bits} bits, {len(split.query):,} queries against "
@@ -132,7 +136,7 @@ def _write_codes(run: Run, query: PackedCodes, database: PackedCodes) -> None:
 def _result(
     run: Run, evaluation: Evaluation, statistics: CodeStatistics, *, step: int, overlaps: Any
 ) -> dict[str, Any]:
-    """The content of `result.json`, except for the running time and the versions."""
+    """Returns the contents of `result.json`, except for the running time and the versions."""
     mean = evaluation.mean_average_precision
     return {
         "summary": str(mean),
@@ -160,16 +164,16 @@ def _versions() -> dict[str, Any]:
 
 
 def add_report(path: Path, dataset: Dataset, params: HashNetParams) -> None:
-    """Writes `report.html`. On failure, only prints the error, since the run itself is finished."""
+    """Writes `report.html`. Errors are printed but not raised, since the run itself succeeded."""
     try:
         # Imported here because it needs matplotlib and scikit-learn, which training does not.
         from hashnet_jax.report import write_report
 
-        print(f"report: {write_report(path, dataset, params)}")
+        print(f"report: {printable(write_report(path, dataset, params))}")
     except Exception as error:
         print(
-            "the result is saved, but its report could not be written "
-            f"({type(error).__name__}: {error}). Once the cause is fixed, run "
+            "the result was saved, but the report could not be written "
+            f"({type(error).__name__}: {printable(str(error))}). Fix the problem, then run "
             f"`hashnet report {shlex.quote(str(path))}`.",
             file=sys.stderr,
         )

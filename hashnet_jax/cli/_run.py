@@ -1,7 +1,8 @@
 """A run in progress: its config, data, folder and devices."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,12 +20,13 @@ class Run:
     """State shared by all stages of a run.
 
     Attributes:
-      config: determines what is computed.
-      folder: the run folder; its lock is held.
-      dataset: the data set that ``config`` names.
-      devices: devices of this process.
-      execution: determines how and where the run is computed.
-      features: cached features of a frozen backbone, once computed; otherwise None.
+      config: the config, which determines the result.
+      folder: the run folder, which must be locked.
+      dataset: the data set named in ``config``.
+      devices: the devices that this process uses.
+      execution: settings for how and where to execute the run.
+      content: the config as it is saved in `config.json`.
+      features: cached features of a frozen backbone; None if they have not been computed.
     """
 
     config: Config
@@ -32,6 +34,7 @@ class Run:
     dataset: Dataset
     devices: tuple[Device, ...]
     execution: Execution
+    content: Mapping[str, Any]
     features: CachedFeatures | None = None
 
 
@@ -43,7 +46,7 @@ def describe_devices(devices: tuple[Device, ...]) -> str:
 
 
 def describe_run(run: Run) -> Iterator[str]:
-    """Yields lines that describe the versions, devices, config, split sizes and data."""
+    """Yields lines of text that describe the versions, devices, config and split sizes."""
     devices = describe_devices(run.devices)
     yield f"hashnet_jax {hashnet_jax.__version__}, jax {jax.__version__}, {devices}"
     for part, content in run.config.to_json().items():
@@ -54,4 +57,3 @@ def describe_run(run: Run) -> Iterator[str]:
     sizes = ", ".join(f"{count:,} {name}" for name, count in split.sizes().items())
     share = np.isin(split.train, split.database).mean()
     yield f"images: {sizes}; {share:.0%} of the training images are in the database"
-    yield from (f"note: {note}" for note in run.dataset.notes)

@@ -1,4 +1,4 @@
-"""Finds the encoded pictures nearest to queries, and shows them as a table, JSON or a page."""
+"""Finds the encoded pictures nearest to queries, and outputs them as a table, JSON or HTML."""
 
 import json
 import os
@@ -10,27 +10,29 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hashnet_jax.codes import bytes_per_code
-from hashnet_jax.data.pictures import printable
 from hashnet_jax.distributed.devices import local_devices
+from hashnet_jax.distributed.printing import printable
 from hashnet_jax.index import (
     Manifest,
+    check_codes,
     check_same_weights,
     encode_pictures,
     expand,
     list_pictures,
     nearest,
+    note_unchecked,
     open_index,
     read_ids,
     read_manifest,
 )
-from hashnet_jax.model import HashNetParams
+from hashnet_jax.model import HashNetParams, check_finite
 from hashnet_jax.report import write_search_page
 from hashnet_jax.weights import load
 
-# The last batch is padded, so a few queries cost as much as a full batch.
+# Small, because the last batch is padded: a few queries cost as much as a full batch.
 QUERY_BATCH_SIZE = 16
 
-# (query, [(distance, picture), ...]) per query.
+# A pair (query, [(distance, picture), ...]) for each query.
 Results = list[tuple[str, list[tuple[int, str]]]]
 
 
@@ -48,28 +50,32 @@ def print_nearest(
 
     Args:
       run_dir: run folder that contains `model.npz`.
-      codes: folder of codes.
-      queries: files, folders and globs.
+      codes: folder of codes to search.
+      queries: picture files, folders and globs.
       k: number of neighbours per query, >= 1.
       kind: index type, a key of :data:`hashnet_jax.index.KINDS`.
       as_json: whether to print JSON instead of a table.
-      html: output file for a page that shows the pictures, or None.
+      html: output file for an HTML page that shows the pictures, or None.
 
     Raises:
-      FileNotFoundError: if the run, the codes, a query or the folder of ``html`` does not exist.
+      FileNotFoundError: if the run, the codes, a query or the parent folder of ``html`` does not
+        exist.
       ModuleNotFoundError: if faiss is not installed.
-      ValueError: if the codes are from another network, no query can be read, or k < 1.
+      ValueError: if another network computed the codes, no query can be read, or k < 1.
     """
     if k < 1:
-        raise ValueError(f"`k` must be >= 1, got {k}: change `k`.")
+        raise ValueError(f"`k` must be >= 1, got {k}.")
     if html is not None and not html.absolute().parent.is_dir():
-        raise FileNotFoundError(f"`html` must be a file in an existing folder, got {html}.")
+        raise FileNotFoundError(f"`html` must be in an existing folder, got {html}.")
     params, manifest = load(run_dir), read_manifest(codes)
+    check_finite(params)
     check_same_weights(manifest, codes, run_dir)
+    check_codes(codes, manifest)
+    note_unchecked(codes, manifest)
     index = open_index(codes, manifest, kind)
     paths, packed = _encode_queries(params, expand(queries))
     if not paths:
-        raise ValueError("no query could be read: name at least one readable picture.")
+        raise ValueError("none of the queries could be read. Pass at least one readable picture.")
     found = nearest(index, packed, k)
     ids = read_ids(codes, (i for neighbours in found for _, i in neighbours))
     results = [

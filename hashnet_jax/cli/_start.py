@@ -10,14 +10,14 @@ import hashnet_jax
 from hashnet_jax.configs import Config
 from hashnet_jax.distributed import processes
 from hashnet_jax.distributed.files import sha256
-from hashnet_jax.model import HashNetParams, ModelSpec
+from hashnet_jax.model import HashNetParams, ModelSpec, check_finite
 from hashnet_jax.training import Checkpoints, RunFolder, TrainState, init_state
 from hashnet_jax.weights import MODEL_FILE as MODEL
 from hashnet_jax.weights import find_weights, load_backbone
 
 
 def initial_state(config: Config) -> TrainState:
-    """The state before the first step, with a random or pretrained backbone.
+    """Returns the train state before the first step, with a random or pretrained backbone.
 
     Raises:
       FileNotFoundError: if the pretrained weights file does not exist.
@@ -30,20 +30,27 @@ def initial_state(config: Config) -> TrainState:
     if config.pretrained_sha256 not in (None, sha256(file)):
         raise ValueError(
             f"{file} has changed since the run started (its SHA-256 was "
-            f"{config.pretrained_sha256}): restore the file, or start another run."
+            f"{config.pretrained_sha256}). Restore the file or start a new run."
         )
     if file.name == MODEL:
         params = trained_network(file.parent, config.model)
     else:
         params = load_backbone(state.params, file)
+    try:
+        check_finite(params)
+    except ValueError as error:
+        raise ValueError(
+            f"{file} must contain finite weights only ({error}). Use other weights with "
+            "`pretrained`."
+        ) from error
     return dataclasses.replace(state, params=params)
 
 
 def trained_network(run_dir: Path, spec: ModelSpec) -> HashNetParams:
-    """Loads the network of a finished run, including its hash layer, for further training.
+    """Loads the network of a finished run, including its hash layer, to continue training it.
 
     Raises:
-      ValueError: if its backbone, number of bits, mean or std differ from ``spec``.
+      ValueError: if its backbone, number of bits, mean or std does not match ``spec``.
     """
     params = hashnet_jax.load(run_dir)
     # The image size and the compute dtype may differ.
@@ -52,16 +59,17 @@ def trained_network(run_dir: Path, spec: ModelSpec) -> HashNetParams:
     )
     if own != spec:
         raise ValueError(
-            "the backbone, bits, mean and std must be those of the run to start from, "
-            f"{params.spec} in {run_dir}, got {spec}: set `backbone` and `bits` accordingly."
+            f"the backbone, bits, mean and std must match the network in {run_dir}, which has "
+            f"{params.spec}, but got {spec}. Set `backbone` and `bits` to match."
         )
     return dataclasses.replace(params, spec=spec)
 
 
 def start_state(config: Config, folder: RunFolder) -> TrainState:
-    """The state to start from. Does not load pretrained weights that a checkpoint will replace.
+    """Returns the state to start training from.
 
-    With a frozen backbone they are always loaded, since checkpoints hold only the hash layer.
+    Pretrained weights are not loaded if a checkpoint will replace them. With a frozen backbone,
+    they are always loaded, because its checkpoints contain only the hash layer.
     """
     if has_checkpoint(folder) and not config.freeze_backbone:
         return init_state(jax.random.key(config.seed), config.model, config.train)
@@ -69,7 +77,7 @@ def start_state(config: Config, folder: RunFolder) -> TrainState:
 
 
 def has_checkpoint(folder: RunFolder) -> bool:
-    """Whether the run has a complete checkpoint."""
+    """Returns whether the run has a complete checkpoint."""
     path = folder.path / "checkpoints"
     if not processes.from_first(path.is_dir):
         return False

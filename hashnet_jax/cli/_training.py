@@ -1,4 +1,4 @@
-"""Runs `hashnet train`, from options to report."""
+"""Implements `hashnet train`, from resolving the options to writing the report."""
 
 import argparse
 import contextlib
@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import hashnet_jax
-from hashnet_jax.cli._checks import check_overlaps, check_run, split_arrays, write_names
+from hashnet_jax.cli._checks import check_run, split_arrays, write_names
+from hashnet_jax.cli._data_record import write_data_record
 from hashnet_jax.cli._execution import Execution
 from hashnet_jax.cli._messages import Flag, flags_of, translate
-from hashnet_jax.cli._options import execution_of
+from hashnet_jax.cli._options import config_of, execution_of
+from hashnet_jax.cli._overlaps import check_overlaps
+from hashnet_jax.cli._places import run_identity, with_places
 from hashnet_jax.cli._resolve import resolve, resume_command, run_folder_of
 from hashnet_jax.cli._results import add_report, validator, write_result
 from hashnet_jax.cli._run import Run, describe_run
@@ -23,7 +26,9 @@ from hashnet_jax.configs import Config
 from hashnet_jax.data import DATASETS
 from hashnet_jax.distributed import processes
 from hashnet_jax.distributed.devices import local_devices
+from hashnet_jax.distributed.printing import printable
 from hashnet_jax.model import HashNetParams, with_hash_layer
+from hashnet_jax.report import UNVERIFIED, is_bound, read_result, why_outdated
 from hashnet_jax.training import (
     Checkpoints,
     Interrupted,
@@ -36,16 +41,19 @@ from hashnet_jax.training import (
 )
 
 INTERRUPTED = 130
+RESULT = "result.json"
+
+Say = Callable[[str], object]
 
 
 class Trained(NamedTuple):
-    """Outcome of training.
+    """The outcome of training.
 
     Attributes:
-      run: the run, with the features it was trained on if the backbone is frozen.
+      run: the run, including cached features if the backbone is frozen.
       encoder: the trained network, or only its hash layer if the backbone is frozen.
       network: the whole network.
-      step: training step of these parameters.
+      step: the training step of these parameters.
     """
 
     run: Run
@@ -61,24 +69,48 @@ def train_and_report(args: argparse.Namespace) -> int:
       args: the parsed arguments; ``args.parser`` is the command's parser.
 
     Returns:
-      The exit status: 0, or 128 + n if signal n interrupted the run.
+      The exit status: 0 on success, or 128 + n if signal n interrupted the run.
     """
-    execution, path = execution_of(args), run_folder_of(args)
+    execution, path = _settings(args)
     command = resume_command(args.parser.prog, path, execution)
+
+    def remedy() -> str:
+        is_first = execution.process in (None, 0)  # the only one that has the folder
+        has_started = not is_first or (path / "config.json").is_file()
+        return f"Continue with: {command}" if has_started else "The run had not started yet."
+
+    places = (execution.coordinator, execution.processes, execution.process)
     try:
-        processes.initialize(execution.coordinator, execution.processes, execution.process)
+        with processes.connected(*places, remedy=remedy):
+            return _run_together(args, execution, command)
+    except KeyboardInterrupt:
+        print(f"interrupted. {remedy()}", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _settings(args: argparse.Namespace) -> tuple[Execution, Path]:
+    """Returns the execution settings and the run folder; one error reports all invalid options."""
+    problems = []
+    for check in (execution_of, run_folder_of, *(() if args.resume else (config_of,))):
+        try:
+            check(args)
+        except ValueError as error:
+            problems += str(error).splitlines()
+    if problems:
+        raise ValueError("\n".join(dict.fromkeys(problems)))
+    return execution_of(args), run_folder_of(args)
+
+
+def _run_together(args: argparse.Namespace, execution: Execution, command: str) -> int:
+    """Runs in all processes, and ends in all of them at the same time."""
+    try:
         with contextlib.redirect_stdout(sys.stdout if processes.is_first() else None):
             _run(args, execution)
-        processes.wait_for_all()
     except Interrupted as stopped:
         processes.wait_for_all()
         print(f"{stopped} Continue with: {command}", file=sys.stderr)
         return 128 + stopped.signal_number
-    except KeyboardInterrupt:
-        has_started = (path / "config.json").is_file()
-        remedy = f"Continue with: {command}" if has_started else "The run had not started yet."
-        print(f"interrupted. {remedy}", file=sys.stderr)
-        return INTERRUPTED
+    processes.wait_for_all()
     return 0
 
 
@@ -86,13 +118,14 @@ def _run(args: argparse.Namespace, execution: Execution) -> None:
     config, folder = resolve(args)
     devices = tuple(local_devices(execution.devices))
     with _entered(folder):
-        finished = folder.read_json("result.json")
-        if finished is not None:
-            _show_finished(finished["summary"], config, folder.path, execution)
+        saved = folder.read_json("config.json")
+        if processes.from_first((folder.path / RESULT).is_file):
+            processes.together(lambda: _show_finished(config, folder, execution))
             return
         started = time.monotonic()
         dataset = processes.together(lambda: DATASETS[config.dataset](config.data))
-        run = Run(config, folder, dataset, devices, execution)
+        content = config.to_json() if saved is None else with_places(saved, config)
+        run = Run(config, folder, dataset, devices, execution, content)
         trained = _begin_and_train(run, flags_of(args.parser))
         if processes.is_first():
             hashnet_jax.save(folder.path, trained.network)
@@ -103,7 +136,7 @@ def _run(args: argparse.Namespace, execution: Execution) -> None:
 
 @contextlib.contextmanager
 def _entered(folder: RunFolder) -> Iterator[None]:
-    """Locks the folder. If the run fails its checks, removes the folder again if it is new."""
+    """Locks the folder. If the run fails its checks, a newly created folder is removed."""
     existed = folder.path.exists()
     with folder:
         try:
@@ -120,36 +153,61 @@ def _remove_if_unused(path: Path) -> None:
         path.rmdir()
 
 
-def _show_finished(summary: str, config: Config, path: Path, execution: Execution) -> None:
-    """Prints the result of an already finished run, and writes its report if missing."""
-    print(summary)
+def _show_finished(config: Config, folder: RunFolder, execution: Execution) -> None:
+    """Prints the result of a finished run, and writes its report if it does not exist yet.
+
+    Raises:
+      DamagedFile: if one of the run's files is damaged, or belongs to another run.
+    """
+    if not processes.is_first():
+        return
+    path = folder.path
+    result = read_result(path)
+    print(result["summary"])
     print(f"already finished: {path}")
-    report = path / "report.html"
-    if processes.is_first() and report.is_file():
-        print(f"report: {report}")
-    elif processes.is_first() and execution.report:
+    if not is_bound(result):
+        print(f"note: {UNVERIFIED}")
+    _show_report(config, path, execution)
+    print("To start a new run, choose a different folder with --run-dir.")
+
+
+def _show_report(config: Config, path: Path, execution: Execution) -> None:
+    """Prints the path of the report; if it is not the report of this run, writes it again."""
+    report, problem = path / "report.html", why_outdated(path)
+    if problem is None:
+        print(f"report: {printable(report)}")
+        return
+    if report.is_file():
+        print(printable(f"note: {report} is not the report of this result. {problem}"))
+    if execution.report:
         add_report(path, DATASETS[config.dataset](config.data), hashnet_jax.load(path))
-    print("To start another run, name a new folder with --run-dir.")
 
 
 def _begin_and_train(run: Run, flags: Mapping[str, Flag]) -> Trained:
+    for note in run.dataset.notes:  # first, since pictures left out may make a check fail
+        print(printable(f"note: {note}"))
     check_run(run)
     for line in describe_run(run):
-        print(translate(line, flags))
+        print(printable(translate(line, flags)))
     state = start_state(run.config, run.folder)
-    # All checks have passed: from here on, the run can be resumed.
-    run.folder.write_json("config.json", run.config.to_json())
+    # All checks have passed. From here on, the run can be resumed.
+    run.folder.write_json("config.json", run.content)
     run.folder.write_arrays("split.npz", split_arrays(run.dataset))
     write_names(run.dataset, run.folder)
+    write_data_record(run.dataset, run.folder)
     print(check_overlaps(run.dataset, run.folder, run.execution.check_overlap))
+
+    def say(line: str) -> None:
+        print(printable(translate(line, flags)), file=sys.stderr)
+
     if run.config.freeze_backbone:
-        return _train_hash_layer(run, state)
-    trained, step = _fit(run, state)
+        return _train_hash_layer(run, state, say)
+    trained, step = _fit(run, state, say)
     return Trained(run, trained, trained, step)
 
 
-def _train_hash_layer(run: Run, state: TrainState) -> Trained:
-    """Trains only the hash layer, on the features of the frozen backbone."""
+def _train_hash_layer(run: Run, state: TrainState, say: Say) -> Trained:
+    """Trains only the hash layer, on cached features from the frozen backbone."""
     config, network = run.config, state.params
     features = load_or_compute_features(
         run.execution.feature_dir or run.folder.path,
@@ -167,12 +225,12 @@ def _train_hash_layer(run: Run, state: TrainState) -> Trained:
         stop=config.train.total_steps,
         seed=config.seed,
     )
-    layer, step = _fit(run, hash_layer_state(state), batches)
+    layer, step = _fit(run, hash_layer_state(state), say, batches)
     return Trained(run, layer, with_hash_layer(network, layer), step)
 
 
 def _fit(
-    run: Run, state: TrainState, batches: Callable[[int], Iterator[Any]] | None = None
+    run: Run, state: TrainState, say: Say, batches: Callable[[int], Iterator[Any]] | None = None
 ) -> tuple[HashNetParams, int]:
     """Trains to the last step, and returns the selected parameters and their step."""
     config = run.config
@@ -189,14 +247,22 @@ def _fit(
         validate_every=config.validate_every,
         workers=run.execution.workers,
         batches=batches,
+        run=run_identity(run.content),
+        say=say,
     )
     if config.select == "best" and best_step is not None:
-        state = _restore(run, state, best_step)
+        state = _restore_best(run, state, say)
     return state.params, int(state.step)
 
 
-def _restore(run: Run, template: TrainState, step: int) -> TrainState:
-    path = run.folder.path / "checkpoints"
-    with contextlib.closing(Checkpoints(path, keep_best=1, read_only=True)) as checkpoints:
-        state, _ = checkpoints.restore(template, step)
+def _restore_best(run: Run, template: TrainState, say: Say) -> TrainState:
+    checkpoints = Checkpoints(
+        run.folder.path / "checkpoints",
+        keep_best=1,
+        read_only=True,
+        run=run_identity(run.content),
+        say=say,
+    )
+    with contextlib.closing(checkpoints):
+        state, _ = checkpoints.restore_best(template)
     return state

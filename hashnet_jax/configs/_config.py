@@ -1,14 +1,20 @@
-"""The config of a run: everything that determines its result."""
+"""The config of a run, which determines its result."""
 
+import contextlib
 import dataclasses
+import numbers
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from typing import Any
 
 from hashnet_jax import ModelSpec
+from hashnet_jax.configs._json_fields import wrong_fields
 from hashnet_jax.configs.variants import VARIANTS
 from hashnet_jax.data import DATASETS, Options
 from hashnet_jax.data.augmentation import AUGMENTATIONS
+from hashnet_jax.distributed.reading import damage_named, read_json
+from hashnet_jax.distributed.seals import unsealed
 from hashnet_jax.training import TrainSpec
 
 # The parts of a config, keyed by field name.
@@ -16,10 +22,13 @@ PARTS: dict[str, Any] = {"model": ModelSpec, "train": TrainSpec, "data": Options
 
 SELECTIONS = ("last", "best")
 
+_WHAT = "the config of a run of this version of hashnet_jax"
+_REMEDY = "restore it, or use the version that started the run"
+
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """Everything that determines the result of a run; saved with it as `config.json`.
+    """All settings that affect the result of a run; saved in its folder as `config.json`.
 
     Attributes:
       dataset: a name in ``hashnet_jax.data.DATASETS``.
@@ -36,11 +45,11 @@ class Config:
       select: checkpoint to evaluate: ``"last"``, or ``"best"`` on the validation images.
       pretrained: initial backbone weights: ``"none"`` (random), ``"auto"`` (from an installed
         package), the path of a weights file, or the folder of a finished run, whose hash layer is
-        used as well.
+        also loaded.
       pretrained_sha256: SHA-256 of the weights file, set when the run starts; None if there is no
         file.
-      freeze_backbone: whether to keep the backbone fixed and train only the hash layer, on
-        features computed once.
+      freeze_backbone: whether to freeze the backbone and train only the hash layer, on features
+        that are computed once.
 
     Raises:
       ValueError: if values are out of range or contradict each other; the message has one line per
@@ -52,10 +61,10 @@ class Config:
       Traceback (most recent call last):
       ...
       ValueError: `seed` must be in 0..2**32 - 1, got -1.
-      `select='best'` needs validation, got `validate_every=0`: set `validate_every`.
+      `select='best'` requires validation, but `validate_every` is 0. Set `validate_every`.
     """
 
-    # Fields with `help` become command-line options, see hashnet_jax.cli._options.
+    # Fields with `help` become command-line options; see hashnet_jax.cli._options.
     dataset: str = field(metadata={"help": "data set", "choices": DATASETS.keys, "metavar": "NAME"})
     model: ModelSpec
     train: TrainSpec
@@ -68,7 +77,7 @@ class Config:
             "group": "method",
         }
     )
-    batch_size: int = field(metadata={"help": "images per step, over all devices", "metavar": "N"})
+    batch_size: int = field(metadata={"help": "batch size, across all devices", "metavar": "N"})
     seed: int = field(
         default=0, metadata={"help": "seed for the weights and the data order", "metavar": "N"}
     )
@@ -104,9 +113,9 @@ class Config:
     pretrained: str = field(
         default="none",
         metadata={
-            "help": "initial backbone weights: from an installed package (auto), random (none), "
-            "from a .pth or .safetensors file, or from the folder of a finished run, whose hash "
-            "layer is used as well. Pretrained weights also set the image size, mean and std",
+            "help": "initial backbone weights: auto (from an installed package), none (random), "
+            "a .pth or .safetensors file, or the folder of a finished run, whose hash layer is "
+            "also loaded. Pretrained weights also determine the image size, mean and std",
             "metavar": "auto|none|FILE|RUN",
         },
     )
@@ -114,8 +123,8 @@ class Config:
     freeze_backbone: bool = field(
         default=False,
         metadata={
-            "help": "keep the pretrained backbone fixed, compute its features once, and train only "
-            "the hash layer on them, which takes minutes where fine-tuning takes hours"
+            "help": "freeze the pretrained backbone, compute its features once, and train only the "
+            "hash layer on them; takes minutes, whereas fine-tuning takes hours"
         },
     )
 
@@ -124,49 +133,65 @@ class Config:
             raise ValueError("\n".join(problems))
 
     def _out_of_range(self) -> Iterator[str]:
-        if not 0 <= self.seed < 2**32:
-            yield f"`seed` must be in 0..2**32 - 1, got {self.seed}."
-        if self.select not in SELECTIONS:
-            yield f"`select` must be 'last' or 'best', got {self.select!r}."
-        if self.cutoff is not None and self.cutoff < 1:
-            yield f"`cutoff` must be >= 1, or None for the whole database, got {self.cutoff}."
-        if self.checkpoint_every < 1:
-            yield f"`checkpoint_every` must be >= 1, got {self.checkpoint_every}."
-        if not 0 <= self.validate_every <= self.train.total_steps:
-            yield (
-                f"`validate_every` must be in 0..{self.train.total_steps}, the number of steps, "
-                f"got {self.validate_every}: lower `validate_every`."
-            )
+        rules = {
+            "dataset": (self.dataset in DATASETS, f"one of {', '.join(DATASETS)}"),
+            "augmentation": (
+                self.augmentation in AUGMENTATIONS
+                or (self.freeze_backbone and self.augmentation == "none"),
+                f"one of {', '.join(AUGMENTATIONS)}",
+            ),
+            "batch_size": (_is_integer(self.batch_size, 2), ">= 2"),
+            "seed": (_is_integer(self.seed, 0) and self.seed < 2**32, "in 0..2**32 - 1"),
+            "select": (self.select in SELECTIONS, "'last' or 'best'"),
+            "cutoff": (
+                self.cutoff is None or _is_integer(self.cutoff, 1),
+                ">= 1, or None for the whole database",
+            ),
+            "checkpoint_every": (_is_integer(self.checkpoint_every, 1), ">= 1"),
+            "validate_every": (
+                _is_integer(self.validate_every, 0)
+                and self.validate_every <= self.train.total_steps,
+                f"in 0..{self.train.total_steps}, since there are only {self.train.total_steps} "
+                "steps",
+            ),
+        }
+        for name, (holds, rule) in rules.items():
+            if not holds:
+                yield f"`{name}` must be {rule}, got {getattr(self, name)!r}."
 
     def _contradictions(self) -> Iterator[str]:
         if self.select == "best" and not self.validate_every:
-            yield "`select='best'` needs validation, got `validate_every=0`: set `validate_every`."
+            yield (
+                "`select='best'` requires validation, but `validate_every` is 0. Set "
+                "`validate_every`."
+            )
         if self.freeze_backbone and self.pretrained == "none":
             yield (
-                "`freeze_backbone=True` needs a pretrained backbone, got one with random weights: "
-                "set `pretrained`, or use `backbone='efficientnet_lite0'` and `pretrained='auto'`."
+                "`freeze_backbone=True` requires pretrained weights. Set `pretrained`, e.g. use "
+                "`backbone='efficientnet_lite0'` with `pretrained='auto'`."
             )
         elif self.train.backbone_mode == "inference" and self.pretrained == "none":
             yield (
-                "`backbone_mode='inference'` needs pretrained weights, got random ones, whose "
-                "running statistics are untrained: set `pretrained`, or leave it out."
+                "`backbone_mode='inference'` requires pretrained weights, because the running "
+                "statistics of a randomly initialized backbone are untrained. Set `pretrained`, or "
+                "leave out `backbone_mode`."
             )
         if self.freeze_backbone and self.augmentation != "none":
             yield (
-                "`freeze_backbone=True` computes features only once, without augmentation, got "
-                f"`augmentation='{self.augmentation}'`: leave it out."
+                "`freeze_backbone=True` does not support augmentation, because features are "
+                f"computed only once. Leave out `augmentation='{self.augmentation}'`."
             )
 
     @property
     def variant(self) -> str:
-        """The name in ``VARIANTS`` whose fields match ``train``, or "custom"."""
+        """The name in ``VARIANTS`` whose fields match ``train``, or "custom" if none does."""
         for name, fields in VARIANTS.items():
             if dataclasses.replace(self.train, **fields) == self.train:
                 return name
         return "custom"
 
     def to_json(self) -> dict[str, Any]:
-        """The config as JSON values, with one dict per part.
+        """Returns the config as a JSON-serializable dict, with a nested dict for each part.
 
         Examples:
           >>> from hashnet_jax.configs import CONFIGS
@@ -177,34 +202,52 @@ class Config:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Config":
-        """Restores a config from :meth:`to_json`; fields unknown to older versions get defaults.
+        """Restores a config from the output of :meth:`to_json`, which may be sealed.
+
+        Fields that did not exist in older versions get their default values.
 
         Raises:
-          ValueError: if fields are unknown or missing, or values are out of range.
+          ValueError: if fields are unknown, missing or of the wrong type, values are out of range,
+            or the seal is broken. The message has one line per problem, but names no file.
 
         Examples:
           >>> from hashnet_jax.configs import CONFIGS
           >>> Config.from_json(CONFIGS["digits"].to_json()) == CONFIGS["digits"]
           True
         """
-        content = dict(content)
-        unknown = _unknown(cls, content)
-        for name, part in PARTS.items():
-            unknown += [f"{name}.{field}" for field in _unknown(part, content.get(name, {}))]
-        if unknown:
-            raise _foreign(f"unknown field {', '.join(unknown)}")
-        try:
-            parts = {name: part(**_with_tuples(content[name])) for name, part in PARTS.items()}
-            return cls(**content | parts)
-        except KeyError as error:
-            raise _foreign(f"missing field {error.args[0]}") from error
-        except TypeError as error:
-            raise _foreign(str(error)) from error
+        content = unsealed(content)
+        if problems := list(wrong_fields(cls, content)):
+            raise ValueError("\n".join(problems))
+        parts = {name: part(**_with_tuples(content[name])) for name, part in PARTS.items()}
+        return cls(**content | parts)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> "Config":
+        """Reads the `config.json` of a run.
+
+        Raises:
+          DamagedFile: if the file is damaged, or was written by an incompatible version.
+          OSError: if the file cannot be read.
+
+        Examples:
+          >>> Config.read("runs/none/config.json")
+          Traceback (most recent call last):
+          ...
+          FileNotFoundError: [Errno 2] No such file or directory: 'runs/none/config.json'
+        """
+        content = read_json(path, _WHAT, _REMEDY)
+        with cls.damage_named(path):
+            return cls.from_json(content)
+
+    @staticmethod
+    def damage_named(path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
+        """Names the file in errors that :meth:`from_json` raises for its content."""
+        return damage_named(path, _WHAT, _REMEDY)
 
 
-def _unknown(part: Any, content: Mapping[str, Any]) -> list[str]:
-    known = {each.name for each in dataclasses.fields(part)}
-    return [name for name in content if name not in known]
+def _is_integer(value: Any, minimum: int) -> bool:
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return is_integer and int(value) >= minimum
 
 
 def _with_tuples(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,10 +255,3 @@ def _with_tuples(content: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
     }
-
-
-def _foreign(problem: str) -> ValueError:
-    return ValueError(
-        f"config.json does not match this version of hashnet_jax ({problem}): resume the run with "
-        "the version that started it (stated in its result and report)."
-    )

@@ -1,4 +1,4 @@
-"""Derives defaults from other choices, such as pretrained weights or a variant of the method."""
+"""Derives defaults that depend on other settings, such as pretrained weights or a variant."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -10,16 +10,16 @@ from hashnet_jax.configs.variants import VARIANTS
 from hashnet_jax.model import ModelSpec
 from hashnet_jax.training import TrainSpec
 
-# The authors' learning rates for fine-tuning. Rates for training from scratch would destroy
-# pretrained weights.
+# The authors' learning rates for fine-tuning. The higher rates for training from scratch would
+# destroy pretrained weights.
 FINE_TUNING: dict[str, Any] = {
     "learning_rate": TrainSpec().learning_rate,
     "hash_multiplier": TrainSpec().hash_multiplier,
 }
 
-# For training only the hash layer, on features from a frozen backbone. Tuned for
-# EfficientNet-Lite0 on a miniature ImageNet-100 (12 clip-art training pictures per class), using
-# the MAP of three more pictures per class, never the queries' MAP.
+# Settings for training only the hash layer, on features from a frozen backbone. Tuned for
+# EfficientNet-Lite0 on a miniature version of ImageNet-100 (12 clip-art training pictures per
+# class), by MAP on three held-out pictures per class that are not queries.
 FROZEN_TRAINING: dict[str, Any] = {
     "total_steps": 3_000,
     "learning_rate": 4e-3,
@@ -31,12 +31,15 @@ FROZEN_BATCHES: dict[str, Any] = {"batch_size": 128, "augmentation": "none"}
 
 
 def derive(config: Config, changes: Mapping[str, Any], *, variant: str | None = None) -> Config:
-    """Changes fields of a config, and adapts dependent fields unless they are also changed.
+    """Returns a config with changed fields, and adjusts the fields that depend on them.
+
+    Fields are adjusted as follows, unless they are in ``changes``:
 
     - Pretrained weights set the preprocessing they expect, and learning rates for fine-tuning.
-    - A frozen backbone sets the steps, rates and batch size for training only the hash layer.
-    - A variant of the paper sets its loss and schedule.
-    - A backbone that needs larger images than the config's sets its own image size.
+    - Freezing the backbone sets the number of steps, learning rates, batch size and other settings
+      for training only the hash layer.
+    - A variant of the paper's method sets the loss and the schedule.
+    - A backbone that requires larger images sets its default image size.
 
     Args:
       config: config to start from.
@@ -73,7 +76,7 @@ def _starts_from_other_weights(config: Config, changes: Mapping[str, Any]) -> bo
 
 
 def _with_expected_preprocessing(config: Config, changes: Mapping[str, Any]) -> Config:
-    """Sets the image sizes, mean and std that pretrained weights were trained with."""
+    """Sets the image sizes, mean and std that the pretrained weights expect."""
     if not _starts_from_other_weights(config, changes):
         return config
     expected = ModelSpec.for_backbone(
@@ -101,8 +104,8 @@ def _variant(name: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
     schedule = changes.get("beta_schedule", "constant")
     if fields["beta_schedule"] == "constant" != schedule:
         raise ValueError(
-            f"`variant='{name}'` has no continuation, got `beta_schedule='{schedule}'`: leave one "
-            "of the two out."
+            f"`variant='{name}'` does not use continuation, but got "
+            f"`beta_schedule='{schedule}'`. Leave out one of them."
         )
     return fields
 
@@ -110,7 +113,7 @@ def _variant(name: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
 def _image_sizes(model: ModelSpec, changes: Mapping[str, Any]) -> dict[str, Any]:
     backbone = changes.get("backbone", model.backbone)
     if backbone not in BACKBONES:
-        return {}  # ModelSpec raises
+        return {}  # ModelSpec raises the error.
     size = changes.get("image_size", model.image_size)
     if size < BACKBONES[backbone].smallest and "image_size" not in changes:
         size = BACKBONES[backbone].image_size
@@ -120,7 +123,7 @@ def _image_sizes(model: ModelSpec, changes: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _replace(config: Config, changes: Mapping[str, Any]) -> Config:
-    """Replaces fields of ``config`` and its parts; reports the problems with all parts together."""
+    """Replaces fields of a config and its parts; raises one ValueError for all invalid fields."""
     left, parts, problems = dict(changes), {}, []
     for name, part in PARTS.items():
         names = {field.name for field in dataclasses.fields(part)} & left.keys()
@@ -129,6 +132,13 @@ def _replace(config: Config, changes: Mapping[str, Any]) -> Config:
             parts[name] = dataclasses.replace(getattr(config, name), **own)
         except ValueError as error:
             problems.append(str(error))
+    if "train" not in parts and "validate_every" in left:
+        # Its range depends on the number of steps, which is not known.
+        left["validate_every"] = min(left["validate_every"], config.train.total_steps)
+    try:
+        config = dataclasses.replace(config, **parts, **left)
+    except ValueError as error:
+        problems.append(str(error))
     if problems:
         raise ValueError("\n".join(problems))
-    return dataclasses.replace(config, **parts, **left)
+    return config

@@ -19,11 +19,11 @@ def register(config: Config) -> None:
       >>> register(digits.CONFIG)
       Traceback (most recent call last):
       ...
-      ValueError: a config for 'digits' is already registered: derive yours from it with ...
+      ValueError: a config for 'digits' is already registered: use ...
     """
     if config.dataset in CONFIGS:
         raise ValueError(
-            f"a config for {config.dataset!r} is already registered: derive yours from it with "
-            "hashnet_jax.configs.derive."
+            f"a config for {config.dataset!r} is already registered: use "
+            "hashnet_jax.configs.derive to modify it."
         )
     CONFIGS[config.dataset] = config

@@ -1,13 +1,14 @@
-"""CIFAR-10 with the usual protocol, trained from random weights.
+"""CIFAR-10 with the usual protocol, trained from scratch.
 
     hashnet train --dataset cifar10
 
-Protocol: 100 queries and 500 training images per class, MAP@all; the database is everything except
-the queries (59,000 images). Some papers also exclude the training images (54,000 images):
+Protocol: there are 100 queries and 500 training images per class. The database contains all images
+except the queries (59,000 images), and MAP is computed over the whole database. Some papers also
+exclude the training images from the database (54,000 images). To follow them, use
 --database rest-without-train.
-Hyperparameters: learning rate and batch size tuned as described in `_from_scratch`.
-Expected: no published figure to compare with, since other work fine-tunes AlexNet. Not measured
-yet.
+Hyperparameters: the learning rate and batch size were tuned as described in `_from_scratch`.
+Expected: not measured yet. There is no comparable published result, since other work fine-tunes
+AlexNet.
 """
 
 import dataclasses

@@ -2,12 +2,14 @@
 
     hashnet train --dataset coco --data-dir DIR --pretrained alexnet-owt-7be5be79.pth
 
-Protocol: of the 122,218 labelled images, 5,000 are queries and the rest is the database, which
+Protocol: of the 122,218 labelled images, 5,000 are queries and the rest form the database, which
 includes the 10,000 training images. The authors' database list also contains the queries; ours does
 not.
-Hyperparameters: steps, batch size and learning rates as for imagenet100; R = 5000 as in the paper.
-Expected: the paper reports MAP@5000 .7301 at 48 bits, from ImageNet weights (recalled, not checked
-against its PDF). Not yet run at full size, so the time is unknown.
+Hyperparameters: the number of steps, batch size and learning rates are the same as for imagenet100.
+The cut-off R = 5000 is from the paper.
+Expected: the paper reports a MAP@5000 of .7301 for 48 bits, starting from ImageNet weights (quoted
+from memory, not checked against the PDF). This config has not been run on the full data set, so the
+training time is unknown.
 """
 
 import dataclasses

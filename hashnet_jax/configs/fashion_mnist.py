@@ -2,11 +2,11 @@
 
     hashnet train --dataset fashion_mnist
 
-Protocol: 100 queries and 500 training images per class, MAP@all; the database is everything except
-the queries (69,000 images).
-Hyperparameters: learning rate tuned as described in `_from_scratch`.
-Expected: MAP@all .8260, in 240 s on 2 CPU cores; with --batch-size 64, .8077 +- .0047 over seeds 0,
-1, 2, in 73 to 110 s.
+Protocol: there are 100 queries and 500 training images per class. The database contains all images
+except the queries (69,000 images), and MAP is computed over the whole database.
+Hyperparameters: the learning rate was tuned as described in `_from_scratch`.
+Expected: MAP@all is .8260, in 240 s on 2 CPU cores. With --batch-size 64, it is .8077 +- .0047 over
+seeds 0, 1 and 2, in 73 to 110 s.
 """
 
 import dataclasses

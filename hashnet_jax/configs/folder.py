@@ -4,11 +4,11 @@
     hashnet train --dataset folder --image-root DIR --backbone efficientnet_lite0 \\
         --pretrained auto --freeze-backbone
 
-Protocol: a tenth of each class are queries, at most 100 per class; all other pictures are training
-images and form the database.
-Hyperparameters: a small network from random weights, which runs anywhere. The second command is
-faster and gives better results.
-Expected: depends on the pictures; there is no published figure to compare with.
+Protocol: a tenth of each class, but at most 100 pictures, are queries. All other pictures are used
+for training and form the database.
+Hyperparameters: by default, a small network is trained from scratch, which works on any machine.
+The second command is faster and gives better results.
+Expected: the MAP depends on the pictures, and there is no published result to compare with.
 """
 
 import dataclasses

@@ -2,13 +2,14 @@
 
     hashnet train --dataset imagenet100 --data-dir DIR --pretrained alexnet-owt-7be5be79.pth
 
-Protocol: 100 classes of ILSVRC2012. The queries are its 5,000 validation images, the database is
-all its training images, and 100 images per class are used for training, as in the paper. The
-authors' published lists use 130: --train-per-class 130.
-Hyperparameters: cut-off, batch size (36 + 36 images), steps and learning rates from the authors'
-PyTorch code.
-Expected: the paper reports MAP@1000 .6633 at 48 bits, from ImageNet weights; far less from random
-weights, the default. Not yet run at full size, so the time is unknown.
+Protocol: 100 classes of ILSVRC2012. The queries are the 5,000 validation images of these classes,
+the database contains all their training images, and 100 images per class are used for training, as
+in the paper. The authors' published lists use 130 per class; use --train-per-class 130 to match.
+Hyperparameters: the cut-off, batch size (36 + 36 images), number of steps and learning rates are
+from the authors' PyTorch code.
+Expected: the paper reports a MAP@1000 of .6633 for 48 bits, starting from ImageNet weights. Expect
+a far lower MAP when starting from random weights, which is the default. This config has not been
+run on the full data set, so the training time is unknown.
 """
 
 from hashnet_jax.backbones import IMAGENET_MEAN, IMAGENET_STD

@@ -1,12 +1,13 @@
-"""Any data set defined by list files in the field's usual format, such as NUS-WIDE.
+"""Any data set defined by list files in the common format for hashing, such as NUS-WIDE.
 
     hashnet train --dataset lists --lists DIR --image-root DIR
 
 Protocol: the list files define the training images, the queries and the database.
-Hyperparameters: as for coco, with R = 5000 as usual for NUS-WIDE. Other lists need their own
-cut-off: --cutoff 1000 for the authors' ImageNet-100.
-Expected: the paper reports MAP@5000 .7114 on NUS-WIDE at 48 bits, from ImageNet weights (recalled,
-not checked against its PDF). Not yet run at full size, so the time is unknown.
+Hyperparameters: same as for coco, including R = 5000, which is the usual cut-off for NUS-WIDE. Set
+--cutoff for other lists, e.g. --cutoff 1000 for the authors' ImageNet-100.
+Expected: the paper reports a MAP@5000 of .7114 on NUS-WIDE for 48 bits, starting from ImageNet
+weights (quoted from memory, not checked against the PDF). This config has not been run on NUS-WIDE,
+so the training time is unknown.
 """
 
 import dataclasses

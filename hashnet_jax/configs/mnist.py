@@ -2,8 +2,8 @@
 
     hashnet train --dataset mnist
 
-Protocol and hyperparameters: as for fashion_mnist, but without horizontal flips, which do not
-preserve digits.
+Protocol and hyperparameters: same as for fashion_mnist, but without horizontal flips, since
+mirrored digits are not valid digits.
 Expected: not measured yet.
 """
 

@@ -10,12 +10,12 @@ from hashnet_jax.data.splits import Pools, Split, per_class_split
 def split_by_class(
     name: str, labels: Integer[np.ndarray, " N"], options: Options, pools: Pools | None = None
 ) -> Split:
-    """Splits a single-label data set, rejecting options that do not apply to it.
+    """Splits a single-label data set, and rejects options that do not apply to it.
 
     Args:
       name: name of the data set, for error messages.
       labels: class ids ``[N]``.
-      options: numbers per class and the seed.
+      options: numbers of images per class, and the seed.
       pools: see :func:`hashnet_jax.data.per_class_split`; ``queries_per_class`` may be None only
         if pools are given.
 
@@ -26,18 +26,17 @@ def split_by_class(
         name,
         options,
         TOTAL_FIELDS,
-        "set the numbers per class `queries_per_class`, `train_per_class` and "
-        "`validation_per_class` instead",
+        "Set `queries_per_class`, `train_per_class` and `validation_per_class` instead",
     )
     reject_options(
         name,
         options,
         FILE_FIELDS,
-        "for your own pictures choose `dataset='lists'` or `dataset='folder'`",
+        "For your own pictures, use `dataset='lists'` or `dataset='folder'`",
     )
     if pools is None and options.queries_per_class is None:
         raise ValueError(
-            f"{name} needs `queries_per_class`, got None: the usual protocol uses 100."
+            f"{name} requires `queries_per_class`, got None. The usual protocol uses 100."
         )
     return per_class_split(
         labels,

@@ -1,16 +1,17 @@
-"""The data set type, and a check for inapplicable options."""
+"""The `Dataset` type, and a check for options that do not apply to a data set."""
 
 import dataclasses
 from collections.abc import Collection
 
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Int64, Integer
 
 from hashnet_jax.data._options import Options
 from hashnet_jax.data.sources import ImageSource
 from hashnet_jax.data.splits import Split
+from hashnet_jax.losses import check_label_values
 
-# Options grouped by the data they apply to: single-label, multi-label, the user's own files.
+# Options that apply only to single-label data, multi-label data, or the user's own files.
 CLASS_FIELDS = ("queries_per_class", "train_per_class", "validation_per_class")
 TOTAL_FIELDS = ("queries", "train_images", "validation_images")
 FILE_FIELDS = ("lists", "image_root", "csv", "allow_overlap")
@@ -26,9 +27,14 @@ class Dataset:
       labels: class ids int ``[N]`` or multi-hot labels ``[N, C]``, indexed like the images.
       classes: names of the C classes.
       split: :class:`hashnet_jax.data.Split`.
-      notes: one-sentence remarks about the data, for the user.
+      notes: short remarks about the data, printed for the user.
       names: names of the N images, saved with the run; empty if the images have no names.
-      skipped: ``(name, reason)`` for each file that could not be read.
+      skipped: ``(name, reason)`` for each file that was passed over or could not be read.
+
+    Raises:
+      ValueError: if the labels are invalid (see :func:`hashnet_jax.losses.check_label_values`), or
+        there are not as many labels as images, not as many classes as the labels distinguish, or
+        the split contains an index that is not an image's.
     """
 
     name: str
@@ -40,6 +46,42 @@ class Dataset:
     names: tuple[str, ...] = ()
     skipped: tuple[tuple[str, str], ...] = ()
 
+    def __post_init__(self) -> None:
+        check_label_values("labels", self.labels)
+        _check_sizes(self)
+
+
+def _check_sizes(dataset: Dataset) -> None:
+    for name, values in (("labels", dataset.labels), ("names", dataset.names)):
+        if len(values) != len(dataset.source) and (len(values) or name == "labels"):
+            raise ValueError(
+                f"there must be one of `{name}` for each image of the data set {dataset.name}, "
+                f"which has {len(dataset.source):,} images, got {len(values):,}."
+            )
+    used = np.unique(np.concatenate(list(dataset.split.parts().values())))
+    if used[0] < 0 or used[-1] >= len(dataset.source):
+        raise ValueError(
+            f"`split` must contain indices of the {len(dataset.source):,} images of the data set "
+            f"{dataset.name}, got indices in {used[0]}..{used[-1]}."
+        )
+    _check_classes(dataset, used)
+
+
+def _check_classes(dataset: Dataset, used: Int64[np.ndarray, " n"]) -> None:
+    labels, n_classes = dataset.labels[used], len(dataset.classes)
+    if labels.ndim == 1 and labels.min() < 0:  # images outside the split may have label -1
+        first = int(used[np.argmax(labels < 0)])
+        raise ValueError(
+            "class ids must be places in `classes`, from 0 on, but the data set "
+            f"{dataset.name} has labels[{first}] = {dataset.labels[first]}."
+        )
+    n_labels = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
+    if n_labels > n_classes:
+        raise ValueError(
+            f"`classes` must name all classes of the data set {dataset.name}, whose labels "
+            f"distinguish {n_labels:,}, got {n_classes:,} names."
+        )
+
 
 def reject_options(name: str, options: Options, fields: Collection[str], remedy: str) -> None:
     """Raises a ValueError if ``options`` sets a field that does not apply to the data set.
@@ -48,9 +90,11 @@ def reject_options(name: str, options: Options, fields: Collection[str], remedy:
       name: name of the data set.
       options: the options to check.
       fields: names of the options that do not apply.
-      remedy: what to do instead, appended to the error message.
+      remedy: what to do instead, appended to the error message as a sentence.
     """
     for field in dataclasses.fields(options):
         value = getattr(options, field.name)
         if field.name in fields and value != field.default:
-            raise ValueError(f"{name} takes no `{field.name}`, got {value}: {remedy}.")
+            raise ValueError(
+                f"`{field.name}` does not apply to {name}, but is set to {value}. {remedy}."
+            )

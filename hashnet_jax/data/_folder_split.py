@@ -1,4 +1,4 @@
-"""Splits a user's own pictures as requested, with defaults based on their number."""
+"""Splits the user's own pictures; the default sizes depend on how many there are."""
 
 import collections
 from collections.abc import Sequence
@@ -9,10 +9,11 @@ from jaxtyping import Int64
 from hashnet_jax.data._dataset import CLASS_FIELDS, TOTAL_FIELDS, Options, reject_options
 from hashnet_jax.data.list_files import MAX_FAULTS_SHOWN
 from hashnet_jax.data.splits import Split, per_class_split, random_split
+from hashnet_jax.distributed.printing import printable
 
-# By default, a tenth of the pictures, up to these limits, are queries; all others are training
-# images and form the database. More queries would not make MAP more precise, and would leave fewer
-# training images.
+# By default, a tenth of the pictures become queries, up to these limits; all others are training
+# images and form the database. More queries would cost training images without making MAP more
+# precise.
 MAX_DEFAULT_QUERIES_PER_CLASS = 100
 MAX_DEFAULT_QUERIES = 5_000
 
@@ -23,9 +24,9 @@ def split_by_class(
     """Splits single-label pictures class by class.
 
     Raises:
-      ValueError: if a total is set instead of a number per class, or a class is too small.
+      ValueError: if a total is set instead of a number per class, or if a class is too small.
     """
-    remedy = "each picture has one label, so set the numbers per class instead"
+    remedy = "Each picture has one label, so set the numbers per class instead"
     reject_options("folder", options, TOTAL_FIELDS, remedy)
     counts = collections.Counter(labels.tolist())
     requested = options.queries_per_class
@@ -54,13 +55,13 @@ def _check_class_sizes(
     small = [label for label in sorted(counts) if counts[label] <= queries[label] + held]
     if small:
         named = ", ".join(
-            f"{classes[label]} ({counts[label]})" for label in small[:MAX_FAULTS_SHOWN]
+            f"{printable(classes[label])} ({counts[label]})" for label in small[:MAX_FAULTS_SHOWN]
         )
         raise ValueError(
             "each class must have more pictures than queries "
             f"({options.queries_per_class or 'at least 1'}) and validation pictures ({held}) "
-            f"together, got too few in {len(small)} of {len(classes)} classes, {named}: "
-            "add pictures, remove these classes, or lower `queries_per_class` or "
+            f"combined, but there are too few in {len(small)} of {len(classes)} classes: {named}. "
+            "Add pictures, remove these classes, or lower `queries_per_class` or "
             "`validation_per_class`."
         )
 
@@ -68,13 +69,13 @@ def _check_class_sizes(
 def _train_per_class(
     counts: dict[int, int], queries: dict[int, int], options: Options
 ) -> int | dict[int, int]:
-    """Returns the number of training pictures per class, by default all not held out."""
+    """Returns the number of training pictures per class, by default all that are not held out."""
     if options.train_per_class is not None:
         return options.train_per_class
     if options.train_in_database is False:
         raise ValueError(
-            "`train_in_database=False` needs `train_per_class`: by default all pictures but the "
-            "queries are training images, which would leave none for the database."
+            "`train_in_database=False` requires `train_per_class`. By default, all pictures except "
+            "the queries are training images, which would leave none for the database."
         )
     held = options.validation_per_class
     return {label: count - queries[label] - held for label, count in counts.items()}
@@ -84,9 +85,10 @@ def split_in_total(labelled: Int64[np.ndarray, " n"], options: Options) -> Split
     """Splits the pictures indexed by ``labelled``, regardless of class.
 
     Raises:
-      ValueError: if a number per class is set instead of a total, or there are too few pictures.
+      ValueError: if a number per class is set instead of a total, or if there are too few
+        pictures.
     """
-    remedy = "pictures may have several labels, so set the totals instead"
+    remedy = "Pictures may have several labels, so set the totals instead"
     reject_options("folder", options, CLASS_FIELDS, remedy)
     queries, train = options.queries, options.train_images
     if queries is None:

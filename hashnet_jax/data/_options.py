@@ -29,7 +29,7 @@ class Options:
       validation_images: total number of validation images (multi-label data and lists only).
       train_in_database: whether the database includes the training images. The default None
         includes them; it must be None for lists, which define the database themselves.
-      allow_overlap: whether list files may have queries in the database or in train.
+      allow_overlap: whether list files may have queries in the database or in the training set.
       split_seed: seed for the random split, >= 0.
 
     Raises:
@@ -51,7 +51,7 @@ class Options:
     manual_dir: str | None = field(
         default=None,
         metadata={
-            "help": "folder with the ILSVRC2012 archives, for preparing imagenet100",
+            "help": "folder with the ILSVRC2012 archives, needed to prepare imagenet100",
             "none": "downloads/manual in `data_dir`",
             "metavar": "DIR",
             "group": "data",
@@ -64,6 +64,7 @@ class Options:
             "help": "for lists: folder with train.txt, test.txt and database.txt",
             "metavar": "DIR",
             "group": "data",
+            "location": True,
         },
     )
     image_root: str | None = field(
@@ -83,6 +84,7 @@ class Options:
             "help": "for folder: a CSV file with one line `path,label1;label2` per picture",
             "metavar": "FILE",
             "group": "data",
+            "location": True,
         },
     )
     queries_per_class: int | None = field(
@@ -146,7 +148,8 @@ class Options:
     train_in_database: bool | None = field(
         default=None,
         metadata={
-            "help": "all images but the queries, with or without the training images",
+            "help": "contents of the database: all images except the queries, with or without the "
+            "training images",
             "flag": "--database",
             "words": {"rest": True, "rest-without-train": False},
             "none": "rest",
@@ -156,14 +159,14 @@ class Options:
     allow_overlap: bool = field(
         default=False,
         metadata={
-            "help": "accept lists with queries in the database or among the training images",
+            "help": "allow list files with queries in the database or in the training set",
             "group": "protocol",
         },
     )
     split_seed: int = field(
         default=0,
         metadata={
-            "help": "seed for drawing the split",
+            "help": "seed for the random split",
             "metavar": "N",
             "minimum": 0,
             "group": "protocol",

@@ -14,15 +14,15 @@ def check_batch_size(batch_size: int, *, n_train: int) -> None:
     if not 2 <= batch_size <= n_train:
         raise ValueError(
             f"`batch_size` must be in 2..{n_train} (the number of training images), got "
-            f"{batch_size}: a pairwise loss needs at least two images, and a batch must not "
-            "contain an image twice."
+            f"{batch_size}. A pairwise loss needs at least two images, and a batch must not "
+            "contain the same image twice."
         )
 
 
 def batch_positions(seed: int, t: int, *, n: int, batch_size: int) -> Int[np.ndarray, " B"]:
     """Returns the positions of batch t's images in an endless stream of shuffled epochs.
 
-    An epoch consists of whole batches, since a batch spanning two epochs could contain an image
+    An epoch consists of whole batches, since a batch that spans two epochs could contain an image
     twice. Leftover images may appear in the next epoch, which is shuffled differently.
 
     Args:
@@ -47,8 +47,8 @@ def batch_positions(seed: int, t: int, *, n: int, batch_size: int) -> Int[np.nda
 def _epoch_order(seed: int, epoch: int, n: int) -> Int[np.ndarray, " n"]:
     """Returns the order of the n training images in an epoch.
 
-    grain's own shuffle spends about 20 microseconds encrypting each index: for images as small as
-    digits, far longer than all other processing.
+    grain's own shuffle takes about 20 microseconds to encrypt each index. For images as small as
+    digits, that is far longer than all other processing.
     """
     order = np.random.default_rng((seed, ORDER_STREAM, epoch)).permutation(n)
     order.setflags(write=False)

@@ -20,5 +20,5 @@ def register(name: str, load: Loader) -> None:
       ValueError: if the name is taken.
     """
     if name in DATASETS:
-        raise ValueError(f"a data set named {name!r} is already registered: choose another name.")
+        raise ValueError(f"a data set named {name!r} is already registered. Choose another name.")
     DATASETS[name] = load

@@ -35,7 +35,7 @@ def register(name: str, augmentation: Augmentation) -> None:
     """
     if name in AUGMENTATIONS:
         raise ValueError(
-            f"an augmentation named {name!r} is already registered: choose another name."
+            f"an augmentation named {name!r} is already registered. Choose another name."
         )
     AUGMENTATIONS[name] = augmentation
 
@@ -43,7 +43,7 @@ def register(name: str, augmentation: Augmentation) -> None:
 def resized_crop(
     images: UInt8[np.ndarray, "B R R 3"], spec: ModelSpec, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "B S S 3"]:
-    """Resizes a random crop of each image (8 to 100 % of its area, aspect ratio 3:4 to 4:3).
+    """Resizes a random crop of each image (8% to 100% of its area, aspect ratio 3:4 to 4:3).
 
     References:
       torchvision's RandomResizedCrop, which HashNet's PyTorch code uses.
@@ -54,7 +54,7 @@ def resized_crop(
 def resized_crop_flip(
     images: UInt8[np.ndarray, "B R R 3"], spec: ModelSpec, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "B S S 3"]:
-    """:func:`resized_crop`, then mirrors each image with probability 1/2."""
+    """Applies :func:`resized_crop`, then mirrors each image with probability 1/2."""
     return _flip(resized_crop(images, spec, rng), rng)
 
 
@@ -78,7 +78,7 @@ def shift(
 def shift_flip(
     images: UInt8[np.ndarray, "B R R 3"], spec: ModelSpec, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "B S S 3"]:
-    """:func:`shift`, then mirrors each image with probability 1/2."""
+    """Applies :func:`shift`, then mirrors each image with probability 1/2."""
     return _flip(shift(images, spec, rng), rng)
 
 

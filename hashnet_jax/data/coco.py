@@ -1,4 +1,4 @@
-"""MS COCO, multi-label."""
+"""The MS COCO data set, with several labels per image."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ def load(options: Options) -> Dataset:
       options: :class:`hashnet_jax.data.Options` with ``queries`` and ``train_images``.
 
     Returns:
-      :class:`hashnet_jax.data.Dataset` with multi-hot labels int8 ``[N, 80]``: the categories of
-      each image's objects.
+      :class:`hashnet_jax.data.Dataset` with multi-hot labels int8 ``[N, 80]``, which mark the
+      categories of each image's objects.
 
     Raises:
       ModuleNotFoundError: see :func:`hashnet_jax.data.tfds_source.open_builder`.
@@ -41,19 +41,19 @@ def load(options: Options) -> Dataset:
     )
     features: Any = builder.info.features
     classes = tuple(features["objects"].feature["label"].names)
-    notes = (f"images without labels, left out: {len(labels) - len(labelled):,}",)
+    notes = (f"unlabelled images left out: {len(labels) - len(labelled):,}",)
     return Dataset("coco", source, labels, classes, split, notes)
 
 
 def _sizes(options: Options) -> tuple[int, int]:
-    """Returns the numbers of queries and training images, both of which are required."""
-    totals = "set the totals `queries`, `train_images` and `validation_images` instead"
+    """Returns the number of queries and the number of training images; both must be given."""
+    totals = "Set the totals `queries`, `train_images` and `validation_images` instead"
     reject_options("coco", options, CLASS_FIELDS, totals)
-    own = "for your own pictures choose `dataset='lists'` or `dataset='folder'`"
+    own = "For your own pictures, use `dataset='lists'` or `dataset='folder'`"
     reject_options("coco", options, FILE_FIELDS, own)
     if options.queries is None or options.train_images is None:
         raise ValueError(
-            "coco needs `queries` and `train_images`, got "
-            f"{options.queries} and {options.train_images}: the paper uses 5000 and 10000."
+            "coco requires `queries` and `train_images`, got "
+            f"{options.queries} and {options.train_images}. The paper uses 5000 and 10000."
         )
     return options.queries, options.train_images

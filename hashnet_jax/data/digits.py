@@ -1,4 +1,4 @@
-"""scikit-learn's handwritten digits."""
+"""The handwritten digits that ship with scikit-learn."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _MAX_LEVEL = 16
 
 
 def load(options: Options) -> Dataset:
-    """Loads scikit-learn's 1,797 handwritten 8x8 digits, which ship with it (no download).
+    """Loads scikit-learn's 1,797 handwritten 8x8 digits, which need no download.
 
     Args:
       options: :class:`hashnet_jax.data.Options` with ``queries_per_class``.

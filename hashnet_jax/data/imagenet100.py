@@ -11,7 +11,7 @@ from hashnet_jax.data.sources import PooledSource
 
 
 def load(options: Options) -> Dataset:
-    """Loads ImageNet-100: queries from ILSVRC2012's validation set, database from its train set.
+    """Loads ImageNet-100: queries from ILSVRC2012's validation set, the rest from its train set.
 
     Args:
       options: :class:`hashnet_jax.data.Options`; with ``queries_per_class=None``, all validation
@@ -19,7 +19,7 @@ def load(options: Options) -> Dataset:
 
     Returns:
       :class:`hashnet_jax.data.Dataset` with labels 0..99 in sorted order of the WordNet ids.
-      Images from other classes have label -1 and are in no part of the split.
+      Images from other classes have label -1 and are not in any part of the split.
 
     Raises:
       FileNotFoundError, ModuleNotFoundError: see

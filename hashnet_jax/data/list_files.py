@@ -1,4 +1,4 @@
-"""Reads list files, the field's usual format for labels and splits.
+"""Reads list files, the usual format for labels and splits in the hashing literature.
 
 A folder contains `train.txt`, `test.txt` (the queries) and `database.txt`, with one line per
 image::
@@ -21,17 +21,21 @@ import numpy as np
 from jaxtyping import Int8, Int64
 from tqdm import tqdm
 
+from hashnet_jax.distributed.printing import printable
+
 LIST_FILES = {"train": "train.txt", "query": "test.txt", "database": "database.txt"}
 
-# Error messages list at most this many faults and count the rest.
+# Error messages list at most this many faults, and say how many more there are.
 MAX_FAULTS_SHOWN = 20
 
-_LABELS = re.compile(r"(?:\s+[01])+$")
+# The labels at the end of a line, matched against the reversed line. Without the possessive
+# quantifiers, a long line would take time quadratic in its length.
+_REVERSED_LABELS = re.compile(r"(?:[01]\s++)*+")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Lists:
-    """The images in the three list files; an image in several lists has a single index.
+    """The images in the three list files; an image that is in several lists has one index.
 
     Attributes:
       paths: resolved paths of the N images.
@@ -67,7 +71,8 @@ def read_lists(
 ) -> Lists:
     """Reads the list files in a folder, and locates their images.
 
-    All lines are checked. Errors list the first ``MAX_FAULTS_SHOWN`` faults and count the rest.
+    All lines are checked. An error lists the first ``MAX_FAULTS_SHOWN`` faults and says how many
+    more there are.
 
     Args:
       folder: folder with `train.txt`, `test.txt` and `database.txt`.
@@ -86,8 +91,8 @@ def read_lists(
     missing = [file for file in LIST_FILES.values() if not (folder / file).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"no {', '.join(missing)} in {folder}: `lists` must be a folder with "
-            f"{', '.join(LIST_FILES.values())}, each line `path 0 1 0 ...`."
+            f"`lists` must be a folder with {', '.join(LIST_FILES.values())}, but {folder} has no "
+            f"{', '.join(missing)}. Each line must be `path 0 1 0 ...`."
         )
     lines_of = {part: _read_lines(folder / file) for part, file in LIST_FILES.items()}
     lines = [line for part in lines_of.values() for line in part]
@@ -110,13 +115,13 @@ def read_lists(
 
 
 def raise_faults(faults: Sequence[str], error: type[Exception], rule: str) -> None:
-    """Raises ``error`` with the rule and the first faults, if there are any."""
+    """If there are any problems, raises ``error`` with the rule and the first few of them."""
     if faults:
         hidden = len(faults) - MAX_FAULTS_SHOWN
         more = [f"and {hidden:,} more"] if hidden > 0 else []
-        verb = "line breaks" if len(faults) == 1 else "lines break"
+        verb = "line violates" if len(faults) == 1 else "lines violate"
         shown = "\n  ".join([*faults[:MAX_FAULTS_SHOWN], *more])
-        raise error(f"{rule}, but {len(faults):,} {verb} this:\n  {shown}")
+        raise error(f"{rule}, but {len(faults):,} {verb} this rule:\n  {shown}")
 
 
 def _read_lines(path: Path) -> list[_Line]:
@@ -125,23 +130,33 @@ def _read_lines(path: Path) -> list[_Line]:
         texts = [(number, text.strip()) for number, text in enumerate(file, 1)]
     lines = []
     for number, text in texts:
-        found = _LABELS.search(text)
-        end = found.start() if found else len(text)
+        if "\0" in text:
+            raise ValueError(
+                f"{printable(path)} must be UTF-8 text, but line {number} contains a NUL "
+                "character. Save the list as UTF-8."
+            )
+        end = len(text) - _length_of_labels(text)
         labels = "".join(text[end:].split())
         if text:
             lines.append(_Line(path.name, number, text[:end], labels))
     if not lines:
-        raise ValueError(f"{path} must list at least one image, but is empty.")
+        raise ValueError(f"{printable(path)} must list at least one image, but it is empty.")
     return lines
+
+
+def _length_of_labels(line: str) -> int:
+    """Returns the length of the 0/1 fields at the end of a line, including spaces before them."""
+    found = _REVERSED_LABELS.match(line[::-1])
+    return found.end() if found else 0
 
 
 def _count_labels(lines: Sequence[_Line]) -> int:
     """Returns C, the number of labels per line; raises a ValueError if it varies."""
     n_classes = collections.Counter(len(line.labels) for line in lines).most_common(1)[0][0]
-    usual = f"{n_classes} labels 0 or 1, as on most lines"
+    usual = f"{n_classes} labels (0 or 1), as on most lines"
     expected = usual if n_classes else "a 0 or 1 for each class"
     faults = [
-        f"{line.where}: expected a path and {expected}, got {_shortened(line.path)!r} and "
+        f"{line.where}: expected a path and {expected}, got {shortened(line.path)!r} and "
         f"{len(line.labels)} labels"
         for line in lines
         if len(line.labels) != n_classes or not n_classes or line.path in ("0", "1")
@@ -162,7 +177,7 @@ def _resolve(lines: Sequence[_Line], root: Path) -> dict[str, str]:
             if not os.path.isfile(resolved[line.path]):
                 missing.add(line.path)
         if line.path in missing:
-            faults.append(f"{line.where}: there is no file {root / line.path}")
+            faults.append(f"{line.where}: file not found: {printable(root / line.path)}")
     rule = "each image in the lists must exist at its path relative to `image_root`"
     raise_faults(faults, FileNotFoundError, rule)
     return resolved
@@ -176,8 +191,8 @@ def _first_lines(lines: Sequence[_Line], file_of: Mapping[str, str]) -> dict[str
         earlier = first.setdefault(file_of[line.path], line)
         if line.labels != earlier.labels:
             faults.append(
-                f"{line.where}: the labels of {line.path} differ from those in {earlier.where}, "
-                "which lists the same image"
+                f"{line.where}: the labels of {printable(line.path)} differ from those in "
+                f"{earlier.where}, which lists the same image"
             )
     raise_faults(faults, ValueError, "an image must have the same labels on all its lines")
     return first
@@ -188,5 +203,6 @@ def _multi_hot(rows: Iterable[str], n_classes: int) -> Int8[np.ndarray, "N C"]:
     return digits.astype(np.int8).reshape(-1, n_classes)
 
 
-def _shortened(text: str, limit: int = 80) -> str:
+def shortened(text: str, limit: int = 80) -> str:
+    """Returns a text with its middle part left out if it is longer than ``limit``."""
     return text if len(text) <= limit else f"{text[: limit // 2]}...{text[-limit // 2 :]}"

@@ -1,4 +1,4 @@
-"""Data sets defined by list files, which contain the split and multi-hot labels."""
+"""Data sets defined by list files, which contain the split and the multi-hot labels."""
 
 from collections.abc import Iterator
 
@@ -24,15 +24,15 @@ def load(options: Options) -> Dataset:
 
     Raises:
       FileNotFoundError: if a list or an image is missing.
-      ValueError: if a list is malformed, a query is in the database or in train (unless allowed),
-        or an option does not apply to list files.
+      ValueError: if a list is malformed, a query is in the database or the training set (unless
+        allowed), or an option does not apply to list files.
     """
     if options.lists is None:
         raise ValueError(
-            f"lists needs `lists`, a folder with {', '.join(LIST_FILES.values())}, got None."
+            f"lists requires `lists`, a folder with {', '.join(LIST_FILES.values())}, but got None."
         )
     reject_options(
-        "lists", options, _FIXED_BY_LISTS, "the list files define the split and the labels"
+        "lists", options, _FIXED_BY_LISTS, "The list files define the split and the labels"
     )
     lists = read_lists(options.lists, options.image_root)
     notes = (*_describe_overlaps(lists, options), *_describe_lines(lists))
@@ -48,7 +48,7 @@ def load(options: Options) -> Dataset:
 
 
 def _describe_overlaps(lists: Lists, options: Options) -> Iterator[str]:
-    """Describes queries also in another list; raises a ValueError unless they are allowed."""
+    """Describes queries that are in another list too; raises a ValueError unless allowed."""
     for part, indices in (("database", lists.database), ("train", lists.train)):
         file = LIST_FILES[part]
         shared = np.intersect1d(lists.query, indices)
@@ -56,10 +56,10 @@ def _describe_overlaps(lists: Lists, options: Options) -> Iterator[str]:
             continue
         if not options.allow_overlap:
             raise ValueError(
-                f"no query may be in {part}, got {len(shared):,} listed in both "
-                f"{LIST_FILES['query']} and {file} (first: {lists.paths[shared[0]]}): remove them "
-                f"from {file}, or accept them with `allow_overlap=True` (a query in the database "
-                "then finds itself)."
+                f"{LIST_FILES['query']} and {file} must not list the same images, but have "
+                f"{len(shared):,} in common (first: {lists.paths[shared[0]]}). Remove them from "
+                f"{file}, or allow them with `allow_overlap=True` (a query in the database then "
+                "finds itself)."
             )
         yield f"images in both {LIST_FILES['query']} and {file}: {len(shared):,}"
 
@@ -67,7 +67,7 @@ def _describe_overlaps(lists: Lists, options: Options) -> Iterator[str]:
 def _describe_lines(lists: Lists) -> Iterator[str]:
     unlabelled = np.count_nonzero(~lists.labels.any(axis=1))
     if unlabelled:
-        yield f"images without labels, which are similar to no other image: {unlabelled:,}"
+        yield f"images without labels (not similar to any other image): {unlabelled:,}"
     if lists.repeated:
         yield f"lines that repeat an image listed earlier in the same file: {lists.repeated:,}"
 
@@ -78,7 +78,7 @@ def _draw_validation(lists: Lists, options: Options) -> Int64[np.ndarray, " n_va
     if options.validation_images > len(free):
         raise ValueError(
             f"`validation_images` must be at most {len(free):,}, the number of images that are "
-            f"only in {LIST_FILES['database']}, got {options.validation_images}: lower it."
+            f"only in {LIST_FILES['database']}, got {options.validation_images}."
         )
     rng = np.random.default_rng(options.split_seed)
     return rng.permutation(free)[: options.validation_images]

@@ -1,11 +1,11 @@
-"""Counts images in more than one of query, train and database, by index and by content.
+"""Counts images that are in more than one of query, train and database, by index and content.
 
 A query in the database finds itself, and a query in the training set does not test generalization.
 A :class:`hashnet_jax.data.Split` rejects both by index. The same *picture* under two names is a
-different matter: web collections contain such pairs, all published results include them, and
-leaving them out would change the protocol. So they are only counted and reported.
+different matter: web collections contain such duplicates, all published results include them, and
+leaving them out would change the protocol. They are therefore only counted and reported.
 
-Only pictures with identical pixels are found. Near-duplicates are more common: 3.3 % of CIFAR-10's
+Only pictures with identical pixels are found. Near-duplicates are more common: 3.3% of CIFAR-10's
 test images have one in the training set.
 
 Reference: Barz, Denzler, "Do We Train on Test Data? Purging CIFAR of Near-Duplicates", Journal of
@@ -13,7 +13,6 @@ Imaging 6(6), 2020.
 """
 
 import concurrent.futures
-import hashlib
 import os
 from collections.abc import Mapping
 
@@ -21,22 +20,23 @@ import numpy as np
 from jaxtyping import Int64
 
 from hashnet_jax.data._dataset import Dataset
+from hashnet_jax.data.sources import digest_pixels
 from hashnet_jax.data.splits import Split
 from hashnet_jax.distributed.progress import Progress
 
-# Decoding and comparing up to this many images is cheap; comparing images in memory always is.
+# Up to this many images are cheap to decode and compare. Images in memory are always cheap.
 MAX_CHEAP_IMAGES = 20_000
 
 PAIRS = (("query", "train"), ("query", "database"), ("train", "database"))
 
-# An interrupt only waits for the current block.
+# Images are processed in blocks, so that an interrupt waits only for the current block.
 _IMAGES_PER_BLOCK = 1024
 
 Overlaps = dict[str, dict[str, int | None]]
 
 
 def is_cheap(dataset: Dataset) -> bool:
-    """Whether comparing pictures is cheap: they are in memory, or at most ``MAX_CHEAP_IMAGES``."""
+    """Returns whether comparing all images is cheap, see ``MAX_CHEAP_IMAGES``."""
     return dataset.source.in_memory or n_compared(dataset) <= MAX_CHEAP_IMAGES
 
 
@@ -49,7 +49,7 @@ def overlaps(
 
     Args:
       dataset: :class:`hashnet_jax.data.Dataset`.
-      by_content: whether to compare pictures as well, which decodes every image once.
+      by_content: whether to compare pictures too, which requires decoding every image once.
       progress: an open :class:`hashnet_jax.distributed.progress.Progress` that counts the
         :func:`n_compared` images, or None.
 
@@ -78,7 +78,7 @@ def n_compared(dataset: Dataset) -> int:
 
 
 def has_content(counts: Mapping[str, Mapping[str, int | None]]) -> bool:
-    """Whether counts from :func:`overlaps` include the comparison by content."""
+    """Returns whether counts from :func:`overlaps` include the comparison by content."""
     return all(pair["same_picture"] is not None for pair in counts.values())
 
 
@@ -87,15 +87,15 @@ def describe(counts: Mapping[str, Mapping[str, int | None]]) -> str:
 
     Examples:
       >>> describe({"query/database": {"same_image": 2, "same_picture": None}})
-      'queries in the database: 2; copies under other names not checked'
+      'queries in the database: 2; copies under other names were not checked'
     """
     by_index = f"queries in the database: {counts['query/database']['same_image']:,}"
     if not has_content(counts):
-        return f"{by_index}; copies under other names not checked"
+        return f"{by_index}; copies under other names were not checked"
     copies = {pair: f"{shared['same_picture']:,}" for pair, shared in counts.items()}
     return (
-        f"{by_index}; with a copy under another name: {copies['query/database']} queries in the "
-        f"database, {copies['query/train']} in train"
+        f"{by_index}; queries with a copy under another name: {copies['query/database']} in the "
+        f"database, {copies['query/train']} in the training set"
     )
 
 
@@ -119,13 +119,10 @@ def _compared(split: Split) -> Int64[np.ndarray, " n"]:
 
 
 def _identify_pictures(dataset: Dataset, progress: Progress | None) -> Int64[np.ndarray, " N"]:
-    """Returns a picture id per image index, equal for equal pictures; 0 outside the split."""
+    """Returns an id for each image, equal for identical pictures; 0 for images not in the split."""
 
     def digest(index: np.integer) -> bytes:
-        image = dataset.source[index]
-        content = hashlib.blake2b(repr(image.shape).encode(), digest_size=16)
-        content.update(np.ascontiguousarray(image).data)
-        return content.digest()
+        return digest_pixels(dataset.source[index])
 
     numbers: dict[bytes, int] = {}
     picture_ids = np.zeros(len(dataset.source), np.int64)

@@ -1,6 +1,8 @@
-"""Finds and decodes users' own pictures, rejecting unreadable ones with a reason."""
+"""Finds and decodes the user's own pictures, and explains why a picture is unreadable."""
 
 import concurrent.futures
+import contextlib
+import hashlib
 import os
 import stat
 import warnings
@@ -8,8 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
+from hashnet_jax.data.decoder import BinaryFile, UnreadablePicture, decode_picture, reason
 from hashnet_jax.distributed.progress import Progress
 
 # Suffixes recognized when searching a folder. Files given explicitly may have any suffix.
@@ -20,31 +23,30 @@ SUFFIXES = frozenset(
     }
 )  # fmt: skip
 
-# PIL supports more formats, which it detects by content, not suffix; for some it runs external
-# programs (Ghostscript for EPS).
-_ALLOWED_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
-Image.init()
-FORMATS = tuple(name for name in _ALLOWED_FORMATS if name in Image.OPEN)
+# Pictures in other formats, which users may not notice are passed over.
+_UNSUPPORTED = {
+    ".heic": "HEIC", ".heif": "HEIF", ".hif": "HEIF", ".jxl": "JPEG XL", ".psd": "PSD",
+    ".svg": "SVG", ".eps": "EPS", ".tga": "TGA", ".pcx": "PCX", ".ico": "ICO", ".dng": "DNG",
+    ".cr2": "CR2", ".cr3": "CR3", ".nef": "NEF", ".arw": "ARW", ".orf": "ORF", ".rw2": "RW2",
+    ".raf": "RAF",
+}  # fmt: skip
 
-# An interrupt only waits for the current block.
+# Pictures are processed in blocks, so that an interrupt waits only for the current block.
 _PICTURES_PER_BLOCK = 256
 
 StrPath = str | os.PathLike[str]
 
 
-class UnreadablePicture(OSError):
-    """Raised if a file is not a usable picture; the message is the reason, without the path."""
-
-
 def read_picture(path: StrPath, *, draft: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
     """Reads a picture as RGB, the way an image viewer shows it.
 
-    The EXIF orientation is applied. Only the first frame of an animation is read, transparency is
-    composited over white, 16-bit values keep their upper 8 bits, and grey, palette and CMYK
-    pictures are converted to RGB.
+    See :func:`hashnet_jax.data.decoder.decode_picture` for formats and limits. The EXIF orientation
+    is applied. Only the first frame of an animation is read, transparency is composited over white,
+    16-bit values are reduced to their upper 8 bits, and grey, palette and CMYK pictures are
+    converted to RGB.
 
     Args:
-      path: path of a file in one of ``FORMATS``.
+      path: path of a file in one of the supported formats.
       draft: minimum side in pixels, or None. If given, a JPEG may be decoded at 1/2, 1/4 or 1/8 of
         its size as long as both sides are at least this long, which is faster but changes pixel
         values slightly.
@@ -54,29 +56,27 @@ def read_picture(path: StrPath, *, draft: int | None = None) -> UInt8[np.ndarray
 
     Raises:
       UnreadablePicture: if the file is missing, unreadable, empty, damaged, truncated or not a
-        picture, or has more pixels than PIL considers safe (``PIL.Image.MAX_IMAGE_PIXELS``, 89
-        million), since even a small file can decompress to any size.
+        picture, or has more than ``decoder.MAX_PIXELS`` pixels, since even a small file may
+        decompress to an enormous size.
 
     Examples:
       >>> read_picture("none.jpg")
       Traceback (most recent call last):
       ...
-      hashnet_jax.data.pictures.UnreadablePicture: no such file or directory
+      hashnet_jax.data.decoder.UnreadablePicture: no such file or directory
     """
-    try:
-        _check_file(path)
-        with open(path, "rb") as file, Image.open(file, formats=FORMATS) as picture:
-            limit = Image.MAX_IMAGE_PIXELS
-            if limit is not None and picture.width * picture.height > limit:
-                raise Image.DecompressionBombError
-            if draft is not None:
-                picture.draft("RGB", (draft, draft))
-            picture.load()
-            return _to_rgb(_upright(picture))
-    except UnreadablePicture:
-        raise
-    except Exception as error:  # PIL's decoders raise exceptions of any type on a damaged file
-        raise UnreadablePicture(_reason(error)) from error
+    with _opened(path) as file:
+        return decode_picture(file, upright=True, draft=draft)
+
+
+def digest_file(path: StrPath) -> bytes:
+    """Returns a hash of a picture file, 32 bytes, without decoding it.
+
+    Raises:
+      UnreadablePicture: if the file is missing, unreadable, empty or not a regular file.
+    """
+    with _opened(path) as file:
+        return hashlib.file_digest(file, _file_hash).digest()
 
 
 def check_pictures(paths: Sequence[StrPath]) -> list[str | None]:
@@ -103,13 +103,14 @@ def find_pictures(root: StrPath, on_skip: Callable[[str, str], object]) -> Itera
     """Yields the pictures in a folder and its subfolders as they are found.
 
     Symbolic links are followed, but each folder is entered only once, so a link to a parent folder
-    causes no loop. A folder inside ``root`` is entered under its own path; one outside, through the
-    first link found. Hidden files and folders are ignored, as are files without a suffix in
-    ``SUFFIXES``.
+    causes no loop. A folder inside ``root`` is entered under its own path, and a folder outside it
+    through the first link found. Hidden files and folders are passed over, as are files without a
+    suffix in ``SUFFIXES``.
 
     Args:
       root: path of the folder.
-      on_skip: called with ``(path, reason)`` for each folder that cannot be listed.
+      on_skip: called with ``(path, reason)`` for each file or folder that is passed over, and for
+        each folder that cannot be listed.
 
     Yields:
       Paths that start with ``root``, sorted by name within each folder.
@@ -122,16 +123,19 @@ def find_pictures(root: StrPath, on_skip: Callable[[str, str], object]) -> Itera
             status = os.stat(folder)
             if (status.st_dev, status.st_ino) in entered:
                 continue
-            entries = _visible_entries(folder)
+            entries = _entries(folder)
         except OSError as error:
-            on_skip(folder, (error.strerror or str(error)).lower())
+            on_skip(folder, reason(error))
             continue
         entered.add((status.st_dev, status.st_ino))
         inner = []
         for entry in entries:
-            if _is_folder(entry):
+            passed_over = _why_passed_over(entry)
+            if passed_over is not None:
+                on_skip(entry.path, passed_over)
+            elif _is_folder(entry):
                 (links if entry.is_symlink() else inner).append(entry.path)
-            elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:
+            else:
                 yield entry.path
         folders.extend(reversed(inner))
 
@@ -142,9 +146,22 @@ def ignore_warnings() -> None:
         warnings.filterwarnings("ignore", category=category, module=r"PIL\.")
 
 
-def printable(path: StrPath) -> str:
-    """Converts a path to printable text, replacing line breaks and invalid UTF-8."""
-    return os.fsencode(path).decode(errors="replace").replace("\n", "\ufffd")
+def _file_hash() -> "hashlib.blake2b":
+    # Files are turned upright and TFDS records are not, so the same bytes have different hashes.
+    return hashlib.blake2b(digest_size=32, person=b"file")
+
+
+@contextlib.contextmanager
+def _opened(path: StrPath) -> Iterator[BinaryFile]:
+    """Opens a picture file; whatever goes wrong is raised as an :class:`UnreadablePicture`."""
+    try:
+        _check_file(path)
+        with open(path, "rb") as file:
+            yield file
+    except UnreadablePicture:
+        raise
+    except Exception as error:  # for instance, a path that contains a NUL character
+        raise UnreadablePicture(reason(error)) from error
 
 
 def _check_file(path: StrPath) -> None:
@@ -155,17 +172,6 @@ def _check_file(path: StrPath) -> None:
         raise UnreadablePicture("empty (0 bytes)")
 
 
-def _reason(error: Exception) -> str:
-    """Explains in one line why a picture cannot be read."""
-    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-        return f"more than {Image.MAX_IMAGE_PIXELS:,} pixels, which could be a decompression bomb"
-    if isinstance(error, UnidentifiedImageError):
-        return "not a picture in a supported format"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return f"damaged ({str(error) or type(error).__name__})"
-
-
 def _why_unreadable(path: StrPath) -> str | None:
     try:
         read_picture(path, draft=1)
@@ -174,43 +180,26 @@ def _why_unreadable(path: StrPath) -> str | None:
     return None
 
 
-def _visible_entries(folder: str) -> list[os.DirEntry[str]]:
+def _entries(folder: str) -> list[os.DirEntry[str]]:
     with os.scandir(folder) as scan:
-        entries = [entry for entry in scan if not entry.name.startswith(".")]
-    return sorted(entries, key=lambda entry: entry.name)
+        return sorted(scan, key=lambda entry: entry.name)
+
+
+def _why_passed_over(entry: os.DirEntry[str]) -> str | None:
+    """Returns why a file or folder is not taken for a picture or a folder of pictures, or None."""
+    is_folder = _is_folder(entry)
+    if entry.name.startswith("."):
+        return f"hidden {'folder' if is_folder else 'file'}"
+    suffix = os.path.splitext(entry.name)[1].lower()
+    if is_folder or suffix in SUFFIXES:
+        return None
+    if suffix in _UNSUPPORTED:
+        return f"{_UNSUPPORTED[suffix]} is not supported; convert it to JPEG or PNG"
+    return f"not the suffix of a picture: {suffix}" if suffix else "no suffix"
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself
+    except OSError:  # a symbolic link to itself
         return False
-
-
-def _upright(picture: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(picture)
-    except Exception:  # damaged EXIF data leaves the pixels intact
-        return picture
-
-
-def _to_rgb(picture: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
-    if picture.mode.startswith("I"):
-        return _grey_from_16_bits(picture)
-    if picture.mode == "F":
-        raise UnreadablePicture(
-            "its pixel values are not integers: save it with 8 bits per channel"
-        )
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture)
-    return np.array(picture.convert("RGB"))
-
-
-def _grey_from_16_bits(picture: Image.Image) -> UInt8[np.ndarray, "H W 3"]:
-    levels = np.asarray(picture)
-    if levels.min() < 0 or levels.max() > 65_535:
-        raise UnreadablePicture("its pixel values exceed 16 bits: save it with 8 bits per channel")
-    grey = (levels >> 8).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=-1)

@@ -1,7 +1,7 @@
-"""Batches prefetched by grain: shuffled and augmented for training, otherwise in order.
+"""Batches prefetched by grain: shuffled and augmented for training, in order for encoding.
 
-Training batch t depends only on (seed, t): the seed and t's epoch determine the order of the
-images, the seed and t their augmentation. So the only data position a checkpoint needs is the
+Training batch t depends only on (seed, t): the order of the images is determined by the seed and
+the epoch, and their augmentation by the seed and t. A checkpoint therefore only needs to store the
 number of the next batch, which is valid for any number of workers and threads.
 """
 
@@ -23,7 +23,7 @@ from hashnet_jax.data.sources import ImageSource
 from hashnet_jax.data.splits import Indices
 from hashnet_jax.model import ModelSpec
 
-# If the source is in memory, squashed training images are kept too, up to this many bytes.
+# If the source is in memory, the squashed training images are kept in memory too, up to this size.
 MAX_HELD_BYTES = 512 * 2**20
 
 # Each thread holds one or two batches, and PIL releases the GIL while it decodes and resizes.
@@ -51,7 +51,7 @@ def training_batches(
       augmentation: a name in :data:`hashnet_jax.data.augmentation.AUGMENTATIONS`.
       batch_size: B, the global batch size.
       start: number of the first batch, i.e. the data position.
-      stop: number of the batch to stop before.
+      stop: number of the batch after the last one.
       seed: seed for shuffling and augmentation, >= 0.
       threads: number of prefetching threads per process; None for ``DEFAULT_THREADS``, or 2 per
         worker process.
@@ -93,8 +93,7 @@ def image_batches(
       indices: indices of the images, int ``[N]``.
       size: side of the squashed images, in pixels.
       batch_size: B, images per batch.
-      threads: as for :func:`training_batches`.
-      workers: as for :func:`training_batches`.
+      threads, workers: see :func:`training_batches`.
 
     Returns:
       An iterator over uint8 ``[B, size, size, 3]``.
@@ -109,7 +108,7 @@ def image_batches(
 
 
 def fill(images: UInt8[np.ndarray, "n H W C"], batch_size: int) -> UInt8[np.ndarray, "B H W C"]:
-    """Pads a smaller last batch with black images, so only one shape is compiled.
+    """Pads a smaller last batch with black images, so that only one shape is compiled.
 
     Args:
       images: uint8 ``[n, H, W, 3]``, n at most ``batch_size``.
@@ -151,7 +150,7 @@ class _TrainingBatch:
         t = int(number)
         positions = batch_positions(self._seed, t, n=len(self._labels), batch_size=self._batch_size)
         rng = np.random.default_rng((self._seed, AUGMENTATION_STREAM, t))
-        # Random numbers are drawn for the whole batch, but only these rows' images are read.
+        # Random numbers are drawn for the whole batch, but images are read only for these rows.
         mine, side = positions[self._rows], self._spec.resize
         images = np.zeros((len(positions), side, side, 3), np.uint8)
         images[self._rows] = self._images[mine]
@@ -167,7 +166,7 @@ class _TrainingImages:
         self._held: np.ndarray | None = None
         if source.in_memory and len(indices) * size * size * 3 <= MAX_HELD_BYTES:
             self._held = self._read(np.arange(len(indices)))
-            del self._source  # spares worker processes a copy
+            del self._source  # so that it is not copied to worker processes
 
     def __getitem__(self, positions: Integer[np.ndarray, " n"]) -> UInt8[np.ndarray, "n R R 3"]:
         return self._read(positions) if self._held is None else self._held[positions]
@@ -211,6 +210,6 @@ def _copy_arrays(batch: Any) -> Any:
 
 
 def _ignore_interrupts(worker: int, workers: int) -> None:
-    # Ctrl-C reaches the whole process group; the main process saves and stops the workers.
+    # Ctrl-C reaches the whole process group; the main process saves, then stops the workers.
     del worker, workers
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,22 +1,27 @@
 """Image sources, which give access to a data set's images by index."""
 
 import bisect
+import hashlib
 import io
 import operator
 import os
 from collections.abc import Callable, Iterable
-from typing import Protocol, SupportsIndex, runtime_checkable
+from typing import Protocol, SupportsIndex, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from hashnet_jax.data.pictures import UnreadablePicture, read_picture
+from hashnet_jax.data.decoder import UnreadablePicture, decode_picture
+from hashnet_jax.data.pictures import digest_file, read_picture
+from hashnet_jax.distributed.printing import printable
+
+Value = TypeVar("Value")
 
 # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as both sides remain at least this many
-# times the target size. From 12 megapixels to 256 x 256, this is 5 to 8 times as fast. Pixel values
-# in 0..255 change by 0.2 to 0.3 on average, and about 1 in 100 by 2 or more. A factor of 1 would
-# change them three times as much.
+# times the target size. From 12 megapixels to 256 x 256, this is 5 to 8 times as fast as decoding
+# at full size. Pixel values (0..255) change by 0.2 to 0.3 on average, and about 1% of them by 2 or
+# more. With a factor of 1, they would change three times as much.
 JPEG_DRAFT_FACTOR = 2
 
 
@@ -42,6 +47,15 @@ class ImageSource(Protocol):
         ...
 
 
+@runtime_checkable
+class DigestibleSource(Protocol):
+    """A source that can tell whether an image has changed without decoding it."""
+
+    def digest(self, index: SupportsIndex, /) -> bytes:
+        """Returns a hash that differs if the pixels differ. It may also depend on the encoding."""
+        ...
+
+
 class ArraySource:
     """Same-size images held in memory, for small data sets.
 
@@ -51,7 +65,7 @@ class ArraySource:
 
     Raises:
       TypeError: if ``images`` is not uint8.
-      ValueError: if ``images`` has another shape.
+      ValueError: if ``images`` has any other shape.
     """
 
     in_memory: bool = True
@@ -71,6 +85,10 @@ class ArraySource:
 
     def squashed(self, index: SupportsIndex, size: int) -> UInt8[np.ndarray, "size size 3"]:
         return squash(self[index], size)
+
+    def digest(self, index: SupportsIndex) -> bytes:
+        """Returns a hash of an image's shape and pixels, 32 bytes."""
+        return digest_pixels(self._images[index])
 
 
 class PooledSource:
@@ -105,6 +123,10 @@ class PooledSource:
     def squashed(self, index: SupportsIndex, size: int) -> UInt8[np.ndarray, "size size 3"]:
         source, place = self._find(index)
         return source.squashed(place, size)
+
+    def digest(self, index: SupportsIndex) -> bytes:
+        """Returns a hash of an image's content, 32 bytes; see :func:`digest_image`."""
+        return digest_image(*self._find(index))
 
     def _find(self, index: SupportsIndex) -> tuple[ImageSource, int]:
         """Returns the source that contains an image, and the image's index in it."""
@@ -141,37 +163,59 @@ class FileSource:
     def squashed(self, index: SupportsIndex, size: int) -> UInt8[np.ndarray, "size size 3"]:
         return self._read(index, lambda path: read_squashed(path, size))
 
-    def _read(
-        self, index: SupportsIndex, read: Callable[[str], UInt8[np.ndarray, "H W 3"]]
-    ) -> UInt8[np.ndarray, "H W 3"]:
+    def digest(self, index: SupportsIndex) -> bytes:
+        """Returns a hash of a file's content, 32 bytes."""
+        return self._read(index, digest_file)
+
+    def _read(self, index: SupportsIndex, read: Callable[[str], Value]) -> Value:
         path = self.paths[index]
         try:
             return read(path)
         except UnreadablePicture as error:
             raise OSError(
-                f"cannot read the picture {path} ({error}): replace it, or remove it from the data "
-                "set."
+                f"cannot read the picture {printable(path)} ({error}). Replace it, or remove it "
+                "from the data set."
             ) from error
 
 
+def digest_image(source: ImageSource, index: SupportsIndex) -> bytes:
+    """Returns a hash of an image's content, 32 bytes, without decoding it if the source can."""
+    if isinstance(source, DigestibleSource):
+        return source.digest(index)
+    return digest_pixels(source[index])
+
+
+def digest_pixels(image: UInt8[np.ndarray, "H W C"]) -> bytes:
+    """Returns a hash of an image's shape and pixels, 32 bytes."""
+    content = hashlib.blake2b(repr(image.shape).encode(), digest_size=32)
+    content.update(np.ascontiguousarray(image).data)
+    return content.digest()
+
+
+def digest_record(data: bytes) -> bytes:
+    """Returns a hash of an encoded picture in a TFDS record, 32 bytes."""
+    return hashlib.blake2b(data, digest_size=32, person=b"record").digest()
+
+
 def decode(data: bytes) -> UInt8[np.ndarray, "H W 3"]:
-    """Decodes a picture (JPEG, PNG, ...) to uint8 ``[H, W, 3]``."""
-    with Image.open(io.BytesIO(data)) as picture:
-        return np.asarray(picture.convert("RGB"))
+    """Decodes a picture (JPEG, PNG, ...) to uint8 ``[H, W, 3]``, ignoring its EXIF orientation.
+
+    See :func:`hashnet_jax.data.decoder.decode_picture` for formats, limits and errors.
+    """
+    return decode_picture(io.BytesIO(data), upright=False)
 
 
 def decode_squashed(data: bytes, size: int) -> UInt8[np.ndarray, "size size 3"]:
-    """Decodes and squashes a picture; a large JPEG is decoded at a reduced size.
+    """Decodes a picture as :func:`decode` does, and squashes it (see :func:`squash`).
 
-    See :func:`squash` and ``JPEG_DRAFT_FACTOR``.
+    A large JPEG is decoded at a reduced size, see ``JPEG_DRAFT_FACTOR``.
     """
-    with Image.open(io.BytesIO(data)) as picture:
-        picture.draft("RGB", (JPEG_DRAFT_FACTOR * size, JPEG_DRAFT_FACTOR * size))
-        return squash(np.asarray(picture.convert("RGB")), size)
+    draft = JPEG_DRAFT_FACTOR * size
+    return squash(decode_picture(io.BytesIO(data), upright=False, draft=draft), size)
 
 
 def read_squashed(path: str | os.PathLike[str], size: int) -> UInt8[np.ndarray, "size size 3"]:
-    """Reads a picture file as :class:`FileSource` does and squashes it, see :func:`squash`."""
+    """Reads a picture file as :class:`FileSource` does, and squashes it (see :func:`squash`)."""
     return squash(read_picture(path, draft=JPEG_DRAFT_FACTOR * size), size)
 
 

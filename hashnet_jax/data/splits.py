@@ -1,7 +1,7 @@
-"""Protocols, which define the training images, queries and database.
+"""Splits a data set into training images, queries and a database, as a protocol requires.
 
-All draws are seeded. Queries are never in the database or among the training images, unless
-explicitly allowed.
+All random choices are seeded. Queries are never in the database or the training set, unless this
+is explicitly allowed.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from jaxtyping import Int64, Integer
 
 Indices = Sequence[SupportsIndex] | Integer[np.ndarray, " _"]
 Pools = tuple[Integer[np.ndarray, " n_database"], Integer[np.ndarray, " n_query"]]
-# The same number for every class, or {class id: number}; None for all available images.
+# One number for all classes, or {class id: number}; None for all available images.
 PerClass = int | Mapping[int, int] | None
 
 
@@ -26,9 +26,9 @@ class Split:
       query: images whose neighbours are searched for.
       database: images to search; may overlap ``train`` if the protocol allows it.
       validation: database images used as queries to choose a checkpoint during training; never
-        trained on, nor used as queries in the evaluation.
-      allow_overlap: whether queries may be in the database and in train, as in some published list
-        files; not stored.
+        trained on or used as queries in the evaluation.
+      allow_overlap: whether queries may be in the database and the training set, as in some
+        published list files; not stored.
 
     Attributes:
       train, query, database, validation: sorted indices, int64.
@@ -43,7 +43,7 @@ class Split:
       >>> Split(train=[0, 1], query=[2], database=[1, 2])
       Traceback (most recent call last):
       ...
-      ValueError: no image may be both query and database, got 1 (first index: 2).
+      ValueError: query and database must not overlap, but have 1 in common (first index: 2).
     """
 
     train: Int64[np.ndarray, " n_train"]
@@ -62,7 +62,7 @@ class Split:
         given = {"train": train, "query": query, "database": database, "validation": validation}
         parts = {name: np.unique(np.asarray(part, np.int64)) for name, part in given.items()}
         for name, part in parts.items():
-            object.__setattr__(self, name, part)  # frozen
+            object.__setattr__(self, name, part)  # the dataclass is frozen
         _check_not_empty(parts)
         _check_disjoint(parts, allow_overlap)
 
@@ -85,7 +85,7 @@ def per_class_split(
     pools: Pools | None = None,
     seed: int = 0,
 ) -> Split:
-    """Draws queries and training images per class; the rest is the database.
+    """Draws queries and training images from each class; the rest is the database.
 
     Args:
       labels: class ids ``[N]``.
@@ -178,7 +178,7 @@ def random_split(
         raise ValueError(
             "there must be at least one query and one training image, and at least one of the "
             f"{len(pool):,} images must remain for the database, got {queries:,} queries, "
-            f"{train:,} training and {validation:,} validation images: lower `queries`, "
+            f"{train:,} training and {validation:,} validation images. Lower `queries`, "
             "`train_images` or `validation_images`."
         )
     parts = np.split(
@@ -206,7 +206,7 @@ def _draw_queries(
     if len(query) < needed or not len(rest):
         raise ValueError(
             f"class {label} must have more than {needed} images to draw its queries from, got "
-            f"{len(query) + len(rest)}: lower `queries_per_class`."
+            f"{len(query) + len(rest)}. Lower `queries_per_class`."
         )
     return query, rest
 
@@ -229,5 +229,6 @@ def _check_disjoint(parts: Mapping[str, np.ndarray], allow_overlap: bool) -> Non
         shared = np.intersect1d(parts[a], parts[b])
         if len(shared):
             raise ValueError(
-                f"no image may be both {a} and {b}, got {len(shared)} (first index: {shared[0]})."
+                f"{a} and {b} must not overlap, but have {len(shared)} in common (first index: "
+                f"{shared[0]})."
             )

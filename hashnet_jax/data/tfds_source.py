@@ -4,21 +4,33 @@ Data sets must be prepared as array_record. Preparing one needs TensorFlow (the 
 reading it does not.
 """
 
-import hashlib
+import contextlib
 import importlib.util
-import json
 import os
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, SupportsIndex
 
 import numpy as np
 import tensorflow_datasets as tfds
 from jaxtyping import Integer, UInt8
-from tqdm import tqdm
 
-from hashnet_jax.data.sources import ArraySource, ImageSource, decode, decode_squashed
-from hashnet_jax.distributed.files import write_whole
+from hashnet_jax.data._tfds_labels import (
+    LABEL_READERS,
+    PREPARE_AGAIN,
+    Record,
+    cached_labels,
+    chunks,
+    record_named,
+)
+from hashnet_jax.data.sources import (
+    ArraySource,
+    ImageSource,
+    decode,
+    decode_squashed,
+    digest_record,
+)
+from hashnet_jax.distributed.files import refuse_pipe
+from hashnet_jax.distributed.reading import damage_named, read_json
 
 # Archives that must be downloaded manually before TFDS can prepare the data set.
 ARCHIVES = {"imagenet2012": ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")}
@@ -26,37 +38,56 @@ ARCHIVES = {"imagenet2012": ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar
 # Data sets whose decoded images fit in this many bytes are decoded once and held in memory.
 MAX_DECODED_BYTES = 512 * 2**20
 
-Record = dict[str, Any]
-# A class id, or a multi-hot row.
-LabelReader = Callable[[Record], np.integer | Integer[np.ndarray, " C"]]
+
+_WHAT = "a prepared data set"
 
 
 class TfdsSource:
-    """One split of a prepared data set: encoded images on disk, decoded on access."""
+    """One split of a prepared data set: encoded images on disk, decoded on access.
+
+    Pictures are decoded like picture files, with the same limits, but their EXIF orientation is
+    ignored, as in TFDS and in the authors' code.
+
+    Raises:
+      DamagedFile: on access, if a record is damaged; the message names the folder and the record.
+    """
 
     in_memory: bool = False
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str) -> None:
         untyped: Any = builder
-        self._records = untyped.as_data_source(
-            split=split, decoders={"image": tfds.decode.SkipDecoding()}
-        )
+        self._builder, self._split = builder, split
+        with damage_named(builder.data_path, _WHAT, PREPARE_AGAIN):
+            self._records = untyped.as_data_source(
+                split=split, decoders={"image": tfds.decode.SkipDecoding()}
+            )
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __getitem__(self, index: SupportsIndex) -> UInt8[np.ndarray, "H W 3"]:
-        return decode(self._encoded(index))
+        with self._named(int(index)):
+            return decode(self._encoded(index))
 
     def squashed(self, index: SupportsIndex, size: int) -> UInt8[np.ndarray, "size size 3"]:
-        return decode_squashed(self._encoded(index), size)
+        with self._named(int(index)):
+            return decode_squashed(self._encoded(index), size)
+
+    def digest(self, index: SupportsIndex) -> bytes:
+        """Returns a hash of an encoded image, 32 bytes."""
+        with self._named(int(index)):
+            return digest_record(self._encoded(index))
 
     def records(self, start: int, stop: int) -> list[Record]:
         """Returns the raw records start..stop-1, with images still encoded."""
-        return self._records.__getitems__(list(range(start, stop)))
+        with self._named(start):
+            return self._records.__getitems__(list(range(start, stop)))
 
     def _encoded(self, index: SupportsIndex) -> bytes:
         return self._records[int(index)]["image"]
+
+    def _named(self, index: int) -> contextlib.AbstractContextManager[None]:
+        return record_named(self._builder, self._split, index)
 
 
 def open_builder(
@@ -78,6 +109,7 @@ def open_builder(
       FileNotFoundError: if the data set is not prepared and its archives are missing.
       ModuleNotFoundError: if the data set is not prepared and TensorFlow is missing.
       ValueError: if the data set is prepared in a format that only TensorFlow can read.
+      DamagedFile: if its description is damaged.
     """
     default = os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets"
     folder = Path(data_dir or default).expanduser()
@@ -86,40 +118,21 @@ def open_builder(
     )
     if not prepared:
         prepared = [_prepare(name, folder, manual_dir)]
-    builder = tfds.builder_from_directory(prepared[-1])
+    for path in prepared[-1].iterdir():
+        refuse_pipe(path)
+    for name in ("dataset_info.json", "features.json"):
+        read_json(prepared[-1] / name, "the description of a prepared data set", PREPARE_AGAIN)
+    with damage_named(prepared[-1], _WHAT, PREPARE_AGAIN):
+        builder = tfds.builder_from_directory(prepared[-1])
     file_format = builder.info.file_format
     if file_format is not tfds.core.FileFormat.ARRAY_RECORD:
         found = None if file_format is None else file_format.value
         raise ValueError(
-            f"{prepared[-1]} must be prepared as array_record, got {found}, which only TensorFlow "
-            "can read: move that folder away and start again to prepare it as array_record."
+            f"{prepared[-1]} must be prepared as array_record, but is in the format {found}, which "
+            "only TensorFlow can read. Move that folder away and start again to prepare the data "
+            "set as array_record."
         )
     return builder
-
-
-def class_ids(features: Any) -> LabelReader:
-    """Returns ``record -> class id`` (an int64 scalar), for data with one label per image."""
-    del features
-    return lambda record: np.int64(record["label"])
-
-
-def object_labels(features: Any) -> LabelReader:
-    """Returns ``record -> multi-hot int8 [C]``, marking all object categories, including crowds."""
-    n_classes = features["objects"].feature["label"].num_classes
-
-    def read(record: Record) -> Integer[np.ndarray, " C"]:
-        row = np.zeros(n_classes, np.int8)
-        row[np.asarray(record["objects"]["label"], np.int64)] = 1
-        return row
-
-    return read
-
-
-# Label readers, ``features -> (record -> label)``. Names are part of the label cache's key.
-LABEL_READERS: dict[str, Callable[[Any], LabelReader]] = {
-    "class_ids": class_ids,
-    "object_labels": object_labels,
-}
 
 
 def read_split(
@@ -130,7 +143,7 @@ def read_split(
     Args:
       builder: see :func:`open_builder`.
       split: name of the split, e.g. ``"train"``.
-      labels: a name in ``LABEL_READERS``.
+      labels: a name in :data:`hashnet_jax.data._tfds_labels.LABEL_READERS`.
 
     Returns:
       ``(source, labels)``: images by index, in memory if they fit in ``MAX_DECODED_BYTES``; class
@@ -138,51 +151,18 @@ def read_split(
     """
     source = TfdsSource(builder, split)
     features: Any = builder.info.features
-    shape = features["image"].shape
+    with damage_named(builder.data_path, _WHAT, PREPARE_AGAIN):
+        shape, read_label = features["image"].shape, LABEL_READERS[labels](features)
     if None in shape or len(source) * int(np.prod(shape)) > MAX_DECODED_BYTES:
-        return source, _cached_labels(builder, split, source, labels)
-    read_label = LABEL_READERS[labels](features)
+        return source, cached_labels(builder, split, source, labels)
     images = np.empty((len(source), *shape), np.uint8)
     rows = []
-    for start, records in _chunks(source, f"reading {builder.info.name} {split}"):
+    for start, records in chunks(source, f"reading {builder.info.name} {split}"):
         for i, record in enumerate(records, start):
-            images[i] = decode(record["image"])[:, :, : shape[2]]
-            rows.append(read_label(record))
+            with record_named(builder, split, i):
+                images[i] = decode(record["image"])[:, :, : shape[2]]
+                rows.append(read_label(record))
     return ArraySource(images), np.stack(rows)
-
-
-def _cached_labels(
-    builder: tfds.core.DatasetBuilder, split: str, source: TfdsSource, labels: str
-) -> Integer[np.ndarray, "N *C"]:
-    """Returns all labels, cached in a file because reading them also reads the images."""
-    path = _cache_path(builder, split, labels)
-    if path.is_file():
-        return np.load(path, allow_pickle=False)
-    read_label = LABEL_READERS[labels](builder.info.features)
-    chunks = _chunks(source, f"indexing {builder.info.name} {split}")
-    rows = np.stack([read_label(record) for _, records in chunks for record in records])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, lambda file: np.save(file, rows, allow_pickle=False))
-    return rows
-
-
-def _cache_path(builder: tfds.core.DatasetBuilder, split: str, labels: str) -> Path:
-    """Returns a split's label cache path, named by a hash of everything the labels depend on."""
-    info: Any = builder.info.splits[split]
-    fingerprint = [builder.info.full_name, split, labels, info.num_bytes, list(info.shard_lengths)]
-    fingerprint.append(str(Path(builder.data_dir).resolve()))
-    digest = hashlib.sha256(json.dumps(fingerprint).encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hashnet_jax"
-    return cache / f"{builder.info.name}-{split}-{digest}.npy"
-
-
-def _chunks(source: TfdsSource, what: str, size: int = 1024) -> Iterator[tuple[int, list[Record]]]:
-    """Yields chunks ``(index of the first record, records)``, showing a progress bar."""
-    with tqdm(total=len(source), desc=what, unit="image", disable=None, leave=False) as bar:
-        for start in range(0, len(source), size):
-            records = source.records(start, min(start + size, len(source)))
-            yield start, records
-            bar.update(len(records))
 
 
 def _version(folder: Path) -> list[int]:
@@ -196,9 +176,9 @@ def _prepare(name: str, data_dir: Path, manual_dir: str | os.PathLike[str] | Non
         _check_archives(name, data_dir, manual_dir)
     if importlib.util.find_spec("tensorflow") is None:
         raise ModuleNotFoundError(
-            f"no prepared {name} in {data_dir}, and preparing it needs TensorFlow once: "
-            "pip install -e '.[prepare]' and start again, or pass a folder that contains a "
-            "prepared one as `data_dir`."
+            f"{name} is not prepared in {data_dir}, and preparing it requires TensorFlow. Run "
+            "pip install -e '.[prepare]' and start again, or pass the folder that contains the "
+            "prepared data set as `data_dir`."
         )
     # TFDS's default format can only be read by TensorFlow.
     builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
@@ -212,9 +192,9 @@ def _check_archives(name: str, data_dir: Path, manual_dir: Path) -> None:
     missing = [file for file in ARCHIVES[name] if not (manual_dir / file).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"no prepared {name} in {data_dir} and no ILSVRC2012 archives in {manual_dir} "
-            f"(missing {', '.join(missing)}): put {' and '.join(ARCHIVES[name])} there "
-            "(image-net.org, account needed), pass the folder that contains them as `manual_dir` "
-            f"or one that contains a prepared {name} as `data_dir`, or try `dataset='digits'`, "
-            "which needs no download."
+            f"{name} is not prepared in {data_dir}, and {manual_dir} has no {', '.join(missing)}. "
+            f"Download {' and '.join(ARCHIVES[name])} from image-net.org (account required) to "
+            "that folder, pass the folder that contains them as `manual_dir`, or pass the folder "
+            "that contains the prepared data set as `data_dir`. Alternatively, try "
+            "`dataset='digits'`, which needs no download."
         )

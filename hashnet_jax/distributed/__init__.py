@@ -2,12 +2,12 @@
 
 - :mod:`~hashnet_jax.distributed.devices`: runs a train step or row-wise function on one device, or
   maps it over several.
-- :mod:`~hashnet_jax.distributed.processes`: several processes running one program, and the data
-  they exchange.
+- :mod:`~hashnet_jax.distributed.processes`: coordinates several processes that run one program,
+  and exchanges data between them.
 - :mod:`~hashnet_jax.distributed.files`: atomic writes, hashes, and locks against other processes.
 - :mod:`~hashnet_jax.distributed.progress`: a progress bar on a terminal, plain lines in a log.
 
-Nothing here depends on networks: the functions to map are passed in, and no other part of the
+Nothing here depends on the networks: the functions to map are passed in, and no other part of the
 package is imported.
 
 Determinism: on CPU, repeating a run on the same devices gives bitwise-identical results. With a

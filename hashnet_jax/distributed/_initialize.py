@@ -1,8 +1,19 @@
 """Connects this process to the other processes of a program."""
 
+import atexit
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
 import jax
 
-# How long a process that fails alone waits for the others before exiting, and they for it.
+from hashnet_jax.distributed._lost_peer import describe_loss, explained_abort, is_broken_collective
+
+# A process that has not sent a sign of life for this long counts as lost.
+HEARTBEAT_TIMEOUT_SECONDS = 20
+# If one process fails, how long it and the others wait for each other before they exit.
 # Processes that finish normally have already synchronized in `wait_for_all`.
 SHUTDOWN_TIMEOUT_SECONDS = 20
 
@@ -20,24 +31,25 @@ def initialize(
       process: index of this process in 0..processes - 1; required with HOST:PORT.
 
     Raises:
-      ValueError: if the arguments are incomplete or inconsistent, or if ``"auto"`` detects no such
-        environment.
+      OSError: if this is the first process, and the port is in use.
+      ValueError: if the arguments are incomplete or inconsistent, or if ``"auto"`` detects none
+        of these environments.
 
     Examples:
       >>> initialize(None)
       >>> initialize("10.0.0.1:1234", processes=2)
       Traceback (most recent call last):
       ...
-      ValueError: `coordinator` HOST:PORT needs `processes` N >= 1 and `process` I ...
+      ValueError: `coordinator` HOST:PORT requires `processes` N >= 1 and `process` I ...
     """
     if coordinator is None:
         if (processes, process) != (None, None):
             raise ValueError(
-                "`processes` and `process` need `coordinator` HOST:PORT: pass the address of the "
-                "first process."
+                "`processes` and `process` require `coordinator` HOST:PORT. Pass the address of "
+                "the first process."
             )
         return
-    # JAX's preemption service would intercept SIGTERM before our handlers, which save and stop.
+    # JAX's preemption service would intercept SIGTERM, so our handlers could not save and stop.
     jax.config.update("jax_enable_preemption_service", False)
     if coordinator == "auto":
         _initialize_from_environment(processes, process)
@@ -45,19 +57,79 @@ def initialize(
         _initialize_at(coordinator, processes, process)
 
 
+@contextlib.contextmanager
+def connected(
+    coordinator: str | None,
+    processes: int | None = None,
+    process: int | None = None,
+    *,
+    remedy: Callable[[], str],
+) -> Iterator[None]:
+    """Connects this process to the others, and reports it within the block if one of them is lost.
+
+    If a process is killed, or its machine can no longer be reached, each of the others prints one
+    line and exits with status 1. If the first process is lost, they do so at once, otherwise within
+    ``HEARTBEAT_TIMEOUT_SECONDS`` and a few more seconds.
+
+    Args:
+      coordinator: see :func:`initialize`; None for a single process, in which nothing is done.
+      processes: see :func:`initialize`.
+      process: see :func:`initialize`.
+      remedy: function that returns what the user can do then; it ends the line.
+
+    Raises:
+      ValueError: see :func:`initialize`.
+      ConnectionAbortedError: if the connection to another process broke, but the runtime has not
+        found out in time which one was lost.
+
+    Examples:
+      >>> with connected(None, remedy=lambda: "Start again."):
+      ...     pass
+    """
+    if coordinator is None:
+        initialize(coordinator, processes, process)
+        yield
+        return
+
+    failed = False
+
+    def explain(message: str) -> str:
+        return "" if failed else f"{describe_loss(message)}. {remedy()}"
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(explained_abort(explain))
+        initialize(coordinator, processes, process)
+        stack.callback(jax.distributed.shutdown)
+        try:
+            yield
+        except BaseException as error:
+            lost = ""
+            if is_broken_collective(error):
+                # Meanwhile the runtime finds out who was lost, and ends this process.
+                time.sleep(HEARTBEAT_TIMEOUT_SECONDS + SHUTDOWN_TIMEOUT_SECONDS)
+                lost = explain(str(error))
+            # The caller reports the error. When this process exits, it waits for the others, and
+            # the runtime ends it silently unless they have failed as well.
+            failed = True
+            atexit.register(stack.pop_all().close)
+            if lost:
+                raise ConnectionAbortedError(lost) from error
+            raise
+
+
 def _initialize_from_environment(processes: int | None, process: int | None) -> None:
     if (processes, process) != (None, None):
         raise ValueError(
-            "with `coordinator` auto, `processes` and `process` are detected, but "
-            f"{processes} and {process} were passed: leave them out, or pass `coordinator` "
+            "with `coordinator` auto, `processes` and `process` are detected automatically, but "
+            f"{processes} and {process} were passed. Leave them out, or pass `coordinator` "
             "HOST:PORT."
         )
     try:
-        jax.distributed.initialize(shutdown_timeout_seconds=SHUTDOWN_TIMEOUT_SECONDS)
+        jax.distributed.initialize(**_timeouts())
     except ValueError as error:
         raise ValueError(
             "`coordinator` auto works on a TPU pod, or under Slurm, Open MPI or Kubernetes, but "
-            f"none of them was detected ({error}): pass `coordinator` HOST:PORT, `processes` and "
+            f"none of them was detected ({error}). Pass `coordinator` HOST:PORT, `processes` and "
             "`process`."
         ) from error
 
@@ -66,13 +138,31 @@ def _initialize_at(coordinator: str, processes: int | None, process: int | None)
     host, _, port = coordinator.rpartition(":")
     if not host or not port.isdecimal():
         raise ValueError(
-            f"`coordinator` must be HOST:PORT of the first process, or auto, got {coordinator!r}."
+            f"`coordinator` must be auto or the first process's HOST:PORT, got {coordinator!r}."
         )
     if processes is None or process is None or not 0 <= process < processes:
         raise ValueError(
-            "`coordinator` HOST:PORT needs `processes` N >= 1 and `process` I in 0..N-1, got "
-            f"N = {processes} and I = {process}: pass both."
+            "`coordinator` HOST:PORT requires `processes` N >= 1 and `process` I in 0..N-1, got "
+            f"N = {processes} and I = {process}. Pass both."
         )
-    jax.distributed.initialize(
-        coordinator, processes, process, shutdown_timeout_seconds=SHUTDOWN_TIMEOUT_SECONDS
-    )
+    if process == 0:
+        _check_free(int(port))
+    jax.distributed.initialize(coordinator, processes, process, **_timeouts())
+
+
+def _check_free(port: int) -> None:
+    """Checks that the coordinator can use the port; some versions of jaxlib crash otherwise."""
+    try:
+        socket.create_server(("", port)).close()
+    except OSError as error:
+        raise OSError(
+            f"`coordinator` cannot use port {port} of this machine ({error.strerror}): choose "
+            "another port."
+        ) from error
+
+
+def _timeouts() -> dict[str, Any]:
+    return {
+        "heartbeat_timeout_seconds": HEARTBEAT_TIMEOUT_SECONDS,
+        "shutdown_timeout_seconds": SHUTDOWN_TIMEOUT_SECONDS,
+    }

@@ -1,7 +1,7 @@
 """Runs functions on one device, or maps them over several.
 
-`jax.pmap` is in maintenance mode and, since JAX 0.10, implemented as a jit of `shard_map`; nothing
-outside this file depends on it. With several processes, it maps over all their devices, and
+`jax.pmap` is in maintenance mode and has been implemented as a jit of `shard_map` since JAX 0.10.
+Nothing outside this file depends on it. With several processes, it maps over all their devices, and
 each process passes and receives only its own rows.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 if TYPE_CHECKING:
-    Device = Any  # jaxlib has no stubs, so type checkers do not accept `jax.Device` as a type.
+    Device = Any  # jaxlib has no stubs, so type checkers reject `jax.Device` as a type.
 else:
     Device = jax.Device
 
@@ -39,8 +39,8 @@ def local_devices(count: int | None = None) -> list[Device]:
         return devices
     if not 1 <= count <= len(devices):
         raise ValueError(
-            f"the number of devices must be in 1..{len(devices)}, got {count}: this process sees "
-            f"{len(devices)} of kind {devices[0].device_kind}; change `devices`."
+            f"the number of devices must be in 1..{len(devices)}, got {count}. This process sees "
+            f"{len(devices)} x {devices[0].device_kind}. Change `devices`."
         )
     return devices[:count]
 
@@ -139,7 +139,7 @@ def check_divisible(batch_size: int, n_devices: int) -> None:
       >>> check_divisible(6, 4)
       Traceback (most recent call last):
       ...
-      ValueError: `batch_size` must be a multiple of the number of devices 4, got 6: ...
+      ValueError: `batch_size` must be a multiple of the number of devices (4), got 6. ...
     """
     _check_multiple(batch_size, n_devices * jax.process_count())
 
@@ -171,8 +171,8 @@ def split_batch(batch: Any, n_devices: int) -> Any:
 def _check_multiple(batch_size: int, n_devices: int) -> None:
     if batch_size % n_devices:
         raise ValueError(
-            f"`batch_size` must be a multiple of the number of devices {n_devices}, got "
-            f"{batch_size}: change `batch_size` or `devices`."
+            f"`batch_size` must be a multiple of the number of devices ({n_devices}), got "
+            f"{batch_size}. Change `batch_size` or `devices`."
         )
 
 
@@ -184,7 +184,7 @@ def _devices_of_all_processes(count: int) -> list[Device]:
         if len(found) < count:
             raise ValueError(
                 f"all processes must use the same number of devices, but process {process} has "
-                f"only {len(found)} and another uses {count}: pass the same `devices` to each."
+                f"only {len(found)} and another uses {count}. Pass the same `devices` to each."
             )
         chosen += found[:count]
     return chosen

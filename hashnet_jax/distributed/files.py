@@ -1,22 +1,28 @@
 """Atomic writes, hashes, and locks against other processes."""
 
 import contextlib
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
+
+# What network file systems and others without such a call answer.
+_CANNOT_SYNC_FOLDERS = {errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM}
+_DISK_FAULTS = {errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EROFS}
 
 
 def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Writes a file atomically: it appears complete or not at all, even if the machine crashes.
 
     The content is written to a hidden file ``.NAME.PID.partial`` in the same folder, flushed to
-    disk, and then renamed. Two processes can safely write the same file: the last one wins.
+    disk, and then renamed. Two processes can safely write the same file; the last write wins.
 
     Args:
       path: path of the file, in an existing folder.
-      write: function that takes an open binary file and writes the content to it.
+      write: function that writes the content to an open binary file.
 
     Examples:
       >>> import tempfile
@@ -32,19 +38,89 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # the first error says what is wrong
+            partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _named(error, path) from error
+        raise
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Flushes a folder's entries to disk, where the file system supports it."""
-    with contextlib.suppress(OSError):
+@contextlib.contextmanager
+def disk_faults_named(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Adds the path to errors of the disk that do not name a file, such as those of ``write``.
+
+    Args:
+      path: the file or folder that is written within the block.
+
+    Examples:
+      >>> with disk_faults_named("run/metrics.jsonl"):
+      ...     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+      Traceback (most recent call last):
+      ...
+      OSError: [Errno 28] No space left on device: 'run/metrics.jsonl'
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in _DISK_FAULTS:
+            raise _named(error, path) from error
+        raise
+
+
+def make_folder(folder: Path) -> None:
+    """Creates a folder and its parents, if missing, so that they survive a crash of the machine.
+
+    Args:
+      folder: path of the folder.
+
+    Raises:
+      OSError: if the folder cannot be created, e.g. FileExistsError if there is a file.
+
+    Examples:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as parent:
+      ...     make_folder(Path(parent, "runs", "first"))
+      ...     Path(parent, "runs", "first").is_dir()
+      True
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flushes a folder's entries to disk, so that renames and new files survive a crash.
+
+    Does nothing where the file system cannot flush folders.
+
+    Args:
+      folder: path of the folder.
+
+    Raises:
+      OSError: if the disk fails.
+
+    Examples:
+      >>> sync_folder(Path.cwd())
+    """
+    try:
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC_FOLDERS:
+            raise _named(error, folder) from error
+
+
+def _named(error: OSError, path: str | os.PathLike[str]) -> OSError:
+    """Returns the error with a path that the caller knows."""
+    if error.errno is None:  # raised by a library, such as NumPy on a full disk
+        return OSError(f"cannot write {path} ({error}): is the disk full?")
+    return OSError(error.errno, error.strerror, os.fspath(path))
 
 
 def sha256(path: str | os.PathLike[str]) -> str:
@@ -54,16 +130,27 @@ def sha256(path: str | os.PathLike[str]) -> str:
       >>> sha256(os.devnull)[:8]
       'e3b0c442'
     """
+    refuse_pipe(path)
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def refuse_pipe(path: str | os.PathLike[str]) -> None:
+    """Raises an OSError if a path leads to a named pipe, which would block whoever opens it.
+
+    Examples:
+      >>> refuse_pipe(os.devnull)
+    """
+    if stat.S_ISFIFO(os.stat(path).st_mode):
+        raise OSError(errno.EINVAL, "a pipe, not a regular file", os.fspath(path))
+
+
 @contextlib.contextmanager
 def exclusive_lock(path: Path, busy: str) -> Iterator[None]:
-    """Holds an exclusive lock, which the operating system releases however this process ends.
+    """Holds an exclusive lock, which the operating system releases no matter how the process ends.
 
     Args:
-      path: path of the lock file, which is not deleted afterwards.
+      path: path of the lock file. It is not deleted afterwards.
       busy: error message if another process holds the lock.
 
     Raises:

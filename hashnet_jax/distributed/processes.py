@@ -1,4 +1,4 @@
-"""Several processes running one program: which one this is, and the data they exchange.
+"""Coordinates several processes that run one program, and exchanges data between them.
 
 Each process has its own devices, loads its own rows of every batch, and takes each step together
 with the others. The first process owns the run folder and sends the others what they need from it.
@@ -18,11 +18,12 @@ import jax
 import numpy as np
 from jaxtyping import Shaped
 
-from hashnet_jax.distributed._initialize import initialize
+from hashnet_jax.distributed._initialize import connected, initialize
 
 __all__ = [
     "arrays_from_first",
     "check_same",
+    "connected",
     "from_first",
     "gather_rows",
     "initialize",
@@ -39,17 +40,17 @@ T = TypeVar("T")
 
 
 def is_first() -> bool:
-    """Whether this is the first process, the one that writes files."""
+    """Returns whether this is the first process, which is the one that writes files."""
     return jax.process_index() == 0
 
 
 def is_only() -> bool:
-    """Whether the program runs in a single process."""
+    """Returns whether the program runs in a single process."""
     return jax.process_count() == 1
 
 
 def share(n: int) -> slice:
-    """Returns this process's slice of ``n`` rows: equal parts, with any shortfall at the end.
+    """Returns this process's slice of ``n`` rows; all slices but the last ones have equal length.
 
     Examples:
       >>> share(10)  # in a single process
@@ -106,7 +107,7 @@ def request_maximum(number: Callable[[], int]) -> Callable[[], int]:
 
 @functools.cache
 def _device_maximum() -> Callable[[np.ndarray], jax.Array]:
-    # This runs at every step, and is twice as fast as gathering with multihost_utils.
+    # This runs at every step; it is twice as fast as gathering with multihost_utils.
     return jax.pmap(lambda number: jax.lax.pmax(number, "all"), axis_name="all")
 
 
@@ -119,7 +120,8 @@ def together(function: Callable[[], T]) -> T:
     """Calls ``function()`` in each process; if it fails in any of them, all processes raise.
 
     Raises:
-      ConnectionAbortedError: in processes where it succeeded, naming one where it failed.
+      ConnectionAbortedError: in processes where it succeeded; the message names one where it
+        failed.
 
     Examples:
       >>> together(lambda: 3)
@@ -200,8 +202,8 @@ def check_same(what: str, content: Any) -> None:
     if different:
         differ = "process {} differs" if len(different) == 1 else "processes {} differ"
         raise ValueError(
-            f"all processes must have the same {what}; {differ.format(', '.join(different))} from "
-            "the first: run all of them with the same options, data and version."
+            f"all processes must have the same {what}, but {differ.format(', '.join(different))} "
+            "from the first. Run all of them with the same options, data and version."
         )
 
 

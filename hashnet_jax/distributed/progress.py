@@ -1,8 +1,8 @@
-"""Progress of long-running work: a bar on a terminal, a line every few seconds in a log."""
+"""Reports the progress of long-running work, as a bar on a terminal or as lines in a log."""
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from hashnet_jax.distributed import processes
@@ -47,7 +47,7 @@ class Progress:
 
         Args:
           count: number of units.
-          numbers: values to show in the progress display, e.g. ``{"loss": 0.7}``.
+          numbers: values to show next to the progress, e.g. ``{"loss": 0.7}``.
         """
         self._done += count
         shown = {name: f"{number:.4g}" for name, number in (numbers or {}).items()}
@@ -59,6 +59,21 @@ class Progress:
             if self._done >= self._total or now - self._last_line >= SECONDS_BETWEEN_LINES:
                 self._last_line = now
                 print(self._line(now, shown), file=sys.stderr, flush=True)
+
+    def note(self, say: Callable[[str], object]) -> Callable[[str], object]:
+        """Returns a function that calls ``say`` with a line, without breaking the bar.
+
+        With several processes, it does nothing in all but the first one.
+        """
+
+        def said(line: str) -> None:
+            if self._bar is not None:
+                with self._bar.external_write_mode():
+                    say(line)
+            elif self._is_shown:
+                say(line)
+
+        return said
 
     def _line(self, now: float, shown: Mapping[str, str]) -> str:
         rate = (self._done - self._done_before) / max(now - self._start, 1e-9)

@@ -1,7 +1,7 @@
 """Encodes a stream of pictures into a codes folder.
 
-Memory use does not grow with the number of pictures. A run that is killed and continued produces
-the same bytes as an uninterrupted one.
+Memory use does not grow with the number of pictures. If encoding is killed and then continued, the
+output is byte-identical to that of an uninterrupted call.
 """
 
 import functools
@@ -12,16 +12,17 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
 
 from hashnet_jax.codes import bytes_per_code
-from hashnet_jax.data.pictures import printable
 from hashnet_jax.distributed.devices import Device, local_devices
-from hashnet_jax.distributed.files import sha256
+from hashnet_jax.distributed.files import disk_faults_named, sha256
+from hashnet_jax.distributed.printing import printable
 from hashnet_jax.distributed.progress import Progress
+from hashnet_jax.index._codes_folder import note_unchecked
+from hashnet_jax.index._growing import GrowingFile
 from hashnet_jax.index._inputs import expand, list_pictures
 from hashnet_jax.index._journal import (
     LISTING,
@@ -30,7 +31,7 @@ from hashnet_jax.index._journal import (
     Plan,
     claim_output,
     lock,
-    open_growing,
+    open_outputs,
     publish,
     read_journal,
     read_skips,
@@ -40,13 +41,13 @@ from hashnet_jax.index._journal import (
 )
 from hashnet_jax.index._manifest import CODES, IDS, MANIFEST, Manifest, read_manifest
 from hashnet_jax.index._stream import Paths, Reasons, check_batch_size, encode_pictures
-from hashnet_jax.model import HashNetParams, ModelSpec
+from hashnet_jax.model import HashNetParams, ModelSpec, check_finite
 from hashnet_jax.weights import MODEL_FILE, load
 
-# Saving the journal syncs to disk, so it is not saved after every batch.
+# Saving the journal syncs files to disk, which would be too slow after every batch.
 SECONDS_BETWEEN_JOURNALS = 1.0
 
-# Maximum number of skipped pictures shown on the terminal; the rest are counted.
+# Maximum number of skipped pictures to print; the rest are only counted.
 MAX_SKIPS_SHOWN = 20
 
 
@@ -58,12 +59,15 @@ def encode_to_folder(
     batch_size: int,
     devices: Sequence[Device] | None = None,
 ) -> None:
-    """Encodes pictures into a codes folder; repeating an interrupted call continues it.
+    """Encodes pictures into a codes folder.
+
+    To continue after an interruption, repeat the call with the same arguments.
 
     Args:
-      run: a folder with `model.npz`.
+      run: run folder that contains `model.npz`.
       pictures: picture files, folders and globs.
-      output: folder for the codes: new, empty, or left by an interrupted run of the same call.
+      output: folder for the codes. Must be new, empty, or from an interrupted call with the same
+        arguments.
       batch_size: number of pictures per batch, a multiple of the number of devices.
       devices: from :func:`hashnet_jax.distributed.devices.local_devices`; all local devices if
         None.
@@ -71,21 +75,25 @@ def encode_to_folder(
     Raises:
       FileNotFoundError: if there is no network in ``run``, or an entry of ``pictures`` matches
         nothing.
-      FileExistsError: if ``output`` contains anything else.
+      FileExistsError: if ``output`` contains other files.
       BlockingIOError: if another process is writing to ``output``.
-      ValueError: if ``batch_size`` is not a multiple of the number of devices, or no picture is
-        readable.
+      ValueError: if ``batch_size`` is not a multiple of the number of devices, no picture is
+        readable, a weight is not finite, or a file in ``output`` is damaged.
     """
     params = load(run)
+    check_finite(params)
     devices = local_devices() if devices is None else devices
     check_batch_size(batch_size, len(devices))
     weights_sha256 = sha256(Path(run) / MODEL_FILE)
     plan = Plan(weights_sha256, expand(pictures), batch_size=batch_size, devices=len(devices))
     partial = claim_output(output, plan)
     if partial is None:
-        print(f"already finished: {_summary(read_manifest(output), output)}")
+        manifest = read_manifest(output)
+        print(f"already finished: {_summary(manifest, output)}")
+        print("Pictures added since then are not included. To encode them, name a new folder.")
+        note_unchecked(output, manifest)
         return
-    with lock(partial):
+    with lock(partial), disk_faults_named(output):
         journal = read_journal(partial, plan) or _list_inputs(partial, plan, params.spec)
         if journal.done < journal.listed:
             _encode_rest(partial, journal, params, devices, batch_size)
@@ -106,13 +114,13 @@ def _encode_rest(
     devices: Sequence[Device],
     batch_size: int,
 ) -> None:
-    """Encodes the listed pictures that have not been processed yet."""
+    """Encodes the listed pictures that have not been encoded yet."""
     done, total = journal.done, journal.listed
     if done:
         print(f"continuing after {done:,} of {total:,} pictures", file=sys.stderr, flush=True)
     written = 0.0
     with (
-        open_growing(partial, journal) as files,
+        open_outputs(partial, journal) as files,
         open(partial / LISTING, "rb") as listing,
         Progress(total, "encoding", "picture", done=done) as progress,
     ):
@@ -130,7 +138,7 @@ def _encode_rest(
 
 
 def _append(
-    files: Mapping[str, BinaryIO],
+    files: Mapping[str, GrowingFile],
     paths: Paths,
     reasons: Reasons,
     packed: UInt8[np.ndarray, "n bytes"],
@@ -144,14 +152,13 @@ def _append(
 
 
 def _finish(partial: Path, journal: Journal, plan: Plan, spec: ModelSpec) -> Manifest:
-    """Reports skipped pictures and publishes the codes; raises a ValueError if there are none."""
+    """Reports skipped pictures and publishes the codes; raises ValueError if there are no codes."""
     skipped = read_skips(partial)
     _show_skips(skipped, partial.parent / MANIFEST)
     if not journal.codes:
         shutil.rmtree(partial)
         raise ValueError(
-            f"there must be at least one readable picture in {', '.join(plan.inputs)}, got none "
-            f"({len(skipped):,} skipped)."
+            f"no readable pictures found in {', '.join(plan.inputs)} ({len(skipped):,} skipped)."
         )
     manifest = Manifest.of(
         spec,
@@ -162,16 +169,16 @@ def _finish(partial: Path, journal: Journal, plan: Plan, spec: ModelSpec) -> Man
         inputs=plan.inputs,
         skipped=skipped,
     )
-    publish(partial, manifest)
-    return manifest
+    return publish(partial, manifest)
 
 
 def _show_skips(skipped: Sequence[Mapping[str, str]], manifest: Path) -> None:
     for line in skipped[:MAX_SKIPS_SHOWN]:
-        print(f"skipped {printable(line['path'])}: {line['reason']}", file=sys.stderr)
+        reason = printable(line["reason"])
+        print(f"skipped {printable(line['path'])}: {reason}", file=sys.stderr)
     if len(skipped) > MAX_SKIPS_SHOWN:
         more = len(skipped) - MAX_SKIPS_SHOWN
-        print(f"skipped {more:,} more, listed in {manifest}", file=sys.stderr)
+        print(f"skipped {more:,} more pictures; {manifest} lists all of them", file=sys.stderr)
 
 
 def _summary(manifest: Manifest, output: str | Path) -> str:

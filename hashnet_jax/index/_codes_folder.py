@@ -1,39 +1,85 @@
 """Reads finished codes folders, and checks which network encoded them."""
 
 import itertools
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
-from hashnet_jax.distributed.files import sha256
-from hashnet_jax.index._manifest import CODES, IDS, MANIFEST, Manifest
+from hashnet_jax.distributed.files import refuse_pipe, sha256
+from hashnet_jax.distributed.reading import DamagedFile, check_sha256, read_npy
+from hashnet_jax.index._manifest import CODES, IDS, MANIFEST, Manifest, written_by_0_1
 from hashnet_jax.weights import MODEL_FILE
+
+_CODES = "the codes of this folder"
+_PATHS = "the list of this folder's pictures"
+_REMEDY = "restore the folder from a copy, or encode the pictures to a new folder"
 
 
 def check_same_weights(manifest: Manifest, folder: str | Path, run: str | Path) -> None:
-    """Checks that a run's network wrote the codes; different networks' codes are not comparable.
+    """Checks that a run's network computed the codes in a folder.
+
+    Codes from different networks are not comparable.
 
     Args:
       manifest: the manifest of ``folder``.
       folder: a codes folder.
-      run: a folder with `model.npz`.
+      run: run folder that contains `model.npz`.
 
     Raises:
-      ValueError: if another network encoded the pictures.
+      ValueError: if a different network computed the codes.
     """
     got = sha256(Path(run) / MODEL_FILE)
     if got != manifest.weights_sha256:
         raise ValueError(
-            f"the codes in {folder} are from another network (weights SHA-256 "
-            f"{manifest.weights_sha256[:12]}...) than the one in {run} (SHA-256 {got[:12]}...): "
-            "use the run that encoded them, or encode the pictures again with this one."
+            f"the codes in {folder} were computed by a different network (weights SHA-256 "
+            f"{manifest.weights_sha256[:12]}...) from the one in {run} (SHA-256 {got[:12]}...). "
+            "Use the run that computed them, or encode the pictures again with this run."
+        )
+
+
+def check_codes(folder: str | Path, manifest: Manifest) -> None:
+    """Checks that the codes and the picture paths are those that the manifest describes.
+
+    Both files are read once: 10 million 64-bit codes and their paths take about a second. Folders
+    written by version 0.1 have no hashes, so only the sizes are checked.
+
+    Args:
+      folder: a codes folder.
+      manifest: the manifest of ``folder``.
+
+    Raises:
+      DamagedFile: a ValueError, if a file is damaged or belongs to other codes.
+      FileNotFoundError: if a file is missing.
+    """
+    open_codes(folder, manifest)
+    paths = Path(folder) / IDS
+    if written_by_0_1(manifest):
+        refuse_pipe(paths)
+        with open(paths, "rb") as file:
+            number = sum(1 for _ in file)
+        if number != manifest.number:
+            reason = f"it has {number:,} lines for {manifest.number:,} codes"
+            raise DamagedFile(paths, _PATHS, reason, _REMEDY)
+        return
+    check_sha256(Path(folder) / CODES, manifest.codes_sha256, _CODES, _REMEDY)
+    check_sha256(paths, manifest.ids_sha256, _PATHS, _REMEDY)
+
+
+def note_unchecked(folder: str | Path, manifest: Manifest) -> None:
+    """Prints a note if version 0.1 wrote the codes, so that they could not be checked."""
+    if written_by_0_1(manifest):
+        print(
+            f"note: {folder} was written by version 0.1, without hashes, so only the sizes of its "
+            "files were checked.",
+            file=sys.stderr,
         )
 
 
 def open_codes(folder: str | Path, manifest: Manifest) -> UInt8[np.ndarray, "N bytes"]:
-    """Memory-maps the packed codes, which are read from disk on access.
+    """Opens the packed codes as a memory map, so that they are read from disk on access.
 
     Args:
       folder: a codes folder.
@@ -43,43 +89,40 @@ def open_codes(folder: str | Path, manifest: Manifest) -> UInt8[np.ndarray, "N b
       Packed codes, uint8 ``[N, ceil(K/8)]``, read-only.
 
     Raises:
-      ValueError: if the file is damaged or missing, or does not match the manifest.
+      DamagedFile: a ValueError, if the file is damaged or does not match the manifest.
+      FileNotFoundError: if the file is missing.
     """
     path, shape = Path(folder) / CODES, (manifest.number, manifest.bytes)
-    try:
-        codes = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(
-            f"{path} is damaged or missing ({error}): encode the pictures again."
-        ) from error
+    codes = read_npy(path, _CODES, _REMEDY, mmap=True)
     if codes.shape != shape or codes.dtype != np.uint8:
-        raise ValueError(
-            f"{path} must be uint8 {list(shape)} to match {MANIFEST}, got {codes.dtype} "
-            f"{list(codes.shape)}: encode the pictures again."
+        reason = (
+            f"it must be uint8 {list(shape)} to match {MANIFEST}, got {codes.dtype} "
+            f"{list(codes.shape)}"
         )
+        raise DamagedFile(path, _CODES, reason, _REMEDY)
     return codes
 
 
 def read_ids(folder: str | Path, wanted: Iterable[int]) -> dict[int, str]:
-    """Looks up the picture paths for the given codes, in one pass over the file.
+    """Looks up the picture paths of the given codes in a single pass over the file.
 
     Args:
       folder: a codes folder.
-      wanted: code indices, in 0..N - 1.
+      wanted: indices of the codes, in 0..N - 1.
 
     Returns:
       ``{i: path}`` for each i in ``wanted``.
 
     Raises:
-      ValueError: if the file has no line for a code.
+      DamagedFile: a ValueError, if the file has no line for a code.
     """
     paths, next_line = {}, 0
-    with open(Path(folder) / IDS, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
+    source = Path(folder) / IDS
+    refuse_pipe(source)
+    with open(source, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         for i in sorted(set(wanted)):
             line = next(itertools.islice(file, i - next_line, None), None)
             if line is None:
-                raise ValueError(
-                    f"{Path(folder) / IDS} has no line for code {i}: encode the pictures again."
-                )
+                raise DamagedFile(source, _PATHS, f"it has no line for code {i:,}", _REMEDY)
             paths[i], next_line = line.removesuffix("\n"), i + 1
     return paths

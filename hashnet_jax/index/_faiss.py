@@ -1,11 +1,13 @@
-"""faiss indexes over packed codes, stored next to the codes in faiss's own format.
+"""faiss indexes of packed codes, stored next to the codes in faiss's own format.
 
-`flat` compares a query with every code and is exact. The other kinds examine only a fraction
-of the codes: the distances they return are exact, but they may miss closer codes. They pay off
-above about a million codes.
+`flat` compares each query with every code and is exact. The other kinds examine only a fraction of
+the codes. The distances they return are exact, but they may miss closer codes. They are worthwhile
+for more than about a million codes.
 """
 
 import contextlib
+import errno
+import json
 import math
 import sys
 import warnings
@@ -17,14 +19,19 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from hashnet_jax.distributed.files import write_whole
+from hashnet_jax.distributed.files import sha256, write_whole
+from hashnet_jax.distributed.reading import DamagedFile, check_sha256, damage_named, read_json
+from hashnet_jax.distributed.seals import sealed, unsealed
 from hashnet_jax.index._codes_folder import open_codes
-from hashnet_jax.index._manifest import Manifest
+from hashnet_jax.index._manifest import CODES, Manifest
 
 PackedCodes = UInt8[np.ndarray, "N bytes"]
 Builder = Callable[[PackedCodes, int], Any]
 
-# Number of codes read from disk and added to an index at a time.
+# Errors of a file system that cannot be written to.
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+# Number of codes to read from disk and add to an index at a time.
 CODES_PER_PART = 2**20
 
 # Number of links per code in HNSW's graph; faiss's default.
@@ -32,7 +39,7 @@ HNSW_LINKS = 32
 # Minimum number of candidates that HNSW keeps during a search.
 HNSW_MIN_CANDIDATES = 64
 
-# faiss warns about fewer training codes per list.
+# faiss warns if there are fewer training codes per list.
 IVF_MIN_CODES_PER_LIST = 39
 
 
@@ -40,10 +47,10 @@ def import_faiss(purpose: str) -> ModuleType:
     """Imports faiss, or raises an error that explains how to install it.
 
     Args:
-      purpose: completes "faiss is needed to ..." in the error.
+      purpose: completes the error message "faiss is needed to ...".
 
     Returns:
-      The module.
+      The faiss module.
 
     Raises:
       ModuleNotFoundError: if faiss is missing.
@@ -55,13 +62,13 @@ def import_faiss(purpose: str) -> ModuleType:
             import faiss
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"faiss is needed to {purpose}: pip install faiss-cpu (or hashnet_jax[search])."
+            f"faiss is needed to {purpose}. Install faiss-cpu or hashnet_jax[search] with pip."
         ) from error
     return faiss
 
 
 def open_index(folder: str | Path, manifest: Manifest, kind: str) -> Any:
-    """Opens an index over a codes folder, building and storing it first if there is none.
+    """Opens the index of a codes folder, which is built and stored on first use.
 
     Args:
       folder: a codes folder.
@@ -69,20 +76,27 @@ def open_index(folder: str | Path, manifest: Manifest, kind: str) -> Any:
       kind: a name in :data:`hashnet_jax.index.KINDS`.
 
     Returns:
-      A binary faiss index over N codes of 8 * ceil(K/8) bits. The padding bits in the last byte are
-      zero in every code and never contribute to a distance.
+      A binary faiss index of N codes with 8 * ceil(K/8) bits each. The padding bits in the last
+      byte are zero in every code, so they do not affect distances.
 
     Raises:
       ModuleNotFoundError: if faiss is missing.
-      ValueError: if the index file is damaged or belongs to other codes.
+      DamagedFile: a ValueError, if the index file is damaged or was built from different codes.
     """
-    import_faiss("search")  # fails before printing if faiss is missing
+    import_faiss("search")  # Fails before printing if faiss is missing.
     path = Path(folder) / f"{kind}.faiss"
-    if path.is_file():
-        return _read(path, manifest)
-    print(f"building {path.name} over {manifest.number:,} codes", file=sys.stderr, flush=True)
+    codes_sha256 = sha256(Path(folder) / CODES)
+    if path.is_file() and _binding(path).is_file():
+        return _read(path, manifest, codes_sha256)
+    why = f", because {path} has no record of its codes" if path.is_file() else ""
+    _say(f"building {path.name} for {manifest.number:,} codes{why}")
     index = KINDS[kind](open_codes(folder, manifest), manifest.bits)
-    _write(path, index)
+    try:
+        _write(path, index, codes_sha256)
+    except OSError as error:
+        if error.errno not in _READ_ONLY:
+            raise
+        _say(f"note: {folder} is read-only, so the index is only kept in memory.")
     return index
 
 
@@ -97,8 +111,8 @@ def nearest(
       k: number of neighbours, >= 1.
 
     Returns:
-      For each query, a list of ``(distance, i)``, nearest first, ties in order of i. It has
-      min(k, N) entries, or fewer if an approximate index finds fewer.
+      For each query, a list of pairs ``(distance, i)``, nearest first, with ties in order of i. It
+      has min(k, N) entries, or fewer if an approximate index finds fewer.
     """
     k = min(k, index.ntotal)
     with contextlib.suppress(AttributeError):  # HNSW only
@@ -108,24 +122,41 @@ def nearest(
     return [sorted((d, i) for d, i in zip(*row, strict=True) if i >= 0) for row in rows]
 
 
-def _read(path: Path, manifest: Manifest) -> Any:
-    try:
+def _binding(path: Path) -> Path:
+    """Returns the path of the file that records what an index was built from."""
+    return path.with_name(f"{path.name}.json")
+
+
+def _read(path: Path, manifest: Manifest, codes_sha256: str) -> Any:
+    """Reads an index file once its hash is known to be right: faiss trusts what it reads."""
+    what, remedy = f"an index of the codes in {path.parent}", f"delete {path} to rebuild it"
+    recorded = read_json(_binding(path), f"the record of {path.name}", remedy)
+    with damage_named(_binding(path), f"the record of {path.name}", remedy):
+        recorded = unsealed(recorded)
+        index_sha256, built_from = recorded["index_sha256"], recorded["codes_sha256"]
+    if built_from != codes_sha256:
+        raise DamagedFile(path, what, "it was built from different codes", remedy)
+    check_sha256(path, index_sha256, what, remedy)
+    with damage_named(path, what, remedy):
         index = import_faiss("search").read_index_binary(str(path))
-    except RuntimeError:
-        index = None
-    if index is None or (index.ntotal, index.d) != (manifest.number, 8 * manifest.bytes):
-        raise ValueError(
-            f"{path} is damaged or not an index over the {manifest.number:,} codes next to it: "
-            "delete it to rebuild the index."
-        )
+        if (index.ntotal, index.d) != (manifest.number, 8 * manifest.bytes):
+            raise ValueError(f"it has {index.ntotal:,} codes of {index.d} bits")
     return index
 
 
-def _write(path: Path, index: Any) -> None:
+def _write(path: Path, index: Any, codes_sha256: str) -> None:
+    """Writes an index, and then the record that binds it to its codes."""
     faiss = import_faiss("search")
     write_whole(
         path, lambda file: faiss.write_index_binary(index, faiss.PyCallbackIOWriter(file.write))
     )
+    record = sealed({"index_sha256": sha256(path), "codes_sha256": codes_sha256})
+    content = json.dumps(record, indent=2).encode() + b"\n"
+    write_whole(_binding(path), lambda file: file.write(content))
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _flat(codes: PackedCodes, bits: int) -> Any:
@@ -133,11 +164,11 @@ def _flat(codes: PackedCodes, bits: int) -> Any:
 
 
 def _ivf(codes: PackedCodes, bits: int) -> Any:
-    """Groups the codes into 4 sqrt(N) lists around centroids; a query probes 1 list in 32."""
+    """Clusters the codes into 4 sqrt(N) lists; a query searches the nearest 1/32 of the lists."""
     faiss, width, number = import_faiss("search"), 8 * codes.shape[1], len(codes)
     lists = max(1, min(round(4 * math.sqrt(number)), number // IVF_MIN_CODES_PER_LIST))
     index = faiss.IndexBinaryIVF(faiss.IndexBinaryFlat(width), width, lists)
-    index.cp.min_points_per_centroid = 1  # silences the warning about too few codes
+    index.cp.min_points_per_centroid = 1  # Silences the warning about too few codes.
     sample = np.random.default_rng(0).permutation(number)[: 256 * lists]
     index.train(np.ascontiguousarray(codes[np.sort(sample)]))
     index.nprobe = min(lists, max(8, lists // 32))
@@ -145,14 +176,14 @@ def _ivf(codes: PackedCodes, bits: int) -> Any:
 
 
 def _hnsw(codes: PackedCodes, bits: int) -> Any:
-    """Links neighbouring codes in a graph; a search follows links to ever closer codes."""
+    """Links neighbouring codes in a graph, which a search traverses towards closer codes."""
     index = import_faiss("search").IndexBinaryHNSW(8 * codes.shape[1], HNSW_LINKS)
     index.hnsw.efConstruction = 2 * HNSW_MIN_CANDIDATES
     return _add(index, codes)
 
 
 def _multihash(codes: PackedCodes, bits: int) -> Any:
-    """Keeps a hash table per code part; a query looks up its parts with up to 2 bits flipped."""
+    """Stores a hash table for each substring of the codes; queries flip up to 2 bits of each."""
     width = min(bits, max(1, math.ceil(math.log2(len(codes) + 1))), 16)
     faiss = import_faiss("search")
     index = faiss.IndexBinaryMultiHash(8 * codes.shape[1], bits // width, width)
@@ -166,7 +197,7 @@ def _add(index: Any, codes: PackedCodes) -> Any:
     return index
 
 
-# Index builders by kind: (packed codes, K) -> index.
+# Functions (packed codes, K) -> index, keyed by kind.
 KINDS: dict[str, Builder] = {"flat": _flat, "ivf": _ivf, "hnsw": _hnsw, "multihash": _multihash}
 
 
@@ -174,7 +205,7 @@ def register(kind: str, build: Builder) -> None:
     """Registers a kind of index.
 
     Args:
-      kind: name of the kind, also the stem of the index file name.
+      kind: name of the kind, which is also the stem of the index file name.
       build: function ``(packed codes uint8 [N, ceil(K/8)], K) -> index`` that returns a binary
         faiss index.
 

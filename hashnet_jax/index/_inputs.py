@@ -2,20 +2,21 @@
 
 import glob
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from hashnet_jax.data.pictures import find_pictures
 
 
 def expand(arguments: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Resolves paths and globs to the files and folders they name.
+    """Expands paths and globs to the files and folders they match.
 
-    A path inside a requested folder is left out, since the folder includes it.
+    A folder inside a requested folder is omitted, since the outer folder already includes it,
+    unless it is hidden. A file is kept, since a folder includes only files that look like pictures.
 
     Args:
-      arguments: files, folders, or globs (``**`` for any depth). An existing file is taken
-        literally, even with ``*`` in its name.
+      arguments: files, folders, or globs (``**`` for any depth). The path of an existing file is
+        not treated as a glob, even if it contains ``*``.
 
     Returns:
       Absolute paths without duplicates, in the order of the arguments.
@@ -27,7 +28,7 @@ def expand(arguments: Iterable[str | os.PathLike[str]]) -> list[str]:
       >>> expand(["no such folder"])
       Traceback (most recent call last):
       ...
-      FileNotFoundError: no picture or folder at 'no such folder': name files, folders or globs.
+      FileNotFoundError: no file or folder matches 'no such folder'. Check the path or glob.
     """
     named: dict[str, None] = {}
     for argument in arguments:
@@ -36,32 +37,48 @@ def expand(arguments: Iterable[str | os.PathLike[str]]) -> list[str]:
         found = [pattern] if exists else sorted(glob.glob(pattern, recursive=True))
         if not found:
             raise FileNotFoundError(
-                f"no picture or folder at {pattern!r}: name files, folders or globs."
+                f"no file or folder matches {pattern!r}. Check the path or glob."
             )
         named |= dict.fromkeys(os.path.abspath(path) for path in found)
     folders = {path for path in named if os.path.isdir(path)}
-    return [path for path in named if folders.isdisjoint(_parents(path))]
+    return [path for path in named if path not in folders or not _is_inside(path, folders)]
 
 
 def list_pictures(paths: Iterable[str], on_skip: Callable[[str, str], Any]) -> Iterator[str]:
-    """Lists picture files, including those in folders, one at a time.
+    """Yields the paths of picture files, including files in folders.
 
     Args:
       paths: from :func:`expand`.
-      on_skip: called with ``(path, reason)`` for each path that cannot be listed.
+      on_skip: called with ``(path, reason)`` for each path that is not listed.
 
     Yields:
-      Absolute paths. A file requested explicitly counts as a picture whatever its suffix.
+      Absolute paths without duplicates. An explicitly requested file counts as a picture
+      regardless of its name.
     """
+    paths = list(paths)
+    files = {path for path in paths if not os.path.isdir(path)}
+    listed: set[str] = set()  # of these files, which may also be in one of the folders
+
+    def pass_over(path: str, reason: str) -> None:
+        if path not in files:
+            on_skip(path, reason)
+
     for path in paths:
-        for found in find_pictures(path, on_skip) if os.path.isdir(path) else (path,):
-            if "\n" in found:  # path files have one path per line
-                on_skip(found, "its path contains a line break: rename it")
+        for found in (path,) if path in files else find_pictures(path, pass_over):
+            if found in listed:
+                continue
+            if found in files:
+                listed.add(found)
+            if "\n" in found:  # Path files have one path per line.
+                on_skip(found, "the path contains a line break; rename the file or folder")
             else:
                 yield found
 
 
-def _parents(path: str) -> Iterator[str]:
-    while (parent := os.path.dirname(path)) != path:
-        yield parent
+def _is_inside(path: str, folders: Collection[str]) -> bool:
+    """Returns whether a search of one of the folders reaches ``path``."""
+    while not os.path.basename(path).startswith(".") and (parent := os.path.dirname(path)) != path:
+        if parent in folders:
+            return True
         path = parent
+    return False

@@ -1,13 +1,13 @@
-"""The `.partial` folder of unfinished codes, which survives a kill at any moment.
+"""The `.partial` folder of unfinished codes, from which encoding can always be continued.
 
 ::
 
-    listing         paths of the pictures to encode, one per line, fixed at the start, so the output
-                    depends neither on interruptions nor on pictures added later
-    codes.npy, ids.txt, skipped     output files, appended to batch by batch
-    journal.json    the request, and the valid length of each output file, to which a
-                    continued run truncates it
-    lock            held by the writing process
+    listing         paths of the pictures to encode, one per line. Written once at the start, so
+                    interruptions and pictures added later do not change the output
+    codes.npy, ids.txt, skipped     output files, appended to after each batch
+    journal.json    the request, and the valid length of each output file. To continue, the
+                    files are truncated to these lengths
+    lock            lock file, held by the process that writes to the folder
 """
 
 import contextlib
@@ -15,23 +15,38 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from hashnet_jax.distributed.files import exclusive_lock, write_whole
+from hashnet_jax.distributed.files import (
+    exclusive_lock,
+    make_folder,
+    sha256,
+    sync_folder,
+    write_whole,
+)
+from hashnet_jax.distributed.reading import damage_named, parse_json, read_json
+from hashnet_jax.distributed.seals import is_sealed, sealed, unsealed
+from hashnet_jax.index._codes_folder import check_codes
+from hashnet_jax.index._growing import GrowingFile, check_start, open_growing
 from hashnet_jax.index._manifest import CODES, IDS, MANIFEST, PARTIAL, Manifest, read_manifest
 
 JOURNAL, LISTING, LOCK, SKIPPED = "journal.json", "listing", "lock", "skipped"
+
+# The header of `codes.npy` has the same length for any number of codes. It is rewritten when the
+# codes are published, so the hash of the file's valid part leaves it out.
+_HEADERS = {CODES: 128}
 
 OnSkip = Callable[[str, str], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The encoding request, which a continued run must repeat.
+    """The encoding request, which must be the same when encoding is continued.
 
     Attributes:
       weights_sha256, inputs, batch_size, devices: as in :class:`hashnet_jax.index.Manifest`.
@@ -53,6 +68,8 @@ class Journal:
       done: number of pictures encoded or skipped so far.
       codes: number of codes written so far.
       ends: valid length of each output file, in bytes.
+      hashes: SHA-256 of the valid part of each output file, after its header, and of the listing;
+        empty if version 0.1 wrote the journal.
     """
 
     plan: dict[str, Any]
@@ -60,6 +77,13 @@ class Journal:
     done: int
     codes: int
     ends: dict[str, int]
+    hashes: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.codes <= self.done <= self.listed:
+            raise ValueError(
+                f"it counts {self.codes} codes of {self.done} pictures out of {self.listed}"
+            )
 
 
 def claim_output(output: str | Path, plan: Plan) -> Path | None:
@@ -73,33 +97,36 @@ def claim_output(output: str | Path, plan: Plan) -> Path | None:
       The `.partial` folder, or None if ``output`` contains the finished codes for this plan.
 
     Raises:
-      FileExistsError: if ``output`` contains anything else.
+      FileExistsError: if ``output`` is a file or contains other files.
+      DamagedFile: a ValueError, if ``output`` contains finished codes that are damaged.
     """
     output = Path(output)
     if output.exists() and not output.is_dir():
         raise FileExistsError(
-            f"`output` must be a folder, but {output} is a file: choose another `output`."
+            f"`output` must be a folder, but {output} is a file. Choose a different `output`."
         )
     content = {path.name for path in output.iterdir()} if output.is_dir() else set()
     if MANIFEST in content:
-        _check_same_plan(dataclasses.asdict(read_manifest(output)), plan, output)
+        manifest = read_manifest(output)
+        _check_same_plan(dataclasses.asdict(manifest), plan, output)
+        check_codes(output, manifest)
         shutil.rmtree(output / PARTIAL, ignore_errors=True)
         return None
     if content and PARTIAL not in content:
         raise FileExistsError(
-            f"`output` must be a new or empty folder, but {output} contains {min(content)!r}: "
-            "choose another `output`."
+            f"`output` must be a new or empty folder, but {output} contains {min(content)!r}. "
+            "Choose a different `output`."
         )
     partial = output / PARTIAL
-    partial.mkdir(parents=True, exist_ok=True)
+    make_folder(partial)
     return partial
 
 
 def lock(partial: Path) -> contextlib.AbstractContextManager[None]:
     """Locks `.partial`; raises a BlockingIOError if another process holds the lock."""
     busy = (
-        f"another process is writing to {partial.parent}: wait until it ends, or choose another "
-        "`output`."
+        f"another process is writing to {partial.parent}. Wait for it to finish, or choose a "
+        "different `output`."
     )
     return exclusive_lock(partial / LOCK, busy)
 
@@ -108,20 +135,54 @@ def read_journal(partial: Path, plan: Plan) -> Journal | None:
     """Reads the journal of an interrupted run; returns None if there is none yet.
 
     Raises:
-      FileExistsError: if the journal belongs to another request.
-      ValueError: if the journal is damaged.
+      FileExistsError: if the journal belongs to a different request.
+      DamagedFile: a ValueError, if the journal or a file that it describes is damaged.
     """
     path = partial / JOURNAL
     if not path.is_file():
         return None
-    try:
-        journal = Journal(**json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{path} is damaged or not a journal ({error}): remove {partial} and encode again."
-        ) from error
+    remedy = _remedy(partial)
+    content = read_json(path, "a journal of encoding", remedy)
+    with damage_named(path, "a journal of encoding", remedy):
+        journal = Journal(**unsealed(content))
+        if set(journal.ends) != {CODES, IDS, SKIPPED} or set(journal.plan) != set(_names_of(Plan)):
+            raise ValueError("its entries are incomplete")
+        if bool(journal.hashes) != is_sealed(content):
+            raise ValueError("its hashes are incomplete")
     _check_same_plan(journal.plan, plan, partial.parent)
+    _check_output(partial, journal)
     return journal
+
+
+def _check_output(partial: Path, journal: Journal) -> None:
+    """Checks that the listing and the valid part of each output file are as they were written."""
+    if not journal.hashes:
+        print(
+            f"note: {partial} was written by version 0.1, without hashes, so damage to its files "
+            "cannot be noticed.",
+            file=sys.stderr,
+        )
+        return
+    ends = {**journal.ends, LISTING: (partial / LISTING).stat().st_size}
+    for name, end in ends.items():
+        path = partial / name
+        if name in (CODES, IDS) and journal.done == journal.listed and not path.exists():
+            path = partial.parent / name  # interrupted while it was published
+        check_start(
+            path,
+            header=_HEADERS.get(name, 0),
+            end=end,
+            sha256=journal.hashes[name],
+            remedy=_remedy(partial),
+        )
+
+
+def _remedy(partial: Path) -> str:
+    return f"delete {partial} and start again"
+
+
+def _names_of(form: type[Plan]) -> list[str]:
+    return [field.name for field in dataclasses.fields(form)]
 
 
 def start_journal(
@@ -129,7 +190,7 @@ def start_journal(
 ) -> Journal:
     """Writes the listing, the empty output files and the first journal.
 
-    The journal is written last, so if this is interrupted, the next call starts over.
+    The journal is written last, so if this function is interrupted, the next call starts over.
 
     Args:
       partial: from :func:`claim_output`.
@@ -148,36 +209,45 @@ def start_journal(
         _sync(listing, skipped)
         end_of_skipped = skipped.tell()
     with open(partial / CODES, "wb") as codes, open(partial / IDS, "wb"):
-        # Reserves the header, whose length does not depend on the number of codes.
+        # Reserve space for the header, whose length does not depend on the number of codes.
         _write_header(codes, listed, width)
-        end_of_header = codes.tell()
-    ends = {CODES: end_of_header, IDS: 0, SKIPPED: end_of_skipped}
-    journal = Journal(dataclasses.asdict(plan), listed=listed, done=0, codes=0, ends=ends)
+    ends = {CODES: _HEADERS[CODES], IDS: 0, SKIPPED: end_of_skipped}
+    hashes = {name: sha256(partial / name) for name in (IDS, SKIPPED, LISTING)}
+    hashes[CODES] = hashes[IDS]  # nothing follows the header yet
+    journal = Journal(
+        dataclasses.asdict(plan), listed=listed, done=0, codes=0, ends=ends, hashes=hashes
+    )
     _write_journal(partial, journal)
     return journal
 
 
-@contextlib.contextmanager
-def open_growing(partial: Path, journal: Journal) -> Iterator[dict[str, BinaryIO]]:
-    """Opens the output files for appending, keyed by name and truncated to their valid lengths."""
-    with contextlib.ExitStack() as stack:
-        files: dict[str, BinaryIO] = {}
-        for name, end in journal.ends.items():
-            files[name] = stack.enter_context(open(partial / name, "r+b"))
-            files[name].truncate(end)
-            files[name].seek(0, os.SEEK_END)
-        yield files
+def open_outputs(
+    partial: Path, journal: Journal
+) -> contextlib.AbstractContextManager[dict[str, GrowingFile]]:
+    """Opens the output files for appending, keyed by name and cut to their valid lengths."""
+    return open_growing(partial, journal.ends, _HEADERS)
 
 
-def save_journal(partial: Path, journal: Journal, files: Mapping[str, BinaryIO]) -> None:
-    """Flushes the output files to disk, then writes the journal that declares them valid."""
-    _sync(*files.values())
+def save_journal(partial: Path, journal: Journal, files: Mapping[str, GrowingFile]) -> None:
+    """Syncs the output files to disk, then writes a journal with their new lengths."""
+    for file in files.values():
+        file.sync()
     journal.ends = {name: file.tell() for name, file in files.items()}
+    if journal.hashes:
+        journal.hashes |= {name: file.sha256() for name, file in files.items()}
     _write_journal(partial, journal)
 
 
-def publish(partial: Path, manifest: Manifest) -> None:
-    """Moves the finished files to the output folder, the manifest last; safe to repeat."""
+def publish(partial: Path, manifest: Manifest) -> Manifest:
+    """Moves the finished files to the output folder, with the manifest last; safe to repeat.
+
+    Args:
+      partial: from :func:`claim_output`.
+      manifest: the manifest, without the hashes of the files.
+
+    Returns:
+      The manifest that was written.
+    """
     output = partial.parent
     if (partial / CODES).is_file():
         with open(partial / CODES, "r+b") as codes:
@@ -186,27 +256,38 @@ def publish(partial: Path, manifest: Manifest) -> None:
     for name in (CODES, IDS):
         if (partial / name).is_file():
             os.replace(partial / name, output / name)
+    sync_folder(output)
+    manifest = dataclasses.replace(
+        manifest, codes_sha256=sha256(output / CODES), ids_sha256=sha256(output / IDS)
+    )
     manifest.write(output)
-    shutil.rmtree(partial)
+    shutil.rmtree(partial, ignore_errors=True)  # otherwise removed by the next call
+    return manifest
 
 
-def write_skip(file: BinaryIO, path: str, reason: str) -> None:
-    """Appends a skipped picture to the file."""
+def write_skip(file: BinaryIO | GrowingFile, path: str, reason: str) -> None:
+    """Appends a skipped picture and the reason to a file."""
     file.write(json.dumps({"path": path, "reason": reason}).encode() + b"\n")
 
 
 def read_skips(partial: Path) -> list[dict[str, str]]:
-    """Reads the skipped pictures, each as ``{"path", "reason"}``."""
-    with open(partial / SKIPPED, "rb") as file:
-        return [json.loads(line) for line in file]
+    """Reads the skipped pictures, each as a dict with keys ``"path"`` and ``"reason"``."""
+    path = partial / SKIPPED
+    with damage_named(path, "a list of skipped pictures", _remedy(partial)):
+        with open(path, "rb") as file:
+            skips = [parse_json(line) for line in file]
+        if not all(isinstance(skip, dict) and set(skip) == {"path", "reason"} for skip in skips):
+            raise ValueError("a line does not have a path and a reason")
+    return skips
 
 
 def _check_same_plan(old: Mapping[str, Any], plan: Plan, output: Path) -> None:
     for name, value in dataclasses.asdict(plan).items():
         if old[name] != value:
             raise FileExistsError(
-                f"{output} contains codes from another call, with {name} {old[name]} instead of "
-                f"{value}: choose another `output`, or repeat that call to continue it."
+                f"{output} contains codes from a call with different arguments ({name}: "
+                f"{old[name]}, now {value}). Repeat the original call to continue it, or choose a "
+                "different `output`."
             )
 
 
@@ -216,7 +297,8 @@ def _write_header(file: BinaryIO, number: int, width: int) -> None:
 
 
 def _write_journal(partial: Path, journal: Journal) -> None:
-    content = json.dumps(dataclasses.asdict(journal)).encode()
+    content = dataclasses.asdict(journal)
+    content = json.dumps(sealed(content) if journal.hashes else content).encode()
     write_whole(partial / JOURNAL, lambda file: file.write(content))
 
 

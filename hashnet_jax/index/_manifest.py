@@ -3,10 +3,11 @@
 ::
 
     codes.npy       packed codes, uint8 [N, ceil(K/8)], for np.load(..., mmap_mode="r")
-    ids.txt         line i is the picture path for code i
-    manifest.json   number, bits, bit order, hash of the network, ...; written last
-    flat.faiss      an index, once one has been built; see hashnet_jax.index.open_index
-    .partial/       only while encoding: the pending pictures and a progress journal
+    ids.txt         line i is the path of the picture with code i
+    manifest.json   number of codes, bits, bit order, hash of the network, ...; written last
+    flat.faiss      search index, built on first use; see hashnet_jax.index.open_index
+    flat.faiss.json hashes of the index and of the codes that it was built from
+    .partial/       unfinished codes and a journal; exists only while encoding
 """
 
 import dataclasses
@@ -18,13 +19,18 @@ from typing import Any
 import hashnet_jax
 from hashnet_jax.codes import bytes_per_code
 from hashnet_jax.distributed.files import write_whole
+from hashnet_jax.distributed.reading import damage_named, read_json
+from hashnet_jax.distributed.seals import is_sealed, sealed, unsealed
 from hashnet_jax.model import ModelSpec
 
 CODES, IDS, MANIFEST, PARTIAL = "codes.npy", "ids.txt", "manifest.json", ".partial"
 
+_WHAT = "a manifest of codes"
+_REMEDY = "restore it from a copy, or encode the pictures to a new folder"
+
 BIT_ORDER = (
-    "big: entry 0 of a code is the most significant bit of byte 0, +1 is a one; the bits that fill "
-    "the last byte are zeros"
+    "big: entry 0 of a code is the most significant bit of byte 0; +1 is stored as 1; the last "
+    "byte is padded with zeros"
 )
 
 
@@ -35,17 +41,19 @@ class Manifest:
     Attributes:
       number: N, the number of codes.
       bits: K, the number of bits per code.
-      padding_bits: number of zero bits that pad the last byte of each code, 0..7.
-      bit_order: order of the bits in a packed code.
+      padding_bits: number of zeros that pad the last byte of each code, 0..7.
+      bit_order: description of the order of the bits in a packed code.
       sign_of_zero: the value of sgn(0), +1.
-      weights_sha256: hash of the `model.npz` that encoded the pictures.
+      weights_sha256: SHA-256 of the network's `model.npz`.
       backbone: name of the backbone.
-      preprocessing: how pictures are preprocessed for the network.
+      preprocessing: description of how pictures were preprocessed.
       batch_size: number of pictures per batch during encoding.
       devices: number of devices used for encoding.
       inputs: absolute paths of the requested files and folders.
-      skipped: ``{"path", "reason"}`` for each picture that could not be read.
+      skipped: a dict with ``"path"`` and ``"reason"`` for each picture that could not be read.
       package: name and version of the package that wrote the folder.
+      codes_sha256: SHA-256 of `codes.npy`; empty if version 0.1 wrote the folder.
+      ids_sha256: SHA-256 of `ids.txt`; empty if version 0.1 wrote the folder.
     """
 
     number: int
@@ -61,6 +69,15 @@ class Manifest:
     inputs: list[str]
     skipped: list[dict[str, str]]
     package: str = f"hashnet_jax {hashnet_jax.__version__}"
+    codes_sha256: str = ""
+    ids_sha256: str = ""
+
+    def __post_init__(self) -> None:
+        numbers = (self.number, self.bits, self.batch_size, self.devices)
+        if not all(type(number) is int and number >= 1 for number in numbers):
+            raise ValueError(f"its numbers must be integers >= 1, but some are not: {numbers}")
+        if self.padding_bits != -self.bits % 8:
+            raise ValueError(f"{self.bits} bits do not have {self.padding_bits} padding bits")
 
     @classmethod
     def of(
@@ -74,10 +91,10 @@ class Manifest:
         inputs: Sequence[str],
         skipped: Sequence[dict[str, str]],
     ) -> "Manifest":
-        """Builds the manifest for codes from a network with this :class:`hashnet_jax.ModelSpec`.
+        """Creates the manifest for codes computed by a network.
 
         Args:
-          spec: the network's spec; the other arguments are the attributes of the same names.
+          spec: the network's spec. The other arguments are the attributes of the same names.
 
         Returns:
           The manifest.
@@ -112,7 +129,7 @@ class Manifest:
 
     def write(self, folder: str | Path) -> None:
         """Writes the manifest to ``folder`` atomically."""
-        content = json.dumps(dataclasses.asdict(self), indent=2).encode() + b"\n"
+        content = json.dumps(sealed(dataclasses.asdict(self)), indent=2).encode() + b"\n"
         write_whole(Path(folder) / MANIFEST, lambda file: file.write(content))
 
 
@@ -126,36 +143,44 @@ def read_manifest(folder: str | Path) -> Manifest:
       The manifest.
 
     Raises:
-      FileNotFoundError: if the folder contains no codes, or only unfinished ones.
-      ValueError: if the manifest is damaged.
+      FileNotFoundError: if the folder contains no codes, or only unfinished codes.
+      DamagedFile: a ValueError, if the manifest is damaged.
 
     Examples:
       >>> read_manifest("no such folder")
       Traceback (most recent call last):
       ...
-      FileNotFoundError: no codes in no such folder (no manifest.json): encode pictures to ...
+      FileNotFoundError: no codes found in no such folder (manifest.json is missing). Encode ...
     """
     path = Path(folder) / MANIFEST
     if not path.is_file():
         if (Path(folder) / PARTIAL).is_dir():
             raise FileNotFoundError(
-                f"the codes in {folder} are unfinished: repeat the call that encodes them to "
-                "continue it."
+                f"the codes in {folder} are unfinished. Repeat the call that started encoding "
+                "them to continue it."
             )
         raise FileNotFoundError(
-            f"no codes in {folder} (no {MANIFEST}): encode pictures to this folder first."
+            f"no codes found in {folder} ({MANIFEST} is missing). Encode pictures to this folder "
+            "first."
         )
-    try:
-        return Manifest(**json.loads(path.read_text()))
-    except (ValueError, TypeError) as error:
-        raise ValueError(f"{path} is damaged or not a manifest of codes ({error}).") from error
+    content = read_json(path, _WHAT, _REMEDY)
+    with damage_named(path, _WHAT, _REMEDY):
+        manifest = Manifest(**unsealed(content))
+        if not is_sealed(content) and not written_by_0_1(manifest):
+            raise ValueError(f"the SHA-256 that {manifest.package} writes into it is missing")
+    return manifest
+
+
+def written_by_0_1(manifest: Manifest) -> bool:
+    """Returns whether version 0.1 wrote the codes, so that they cannot be checked."""
+    return manifest.package.startswith("hashnet_jax 0.1.")
 
 
 def _preprocessing(spec: ModelSpec) -> dict[str, Any]:
     return {
-        "decode": "RGB 0..255, upright by EXIF, first frame, transparency on white",
+        "decode": "RGB 0..255, EXIF orientation applied, first frame only, white background",
         "resize": [spec.resize, spec.resize],
-        "interpolation": "bilinear with antialiasing, aspect ratio not kept",
+        "interpolation": "bilinear with antialiasing, aspect ratio not preserved",
         "centre_crop": [spec.image_size, spec.image_size],
         "normalize": "(x/255 - mean)/std",
         "mean": list(spec.mean),

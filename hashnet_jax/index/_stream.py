@@ -1,4 +1,4 @@
-"""Encodes a stream of pictures in batches, with threads decoding ahead of the device."""
+"""Encodes a stream of pictures in batches, while threads decode the next batches."""
 
 import collections
 import concurrent.futures
@@ -28,11 +28,11 @@ def encode_pictures(
     devices: Sequence[Device],
     batch_size: int,
 ) -> Iterator[tuple[Paths, Reasons, UInt8[np.ndarray, "n bytes"]]]:
-    """Encodes a stream of picture files, with only a few batches in memory at a time.
+    """Encodes a stream of picture files, keeping only a few batches in memory at a time.
 
-    All batches have the same shape, so the network is compiled once; unreadable pictures are
-    replaced by black images. The codes of a batch therefore depend only on its paths, and a stream
-    that starts at a later batch yields the same codes.
+    All batches have the same shape, so the network is compiled only once. Unreadable pictures are
+    replaced with black images. The codes of a batch therefore depend only on the pictures in it,
+    and a stream that starts at a later batch yields the same codes.
 
     Args:
       params: the network.
@@ -41,9 +41,10 @@ def encode_pictures(
       batch_size: number of pictures per batch, a positive multiple of the number of devices.
 
     Returns:
-      An iterator over batches ``(paths, reasons, packed)``: the next ``batch_size`` paths (fewer in
-      the last batch); for each path, the reason it cannot be read, or None; and the codes of the n
-      readable pictures, uint8 ``[n, ceil(K/8)]``.
+      An iterator over batches ``(paths, reasons, packed)``, where ``paths`` are the next
+      ``batch_size`` paths (fewer in the last batch), ``reasons`` has for each path the reason it
+      cannot be read, or None, and ``packed`` contains the codes of the n readable pictures, uint8
+      ``[n, ceil(K/8)]``.
 
     Raises:
       ValueError: if ``batch_size`` is not a positive multiple of the number of devices.
@@ -71,7 +72,7 @@ def _encoded(
 def _load_ahead(
     paths: Iterable[str | os.PathLike[str]], side: int, batch_size: int
 ) -> Iterator[tuple[tuple[Paths, Reasons], UInt8[np.ndarray, "B H W 3"]]]:
-    """Yields ``((paths, reasons), images)`` per batch; images of unreadable pictures are black."""
+    """Yields batches ``((paths, reasons), images)``, with black images for unreadable pictures."""
     left, waiting = iter(paths), collections.deque()
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     try:
@@ -91,7 +92,7 @@ def _load_ahead(
 
 
 def _load(path: str | os.PathLike[str], image: UInt8[np.ndarray, "H W 3"]) -> str | None:
-    """Reads a picture into ``image``; returns the reason if it cannot be read, else None."""
+    """Reads a picture into ``image``. Returns the reason if it cannot be read, otherwise None."""
     try:
         image[:] = read_squashed(path, len(image))
     except UnreadablePicture as error:

@@ -6,10 +6,10 @@ from jaxtyping import Float
 
 
 def adaptive_avg_pool(images: Float[Array, "B H W C"], size: int) -> Float[Array, "B S S C"]:
-    """Averages images over torch's bins: ``[B, H, W, C]`` to ``[B, size, size, C]``.
+    """Averages images over the same bins as torch.
 
-    Bin i of n covers rows floor(i H / n) up to ceil((i + 1) H / n): bins may overlap, and repeat
-    rows if H < n. If H = W = size, the images are returned unchanged.
+    Bin i of n covers rows floor(i H / n) up to ceil((i + 1) H / n), so bins may overlap, and they
+    repeat rows if H < n. If H = W = size, the images are returned unchanged.
 
     Args:
       images: float ``[B, H, W, C]``.

@@ -1,4 +1,4 @@
-"""Batch normalization with statistics over the global batch."""
+"""Batch normalization with statistics of the global batch."""
 
 import flax.linen as nn
 from jax.nn.initializers import Initializer
@@ -22,9 +22,9 @@ def batch_norm(
       dtype: dtype of the computation.
       axis_name: the mapped axis over which statistics are computed, if any.
       name: name of the layer.
-      momentum: weight of the old running statistics, one minus torch's momentum. The defaults for
-        ``momentum`` and ``epsilon`` are torchvision's.
-      epsilon: added to the variance.
+      momentum: weight of the old running statistics, i.e. one minus torch's momentum. The defaults
+        for ``momentum`` and ``epsilon`` are those of torchvision.
+      epsilon: small constant added to the variance.
       scale_init: initializer of the scale.
 
     Examples:

@@ -1,8 +1,8 @@
 """Convolution with fast CPU implementations.
 
 XLA lowers the gradient with respect to the kernel to a convolution whose window is as large as the
-image; on a CPU, that runs at a fraction of the speed of a matrix product. Nor does it turn 1 x 1
-convolutions into matrix products there. On a CPU both are therefore written as matrix products
+image, which is much slower than a matrix product on a CPU. It does not turn 1 x 1 convolutions into
+matrix products there either. On a CPU, both are therefore written as matrix products
 (:mod:`_cpu_matmul_convolution`), and 3 x 3 and 5 x 5 convolutions use Winograd's algorithm
 (:mod:`_cpu_winograd`). Other platforms use plain `jax.lax`.
 """
@@ -70,7 +70,8 @@ def convolve(
     (row_stride, column_stride), ((top, bottom), (left, right)) = strides, padding
     geometry = ConvGeometry((row_stride, column_stride), ((top, bottom), (left, right)))
     # Under a shard_map that checks varying axes, images are sharded and the kernel is not. Their
-    # axes are matched outside the custom gradient so the kernel's gradient is summed over devices.
+    # axes are matched outside the custom gradient so that the kernel's gradient is summed over
+    # devices.
     images, kernel = match_varying_axes(images, kernel), match_varying_axes(kernel, images)
     return _convolve(images, kernel, geometry)
 
@@ -80,7 +81,7 @@ Conv = partial(nn.Conv, conv_general_dilated=convolve)
 
 def _check_default(name: str, value: Any, default: Any) -> None:
     if value != default:
-        raise ValueError(f"`{name}` must be {default}, got {value}: use plain flax.linen.Conv.")
+        raise ValueError(f"`{name}` must be {default}, got {value}. Use plain flax.linen.Conv.")
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -144,7 +145,7 @@ IM2COL = ConvForms(_plain_conv, _plain_input_gradient, matmul.kernel_gradient)
 
 
 def _cpu_forms(images: Array, kernel: Array, geometry: ConvGeometry) -> ConvForms:
-    """Returns the fastest implementations on a CPU."""
+    """Returns the fastest implementations for a CPU."""
     if kernel.shape[:2] == (1, 1) and geometry.padding == ((0, 0), (0, 0)):
         return POINTWISE
     if winograd.is_faster(images, kernel, geometry):
@@ -158,7 +159,7 @@ def _choose(
     geometry: ConvGeometry,
     *operands: Array,
 ) -> Array:
-    """Applies ``cpu_form`` when compiled for a CPU, ``plain_form`` otherwise."""
+    """Applies ``cpu_form`` if compiled for a CPU, and ``plain_form`` otherwise."""
     on_cpu, elsewhere = (partial(form, geometry=geometry) for form in (cpu_form, plain_form))
     if cpu_form is plain_form:
         return elsewhere(*operands)

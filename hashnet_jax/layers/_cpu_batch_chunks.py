@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-# Unfolded patches or tiles per chunk; all chunks of a batch reuse one buffer.
+# Size of a chunk's unfolded patches or tiles. All chunks of a batch reuse one buffer.
 WORKING_SET_BYTES = 2**24
 
 
@@ -63,5 +63,5 @@ def match_varying_axes(x: Array, other: Array) -> Array:
 
 def _varying_axes(x: Array) -> frozenset[str]:
     array_type = jax.typeof(x)
-    # JAX 0.10 moved the attribute.
+    # The attribute was moved in JAX 0.10.
     return array_type.mat.varying if hasattr(array_type, "mat") else array_type.vma

@@ -58,7 +58,7 @@ def kernel_gradient(
 ) -> Float[Array, "kH kW C F"]:
     """The gradient of a convolution with respect to its kernel.
 
-    This is patches^T gradient, [k k C, B H' W'] [B H' W', F], summed over chunks of the batch.
+    It equals patches^T gradient, [k k C, B H' W'] [B H' W', F], summed over chunks of the batch.
     """
     strides, padding = geometry
     kernel_size, output_size = kernel.shape[:2], gradient.shape[1:3]
@@ -85,7 +85,7 @@ def kernel_gradient(
 def _transposed_product(
     patches: Float[Array, "n P"], gradient: Float[Array, "n F"]
 ) -> Float[Array, "P F"]:
-    """patches^T gradient in float32, faster with the smaller side first; transposing is cheap."""
+    """Computes patches^T gradient in float32, in the faster order (smaller side first)."""
     product = partial(
         lax.dot_general,
         dimension_numbers=(((0,), (0,)), ((), ())),
@@ -102,7 +102,7 @@ def _patches(
     strides: tuple[int, int],
     output_size: tuple[int, ...],
 ) -> Float[Array, "B Ho Wo P"]:
-    """Unfolds padded images into the patches under the kernel: ``[B, H', W', k k C]``."""
+    """Unfolds padded images into the patches that the kernel covers, ``[B, H', W', k k C]``."""
     slices = []
     rows, columns = (s * (n - 1) + 1 for s, n in zip(strides, output_size, strict=True))
     for i in range(kernel_size[0]):

@@ -2,9 +2,9 @@
 
 An image is cut into overlapping tiles of n x n pixels, n = m + r - 1, each of which yields m x m
 outputs of a convolution with an r x r kernel. Tile and kernel are treated as polynomials and
-evaluated at n - 1 points and at infinity. There the convolution is an elementwise product; over all
-channels and tiles it is one matrix product per point. An output costs (n / m)^2 multiplications
-instead of r^2.
+evaluated at n - 1 points and at infinity. At each point, the convolution becomes a product, so that
+all channels and tiles together take one matrix product per point. An output costs (n / m)^2
+multiplications instead of r^2.
 
 A stride-s convolution becomes a stride-1 convolution by space-to-depth: each block of s x s pixels
 becomes the channels of one pixel.
@@ -31,12 +31,12 @@ from hashnet_jax.layers._cpu_winograd_tiles import (
 )
 from hashnet_jax.layers._geometry import ConvGeometry
 
-# Outputs m per tile side, by kernel size r. Larger tiles take fewer multiplications but round more:
-# the relative root-mean-square error is 3e-7 for F(2, 3), the same as that of lax, 2e-6 for
-# F(4, 3), which saves little here, and 3e-6 for F(4, 5). F(2, 5) is hardly faster than lax.
+# Outputs m per tile side, by kernel size r. Larger tiles take fewer multiplications but are less
+# accurate: the relative root-mean-square error is 3e-7 for F(2, 3), the same as that of lax, 2e-6
+# for F(4, 3), which saves little here, and 3e-6 for F(4, 5). F(2, 5) is hardly faster than lax.
 OUTPUT_TILE = {3: 2, 5: 4}
 
-# Limits within which it was faster than lax on 2 cores. With fewer channels or filters, the
+# Within these limits, Winograd was faster than lax on 2 cores. With fewer channels or filters, the
 # additions outweigh the multiplications saved; with fewer tiles, the kernel transform does; and
 # the tiles of larger images do not fit in the cache.
 MIN_CHANNELS = 48
@@ -49,14 +49,14 @@ def is_faster(
     kernel: Float[Array | jax.ShapeDtypeStruct, "kH kW C F"],
     geometry: ConvGeometry,
 ) -> bool:
-    """Whether Winograd's algorithm applies to a convolution and is faster than lax.
+    """Returns whether Winograd's algorithm applies to a convolution and is faster than lax.
 
     Args:
       images, kernel: float ``[B, H, W, C]`` and ``[k, k, C, F]``, or their shapes and dtypes.
       geometry: strides and padding.
 
     Returns:
-      True if both hold; False if the batch size is unknown, as when exporting for any batch size.
+      True if both hold; always False if the batch size is symbolic, as in some exported programs.
 
     Examples:
       >>> images, padding = jnp.zeros((64, 13, 13, 192)), ((1, 1), (1, 1))
@@ -87,7 +87,7 @@ def _applies(
     height, width = kernel.shape[:2]
     (row_stride, column_stride), padding = geometry
     return (
-        # When exporting for any batch size, the number of tiles is unknown.
+        # With a symbolic batch size, the number of tiles is unknown.
         all(isinstance(length, int) for length in images.shape)
         and height == width
         and row_stride == column_stride
@@ -119,7 +119,7 @@ def input_gradient(
     *,
     geometry: ConvGeometry,
 ) -> Float[Array, "B H W C"]:
-    """The gradient with respect to the images: a convolution with the flipped kernel."""
+    """The gradient with respect to the images, a convolution with the flipped kernel."""
     _, from_blocks = jax.vjp(lambda images: _space_to_depth(images, len(kernel), geometry), images)
     kernel = _kernel_to_depth(kernel, geometry)
     (top, bottom), (left, right) = _block_padding(geometry)
@@ -168,7 +168,7 @@ def _convolve_tiles(
     *,
     channel_axis: int,
 ) -> Float[Array, "B Ho Wo F"]:
-    """A stride-1 convolution; ``channel_axis`` is the kernel axis of the input channels."""
+    """Computes a stride-1 convolution; ``channel_axis`` is the kernel's input channel axis."""
     r = len(kernel)
     m = OUTPUT_TILE[r]
     matrices = transform_matrices(m, r)

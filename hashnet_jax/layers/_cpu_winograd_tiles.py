@@ -1,4 +1,4 @@
-"""Tiles for Winograd's algorithm: cuts them from images, transforms them, joins the outputs."""
+"""Cuts images into tiles for Winograd's algorithm, transforms them, and joins the outputs."""
 
 import functools
 import operator
@@ -51,7 +51,7 @@ def transform_matrices(m: int, r: int) -> TransformMatrices:
 
 
 def tile_counts(output_size: tuple[int, ...], m: int) -> tuple[int, int]:
-    """Returns how many rows and columns of tiles cover an output, with m x m outputs per tile.
+    """Returns the numbers of rows and columns of m x m tiles that cover an output.
 
     Examples:
       >>> tile_counts((12, 13), 4)
@@ -75,7 +75,7 @@ def pad_to_tiles(
 ) -> Float[Array, "B Ht Wt C"]:
     """Pads or crops images to the area that their tiles cover.
 
-    Tiles start every ``spacing`` pixels and overlap by ``overlap``, from the padding onward.
+    Tiles start every ``spacing`` pixels, beginning with the padding, and overlap by ``overlap``.
     """
     covered = (
         (before, spacing * count + overlap - before - length, 0)
@@ -90,7 +90,7 @@ def transform_tiles(
     tiles: tuple[int, int],
     spacing: int,
 ) -> Float[Array, "points all_tiles C"]:
-    """Evaluates every tile at all points of rows and columns: ``[n n, B tiles, C]``."""
+    """Evaluates every tile at all pairs of points, giving ``[n n, B tiles, C]``."""
     lengths = [spacing * (count - 1) + 1 for count in tiles]
     side = matrix.shape[1]
     rows = linear_combinations(
@@ -111,7 +111,7 @@ def assemble_outputs(
     products: Float[Array, "points all_tiles F"],
     tiles: tuple[int, int],
 ) -> Float[Array, "B Ht Wt F"]:
-    """Transforms products at the points and joins the outputs: ``[B, m tiles, m tiles, F]``."""
+    """Transforms products and joins the outputs, giving ``[B, m tiles, m tiles, F]``."""
     m, n = matrix.shape
     rows = linear_combinations(matrix, products.reshape(n, n, -1, *tiles, products.shape[-1]))
     pixels = jnp.stack(

@@ -1,4 +1,4 @@
-"""Depthwise convolution: one filter per channel."""
+"""Depthwise convolution, with one filter per channel."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,8 +18,9 @@ def depthwise_conv(
 ) -> Float[Array, "B Ho Wo C"]:
     """Filters each channel with its own kernel, with "SAME" padding as in TensorFlow.
 
-    XLA's grouped convolution is slow on a CPU, especially its gradient. There, the sum over the k²
-    kernel positions is unrolled, which XLA fuses. Other platforms use the grouped convolution.
+    XLA's grouped convolution is slow on a CPU, especially its gradient. There, this function uses
+    an unrolled sum over the k² kernel positions, which XLA fuses. Other platforms use the grouped
+    convolution.
 
     Args:
       images: float ``[B, H, W, C]``.
@@ -47,8 +48,8 @@ def _forward(images: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Ar
 
 
 def _backward(stride: int, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
-    # The platform is chosen inside the gradient: differentiating platform_dependent would keep the
-    # residuals of both implementations, and shift_and_add saves the image k² times.
+    # Choose the platform inside the gradient, since differentiating platform_dependent would keep
+    # the residuals of both implementations, and shift_and_add saves the image k² times.
     def vjp_of(form: Callable[..., Array]) -> Callable[..., tuple[Array, Array]]:
         return lambda images, kernel, gradient: jax.vjp(
             partial(form, stride=stride), images, kernel

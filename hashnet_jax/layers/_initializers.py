@@ -2,7 +2,7 @@
 
 import flax.linen as nn
 
-# He et al., "Delving Deep into Rectifiers", ICCV 2015: preserves the scale of activations.
+# He et al., "Delving Deep into Rectifiers", ICCV 2015. Preserves the scale of activations.
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 # The fan-out variant preserves the scale of gradients instead.

@@ -1,8 +1,8 @@
 """Max pooling, with a fast CPU implementation.
 
-XLA lowers the gradient of `reduce_window` to a search of every window and a scatter, which on a CPU
-costs several times as much as the preceding convolution. There, the forward and backward passes use
-strided slices of the input, one per window position. Other platforms use plain `jax.lax`.
+XLA lowers the gradient of `reduce_window` to a search of every window and a scatter, which takes
+several times as long as the preceding convolution on a CPU. There, the forward and backward passes
+use strided slices of the input, one per window position. Other platforms use plain `jax.lax`.
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def max_pool(
       padding: number of -inf pixels added on each side, less than ``window``.
 
     Returns:
-      ``[B, H', W', C]``, H' = (H + 2 padding - window) // stride + 1, and W' likewise.
+      ``[B, H', W', C]`` with H' = (H + 2 padding - window) // stride + 1, and the same for W'.
 
     Examples:
       >>> max_pool(jnp.arange(16.0).reshape(1, 4, 4, 1), 2, 2)[0, :, :, 0]
@@ -96,7 +96,7 @@ def _pool_slices(images: Array, *, geometry: PoolGeometry) -> Array:
 
 
 def _slices_gradient(images: Array, gradient: Array, *, geometry: PoolGeometry) -> Array:
-    """Sends the gradient of each window back to the position of its first maximum."""
+    """Routes the gradient of each window to the position of its first maximum."""
     window, stride, padding = geometry
     first_maximum = _first_maximum(images, geometry)
     total = jnp.zeros_like(images)
@@ -127,7 +127,7 @@ def _first_maximum(
 def _slice_padding(
     offset: int, stride: int, padding: int, length: int, outputs: int
 ) -> tuple[int, int, int]:
-    """Returns the padding (before, after, between) that puts a slice back where it was cut from."""
+    """Returns the padding (before, after, between) that puts a slice back in its place."""
     before = offset - padding
     return before, length - before - (stride * (outputs - 1) + 1), stride - 1
 

@@ -37,8 +37,8 @@ def total_count(
     devices = 1 if axis_name is None else jax.lax.axis_size(axis_name)
     if devices * len(row_counts) > 2**16:
         raise ValueError(
-            "pairs can be counted for at most 65,536 rows across all devices, got "
-            f"{len(row_counts)} rows on each of {devices} devices: use a smaller batch."
+            "pairs can be counted for at most 65,536 rows across all devices, but got "
+            f"{len(row_counts)} rows on each of {devices} devices. Use a smaller batch."
         )
     counts = jnp.asarray(row_counts).astype(jnp.uint32)
     halves = jnp.sum(jnp.stack([counts >> 16, counts & 0xFFFF]), axis=1, dtype=jnp.uint32)
@@ -54,8 +54,8 @@ def kind_weights(
     """Returns the weights of similar and dissimilar pairs.
 
     Args:
-      balance: ``"batch"``: |S|/|S1| and |S|/|S0|, giving both kinds the same total weight;
-        ``"none"``: 1 and 1; a positive number: that number and 1.
+      balance: ``"batch"`` for |S|/|S1| and |S|/|S0|, which give both kinds the same total weight;
+        ``"none"`` for 1 and 1; a positive number for that number and 1.
       n_similar, n_dissimilar: |S1| and |S0|, scalars >= 0. If one is 0, the other kind gets
         weight 1.
 
@@ -76,9 +76,10 @@ def kind_weights(
         return n_pairs / jnp.maximum(n_similar, 1.0), n_pairs / jnp.maximum(n_dissimilar, 1.0)
     if balance == "none":
         return 1.0, 1.0
-    if isinstance(balance, int | float) and 0 < balance < float("inf"):
+    is_number = isinstance(balance, int | float) and not isinstance(balance, bool)
+    if is_number and 0 < float(balance) < float("inf"):
         return float(balance), 1.0
     raise ValueError(
-        f"`balance` must be 'batch', 'none' or a positive number, got {balance!r}: "
-        "'batch' is the paper's class balance."
+        f"`balance` must be 'batch', 'none' or a positive number, got {balance!r}. "
+        "Use 'batch' for the paper's class balance."
     )

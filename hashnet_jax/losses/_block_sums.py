@@ -38,7 +38,7 @@ def block_sums(
     kinds: Float[Array, "2"],
     options: Options,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """``sum(w * l)`` and ``sum(w)`` over all pairs; ``kinds`` are the two pair weights."""
+    """Computes ``sum(w * l)`` and ``sum(w)`` over all pairs; ``kinds`` are the two pair weights."""
     return _scan_blocks(codes_a, codes_b, columns, kinds, options, gradients=False)[0]
 
 
@@ -67,7 +67,7 @@ def _scan_blocks(
         similar, weights = _weights_of_block(columns, kinds, options, i)
         logits = jnp.asarray(alpha, dtype) * _product(codes_a, codes.T, dtype)
         weighted = weights * (jax.nn.softplus(logits) - similar.astype(dtype) * logits)
-        # Accumulate per row: in a single float, the last blocks would be lost to rounding.
+        # Accumulate per row, since a single float would lose the last blocks to rounding.
         rows = rows + jnp.stack([jnp.sum(weighted, axis=1), jnp.sum(weights, axis=1)])
         if not gradients:
             return (rows, gradient_a), None

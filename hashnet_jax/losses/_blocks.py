@@ -1,9 +1,9 @@
-"""The pairwise loss for large batches, block by block: O(B block) memory instead of O(B N).
+"""The pairwise loss for large batches, block by block, with O(B block) memory instead of O(B N).
 
 The plain implementation (:func:`hashnet_jax.losses.pairwise_loss`) materializes several ``[B, N]``
 arrays, each 1 GiB at B = N = 16,384. Here a scan runs over blocks of columns, and only one block of
 similarities, weights, logits and losses exists at a time. When the loss is differentiated, one pass
-computes both value and gradients: given a block's logits, its gradient takes two more matrix
+computes both value and gradients. Given a block's logits, its gradient takes two more matrix
 products, and nothing needs to be stored or recomputed.
 """
 
@@ -13,14 +13,15 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Float32, Int, Int32, Num, Shaped
 
+from hashnet_jax.codes import visible_values
 from hashnet_jax.losses._balance import total_count
 from hashnet_jax.losses._block_sums import Options, block_sums, sum_dtype
 from hashnet_jax.losses._columns import in_blocks, label_columns, pairs_of_block
-from hashnet_jax.losses._pairwise import check_codes
+from hashnet_jax.losses._pairwise import check_alpha, check_codes
 
-# With at least this many pairs, blocks are faster on a CPU, forward and backward: 1.2x at
-# 2048 x 2048 and 4096 x 4096 pairs, 1.05x to 2.5x across runs at 8192 x 8192. At 1024 x 1024 they
-# are slower.
+# From this number of pairs on, blocks are faster on a CPU, forward and backward: 1.2x as fast at
+# 2048 x 2048 and 4096 x 4096 pairs, and 1.05x to 2.5x (depending on the run) at 8192 x 8192. At
+# 1024 x 1024, they are slower.
 BLOCKED_FROM = 2**22
 
 
@@ -45,8 +46,8 @@ def count_pairs(
       ``(n_similar, n_dissimilar)``, float32 scalars, counted exactly and rounded once.
 
     Raises:
-      ValueError: if the shapes do not match, ``block`` < 1, or there are more than 65,536 rows
-        across all devices.
+      ValueError: if the shapes do not match, labels are invalid (see :func:`check_label_values`),
+        ``block`` < 1, or there are more than 65,536 rows across all devices.
       TypeError: if class ids are not integers.
 
     Examples:
@@ -99,14 +100,15 @@ def pairwise_loss_blocks(
         :func:`hashnet_jax.losses.jaccard`.
       first_row: if ``codes_a`` is a slice of ``codes_b``, the row of ``codes_b`` where it starts;
         self-pairs are then excluded. May be traced. ``None`` includes all pairs.
-      block: number of columns per block, >= 1; by default as many as fit in 2**20 pairs.
+      block: number of columns per block, >= 1; by default, a block has at most 2**20 pairs.
 
     Returns:
       ``(numerator, denominator)``: scalars ``sum(w * l)`` and ``sum(w)``, in at least float32
       (float64 for float64 codes). No gradient passes through the denominator.
 
     Raises:
-      ValueError: if the shapes do not match, or ``block`` < 1.
+      ValueError: if the shapes do not match, labels are invalid (see :func:`check_label_values`),
+        an untraced ``alpha`` or weight is not positive, or ``block`` < 1.
       TypeError: if class ids are not integers.
 
     Examples:
@@ -120,14 +122,23 @@ def pairwise_loss_blocks(
     """
     codes_a, codes_b = jnp.asarray(codes_a), jnp.asarray(codes_b)
     check_codes(codes_a, codes_b)
+    check_alpha(alpha)
     columns, n = label_columns(labels_a, labels_b, first_row, block)
     for name, codes, n_labels in (("a", codes_a, len(columns.labels_a)), ("b", codes_b, n)):
         if len(codes) != n_labels:
             raise ValueError(
-                f"`labels_{name}` must have as many rows as `codes_{name}`, {len(codes)}, got "
+                f"`labels_{name}` must have as many rows as `codes_{name}` ({len(codes)}), got "
                 f"{n_labels}."
             )
     dtype = sum_dtype(codes_a, codes_b)
+    _check_weights(weights)
     kinds = jnp.stack([jnp.asarray(weight, dtype) for weight in weights])
     blocks = in_blocks(codes_b, columns.labels_b.shape[1])
     return block_sums(codes_a, blocks, columns, kinds, Options(n, float(alpha), bool(continuous)))
+
+
+def _check_weights(weights: tuple[Num[ArrayLike, ""], Num[ArrayLike, ""]]) -> None:
+    for weight in weights:
+        value = visible_values(weight)
+        if value is not None and not 0 < value < float("inf"):
+            raise ValueError(f"`weights` must be positive and finite, got {weights}.")

@@ -1,4 +1,4 @@
-"""Splits the labels of a large batch into blocks of columns, and finds the pairs in a block."""
+"""Splits the labels of a large batch into blocks of columns and finds the pairs in a block."""
 
 from typing import NamedTuple
 
@@ -33,15 +33,15 @@ def label_columns(
         block = max(1, min(len(labels_b), _BLOCK_PAIRS // max(1, len(labels_a))))
     if block < 1:
         raise ValueError(f"`block` must be >= 1, got {block}.")
-    # Rows that end before column 0 never meet the diagonal, so every pair is counted.
+    # These row numbers are all negative, so no pair is on the diagonal and every pair is counted.
     first_row = -len(labels_a) if first_row is None else first_row
     blocks = in_blocks(labels_b, block)
     return Columns(labels_a, blocks, jnp.asarray(first_row)), len(labels_b)
 
 
 def in_blocks(rows: Shaped[Array, "N *axes"], block: int) -> Shaped[Array, "blocks {block} *axes"]:
-    """Splits rows into blocks; the last one is zero-padded."""
-    padding = -len(rows) % block
+    """Splits rows into one or more blocks; the last one is zero-padded."""
+    padding = -len(rows) % block if len(rows) else block
     padded = jnp.pad(rows, [(0, padding)] + [(0, 0)] * (rows.ndim - 1))
     return padded.reshape(-1, block, *rows.shape[1:])
 

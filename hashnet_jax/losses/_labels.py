@@ -1,8 +1,10 @@
-"""Label similarity between images: whether they share a label, and what fraction they share."""
+"""Label similarity of images: whether they share labels, and what fraction of them."""
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float32, Shaped
+
+from hashnet_jax.losses._label_values import labels_on_device
 
 
 def similarity(
@@ -15,10 +17,11 @@ def similarity(
       labels_b: labels in the same format, ``[N]`` or ``[N, C]``.
 
     Returns:
-      bool ``[B, N]``. An image without labels is similar to no image, not even itself.
+      bool ``[B, N]``. An image without labels is not similar to any image, not even itself.
 
     Raises:
-      ValueError: if the two differ in format or number of classes.
+      ValueError: if the two differ in format or number of classes, or a value is wrong, see
+        :func:`check_label_values`.
       TypeError: if class ids are not integers.
 
     Examples:
@@ -46,7 +49,8 @@ def jaccard(
       similar pairs and 0 for all others.
 
     Raises:
-      ValueError: if the two differ in format or number of classes.
+      ValueError: if the two differ in format or number of classes, or a value is wrong, see
+        :func:`check_label_values`.
       TypeError: if class ids are not integers.
 
     Examples:
@@ -74,23 +78,18 @@ def _shared(
 def check_labels(
     labels_a: Shaped[Array | np.ndarray, "B *C"], labels_b: Shaped[Array | np.ndarray, "N *C"]
 ) -> tuple[Shaped[Array, "B *C"], Shaped[Array, "N *C"]]:
-    """Converts both to jax arrays; raises unless they are labels in the same format."""
-    labels_a, labels_b = jnp.asarray(labels_a), jnp.asarray(labels_b)
-    shapes = f"got {labels_a.shape} and {labels_b.shape}"
-    if labels_a.ndim != labels_b.ndim or labels_a.ndim not in (1, 2):
+    """Converts both to jax arrays, and raises unless they are labels in the same format."""
+    labels_a = labels_on_device("labels_a", labels_a)
+    labels_b = labels_on_device("labels_b", labels_b)
+    shapes = f"but got {labels_a.shape} and {labels_b.shape}"
+    if labels_a.ndim != labels_b.ndim:
         raise ValueError(
             "labels must both be class ids [B] and [N], or both multi-hot [B, C] and [N, C], "
-            f"{shapes}: convert one of them to match the other."
+            f"{shapes}. Convert one of them to match the other."
         )
     if labels_a.ndim == 2 and labels_a.shape[1] != labels_b.shape[1]:
         raise ValueError(
-            f"multi-hot labels must have the same number of classes C, {shapes}: use the same "
-            "list of classes for both."
+            f"multi-hot labels must have the same number of classes C, {shapes}. Use the "
+            "same list of classes for both."
         )
-    for labels in (labels_a, labels_b):
-        if labels.ndim == 1 and not jnp.issubdtype(labels.dtype, jnp.integer):
-            raise TypeError(
-                f"class ids must be integers, got {labels.dtype}: use labels.astype(int), or "
-                "multi-hot labels of shape [B, C]."
-            )
     return labels_a, labels_b

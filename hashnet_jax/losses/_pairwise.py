@@ -3,8 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 from jaxtyping import Array, Bool, Float, Float32, Shaped
 
+from hashnet_jax.codes import visible_values
 from hashnet_jax.losses._balance import Balance, kind_weights, total_count
 
 
@@ -16,7 +18,7 @@ def pair_weights(
     counted: Bool[Array | np.ndarray, "B N"] | None = None,
     axis_name: str | None = None,
 ) -> Float32[Array, "B N"]:
-    """The pair weights w_ij in the weighted maximum likelihood.
+    """Computes the pair weights w_ij of the weighted maximum likelihood.
 
     With ``balance="batch"``, w is |S|/|S1| for similar and |S|/|S0| for dissimilar pairs, giving
     both kinds the same total weight. If a batch has no similar (or no dissimilar) pairs, the other
@@ -27,7 +29,7 @@ def pair_weights(
       balance: ``"batch"`` (the paper), ``"none"`` (w = 1, the HashNet-W ablation), or a positive
         number: the fixed weight of a similar pair relative to a dissimilar one, like ``class_num``
         in the authors' code.
-      continuous: optional float ``[B, N]`` in (0, 1], see :func:`jaccard`: c_ij, which scales the
+      continuous: optional c_ij, float ``[B, N]`` in [0, 1], see :func:`jaccard`; it scales the
         weights of *similar* pairs only (the Jaccard index of dissimilar pairs is 0).
       counted: optional bool ``[B, N]``, mask of the pairs to count; the others get weight 0 and are
         excluded from |S|, |S1| and |S0|. Use it to exclude self-pairs.
@@ -38,8 +40,8 @@ def pair_weights(
       float32 ``[B, N]``, nonnegative.
 
     Raises:
-      ValueError: if ``balance`` is invalid, a shape does not match ``similar``, or there are more
-        than 65,536 rows.
+      ValueError: if ``balance`` is invalid, a shape does not match ``similar``, an
+        untraced value is out of range, or there are more than 65,536 rows.
 
     Examples:
       >>> pair_weights(jnp.array([[True, False, False, False]]))
@@ -48,12 +50,15 @@ def pair_weights(
       Array([[100.,   1.]], dtype=float32)
 
     References:
-      Paper, section 3.1. Both of the authors' implementations use a fixed weight (ImageNet 100,
-      NUS-WIDE 5, COCO 1); the paper counts pairs, as does the default here.
+      Paper, section 3.1. Both of the authors' implementations use a fixed weight (100 for ImageNet,
+      5 for NUS-WIDE, 1 for COCO). The paper counts pairs, as does the default here.
     """
+    pairs = jnp.shape(similar)
+    _check_pairs("similar", similar, pairs, binary=True)
+    # A Jaccard index computed by the caller may exceed 1 because of rounding.
+    _check_pairs("continuous", continuous, pairs, largest=1.0 + 1e-6)
+    _check_pairs("counted", counted, pairs, binary=True)
     similar = jnp.asarray(similar, bool)
-    for name, value in (("continuous", continuous), ("counted", counted)):
-        _check_pairs(name, value, similar.shape)
     counted = jnp.ones_like(similar) if counted is None else jnp.asarray(counted, bool)
     n_similar, n_dissimilar = (
         total_count(jnp.sum(kind & counted, axis=1, dtype=jnp.int32), axis_name)
@@ -74,7 +79,7 @@ def pairwise_loss(
     alpha: float,
     weights: Float[Array | np.ndarray, "B N"] | None = None,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Weighted negative log-likelihood of all pairs, as a numerator and a denominator.
+    """Computes the weighted negative log-likelihood of all pairs, as numerator and denominator.
 
     The loss of a pair with logit z_ij = alpha <a_i, b_j> is ``log(1 + exp(z_ij)) - s_ij z_ij``,
     computed as ``softplus(z) - s z``, which is finite for any K and alpha. The batch loss is
@@ -92,7 +97,7 @@ def pairwise_loss(
       (float64 for float64 codes).
 
     Raises:
-      ValueError: if the shapes do not match.
+      ValueError: if the shapes do not match, or an untraced value is out of range.
 
     Examples:
       >>> a = jnp.array([[1.0, -1.0], [1.0, 1.0]])
@@ -106,8 +111,9 @@ def pairwise_loss(
     """
     codes_a, codes_b = jnp.asarray(codes_a), jnp.asarray(codes_b)
     check_codes(codes_a, codes_b)
+    check_alpha(alpha)
     pairs = (codes_a.shape[0], codes_b.shape[0])
-    _check_pairs("similar", similar, pairs)
+    _check_pairs("similar", similar, pairs, binary=True)
     _check_pairs("weights", weights, pairs)
     dtype = jnp.promote_types(jnp.result_type(codes_a, codes_b), jnp.float32)
     inner = jnp.matmul(
@@ -122,8 +128,8 @@ def pairwise_loss(
 
 
 def _sum(pairs: Float[Array, "B N"]) -> Float[Array, ""]:
-    # On a CPU, XLA adds up thousands of elements one by one (an error of 7e-6 for 61 x 61 weights)
-    # and fuses two nested sums into one. So rows are summed first, behind a barrier.
+    # On a CPU, XLA adds up thousands of elements one by one (with an error of 7e-6 for 61 x 61
+    # weights) and fuses nested sums into one. Summing rows first, behind a barrier, avoids this.
     return jnp.sum(jax.lax.optimization_barrier(jnp.sum(pairs, axis=1)))
 
 
@@ -132,12 +138,39 @@ def check_codes(codes_a: Shaped[Array, "..."], codes_b: Shaped[Array, "..."]) ->
     if codes_a.ndim != 2 or codes_b.ndim != 2 or codes_a.shape[1] != codes_b.shape[1]:
         raise ValueError(
             "`codes_a` and `codes_b` must be [B, K] and [N, K] with the same number of bits K, "
-            f"got {codes_a.shape} and {codes_b.shape}."
+            f"but got {codes_a.shape} and {codes_b.shape}."
         )
 
 
+def check_alpha(alpha: ArrayLike) -> None:
+    """Raises unless the slope of the link is positive and finite (or traced)."""
+    value = visible_values(alpha)
+    if value is not None and not 0 < value < float("inf"):
+        raise ValueError(f"`alpha` must be positive and finite, got {alpha}.")
+
+
 def _check_pairs(
-    name: str, value: Shaped[Array | np.ndarray, "..."] | None, pairs: tuple[int, ...]
+    name: str,
+    value: Shaped[Array | np.ndarray, "..."] | None,
+    pairs: tuple[int, ...],
+    *,
+    binary: bool = False,
+    largest: float = float("inf"),
 ) -> None:
-    if value is not None and jnp.shape(value) != pairs:
-        raise ValueError(f"`{name}` must be [B, N] = {pairs}, got {jnp.shape(value)}.")
+    """Raises unless ``value`` has the right shape and, if it is not traced, valid entries."""
+    if value is None:
+        return
+    if len(pairs) != 2 or jnp.shape(value) != pairs:
+        expected = f"[B, N] = {pairs}" if len(pairs) == 2 else "[B, N]"
+        raise ValueError(f"`{name}` must be {expected}, got {jnp.shape(value)}.")
+    values = visible_values(value)
+    if values is None or values.dtype == bool:
+        return
+    allowed = (values == 0) | (values == 1) if binary else (values >= 0) & (values <= largest)
+    allowed &= np.isfinite(values)
+    if not allowed.all():
+        row, column = np.unravel_index(np.argmin(allowed), allowed.shape)
+        rule = "0 or 1" if binary else "in [0, 1]" if largest < np.inf else "finite and >= 0"
+        raise ValueError(
+            f"`{name}` must be {rule}, but `{name}`[{row}, {column}] is {values[row, column]}."
+        )

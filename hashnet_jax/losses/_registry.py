@@ -63,8 +63,8 @@ def register(name: str, factory: LossFactory) -> None:
       >>> register("hashnet", bit_balance)
       Traceback (most recent call last):
       ...
-      ValueError: a loss named 'hashnet' is already registered: choose another name.
+      ValueError: a loss named 'hashnet' is already registered. Choose another name.
     """
     if name in LOSSES:
-        raise ValueError(f"a loss named {name!r} is already registered: choose another name.")
+        raise ValueError(f"a loss named {name!r} is already registered. Choose another name.")
     LOSSES[name] = factory

@@ -1,4 +1,4 @@
-"""HashNet's batch loss: one entry point for the plain and blocked implementations."""
+"""HashNet's batch loss, the entry point to the plain and blocked implementations."""
 
 import functools
 from collections.abc import Callable
@@ -11,8 +11,9 @@ from jaxtyping import Array, Float, Int, Shaped
 
 from hashnet_jax.losses._balance import Balance, kind_weights
 from hashnet_jax.losses._blocks import BLOCKED_FROM, count_pairs, pairwise_loss_blocks
+from hashnet_jax.losses._label_values import labels_on_device
 from hashnet_jax.losses._labels import jaccard, similarity
-from hashnet_jax.losses._pairwise import pair_weights, pairwise_loss
+from hashnet_jax.losses._pairwise import check_alpha, pair_weights, pairwise_loss
 from hashnet_jax.losses._registry import BatchLoss
 
 # Maps this device's codes and the global batch's codes to the two sums of the loss.
@@ -29,14 +30,14 @@ def pairwise_batch_loss(
     continuous: bool = False,
     axis_name: str | None = None,
 ) -> BatchLoss:
-    """HashNet's loss over all pairs in the global batch, excluding self-pairs.
+    """Creates HashNet's loss over all pairs in the global batch, excluding self-pairs.
 
-    Large batches are processed in blocks of pairs. Batch sizes are static, so only one
+    Large batches are processed in blocks of pairs. Batch sizes are static, so only the chosen
     implementation is compiled.
 
     Args:
       labels: class ids, integer ``[B]``, or multi-hot labels ``[B, C]``. When mapped over devices,
-        this device's rows.
+        they are this device's rows.
       alpha: slope of the logistic link, > 0.
       balance: see :func:`pair_weights`.
       continuous: whether to multiply the weights of similar pairs by :func:`jaccard` (HashNet+C).
@@ -46,8 +47,8 @@ def pairwise_batch_loss(
       :class:`BatchLoss`.
 
     Raises:
-      ValueError: if ``balance`` or the shape of ``labels`` is invalid, or there are more than
-        65,536 rows.
+      ValueError: if ``alpha``, ``balance`` or ``labels`` is invalid (see
+        :func:`check_label_values`), or there are more than 65,536 rows.
       TypeError: if class ids are not integers.
 
     Examples:
@@ -56,7 +57,8 @@ def pairwise_batch_loss(
       >>> print(f"{loss.share(codes):.4f}, {loss.similar_share:.4f}")
       0.5516, 0.3333
     """
-    labels = jnp.asarray(labels)
+    check_alpha(alpha)
+    labels = labels_on_device("labels", labels)
     batch = _Batch(
         labels=labels,
         all_labels=_gather(labels, axis_name),

@@ -1,10 +1,11 @@
 """Retrieval metrics, exact over all ways of breaking ties, with explicit conventions.
 
-Hamming distance has only K + 1 values, so most of a ranking is ties. Every metric is a function of
-:class:`DistanceCounts`: how many codes lie at each distance from a query, and how many of them are
-relevant. :func:`evaluate` computes MAP from packed codes; the other functions take the counts.
+Hamming distance has only K + 1 values, so most of a ranking consists of ties. Every metric is a
+function of :class:`DistanceCounts`: how many codes lie at each distance from a query, and how many
+of them are relevant. :func:`evaluate` computes MAP from packed codes; the other functions take the
+counts.
 
-To add a metric, write a function of the counts and :func:`register` it: it then appears in every
+To add a metric, write a function of the counts and :func:`register` it. It then appears in every
 run's results.
 """
 

@@ -2,9 +2,9 @@
 
 A ranking by Hamming distance is a sequence of groups of tied codes, and the sum of precision over
 each group has a closed form (``_ties.py``). If a group straddles the cut-off R, only its first
-places are within R; given the number h of hits there, they form a group like any other. The divisor
-may depend on h (``"hits"``), so expected AP is an expectation over h, and worst and best AP are
-extrema over h: one more hit at the end of the first R ranks can *lower* the quotient.
+places are within R; given the number h of hits there, these places form a group like any other. The
+divisor may depend on h (``"hits"``), so expected AP is an expectation over h, and worst and best AP
+are extrema over h. One more hit at the end of the first R ranks can *lower* the quotient.
 
 References: McSherry and Najork, ECIR 2008, and He, Cakir, Bargal, Sclaroff, "Hashing as Tie-Aware
 Learning to Rank", CVPR 2018, give the expectation without a cut-off. The handling of the group at
@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Integer
 
-from hashnet_jax.metrics._checks import check_positive_int
+from hashnet_jax.codes import check_positive_int
 from hashnet_jax.metrics._counts import DistanceCounts, array_namespace, check_counts
 from hashnet_jax.metrics._groups import Edge, Sums, edge_group, sums_of_whole, tie_groups
 from hashnet_jax.metrics._ties import (
@@ -64,9 +64,9 @@ def average_precision(
     rounding.
 
     Args:
-      counts: :class:`DistanceCounts` of int ``[Q, K+1]``. For NumPy arrays the result is float64;
-        use it for reported numbers. For jax arrays it is computed on their device, also under
-        ``jax.jit``, in float32 accurate to 1e-6 (N < 2**24).
+      counts: :class:`DistanceCounts` of int ``[Q, K+1]``. For NumPy arrays, the result is float64;
+        use it for reported numbers. For jax arrays, it is computed on their device (optionally
+        under ``jax.jit``) in float32, accurate to 1e-6 (N < 2**24).
       cutoff: R >= 1, or ``None`` for the whole database. Static under ``jax.jit``. If R exceeds
         the database size, the divisor ``"cutoff"`` is still R.
       divisor: ``"hits"`` (relevant codes within the first R, as in the hashing literature and the
@@ -80,7 +80,7 @@ def average_precision(
       TypeError: if the counts or ``cutoff`` are not integers.
 
     Examples:
-      One hit and one miss are tied: the hit comes first or second.
+      One hit and one miss are tied, so the hit comes first or second.
 
       >>> result = average_precision(DistanceCounts(np.array([[1, 0]]), np.array([[2, 0]])))
       >>> result.worst, result.expected, result.best
@@ -101,7 +101,7 @@ def average_precision(
 
 
 class _Ranking(NamedTuple):
-    """Everything AP@R depends on, except how many hits of the straddling group are within R."""
+    """Everything that AP@R depends on, except the straddling group's number of hits within R."""
 
     sums: Sums
     edge: Edge
@@ -150,10 +150,10 @@ def _average_precision(
     relevant = xp.sum(counts.relevant, axis=1, keepdims=True)
     ranking = _Ranking(sums, edge, ranks, relevant, divisor)
 
-    # The fewest hits in any order that has a hit at all, if there is such an order.
+    # The smallest number of hits in any order with at least one hit, if there is such an order.
     fewest = xp.maximum(edge.fewest, xp.where(edge.before_hits > 0, 0, 1))
     fewest = xp.minimum(fewest, edge.most).astype(edge.most.dtype)
-    # By Hoeffding's inequality, hit counts beyond this reach have a probability below 5e-18.
+    # By Hoeffding's inequality, hit counts beyond this reach have probability below 5e-18.
     reach = 0 if cutoff is None else min(int(cutoff), 1 + math.ceil(4.5 * math.sqrt(cutoff)))
     hits, probabilities = hits_within(edge.size, edge.hits, edge.inside, reach=reach)
     found = edge.before_hits + hits > 0
@@ -162,7 +162,7 @@ def _average_precision(
         ranking.worst(lowest),
         xp.sum(probabilities * ranking.expected(hits), axis=1, keepdims=True),
         # Each further hit adds more to the best sum than the one before, so the quotient first
-        # falls, then rises with the number of hits: its maximum is at one of the ends.
+        # falls and then rises with the number of hits. Its maximum is at one of the ends.
         xp.maximum(ranking.best(fewest), ranking.best(edge.most)),
         xp.sum(probabilities * found, axis=1, keepdims=True),
         edge.before_hits + edge.fewest == 0,
@@ -179,8 +179,8 @@ def _hits_of_lowest(
     """Finds the number of hits at the cut-off that minimizes the worst AP, by bisection.
 
     The worst sum is convex in the number of hits, so dividing it by the total number of hits gives
-    a quotient that first falls, then rises. One more hit raises the quotient if and only if it adds
-    more than the quotient to the sum.
+    a quotient that first falls and then rises. One more hit raises the quotient if and
+    only if it adds more than the quotient to the sum.
     """
     xp = array_namespace(fewest)
     low, high = fewest, edge.most

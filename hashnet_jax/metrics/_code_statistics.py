@@ -1,4 +1,4 @@
-"""Statistics of binary codes, with alarms for a collapsed network.
+"""Statistics of binary codes, with alarms that indicate a collapsed network.
 
 A collapsed network maps most images to the same code. Its rankings are one large tie, and a tool
 that sorts them may still report a good MAP if the database happens to be sorted by class.
@@ -9,7 +9,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Array, Float64, UInt8
 
-from hashnet_jax.codes import check_packed
+from hashnet_jax.codes import check_packed, check_positive_int
 
 # A bit is constant if at least this fraction of the codes agree on it.
 CONSTANT_BIT_AGREEMENT = 0.999
@@ -24,7 +24,7 @@ class CodeStatistics:
       distinct: the number of distinct codes, 1..min(N, 2**K).
       ones: float64 ``[K]``, the fraction of codes with +1 in each bit; 0.5 is balanced.
       constant_bits: the number of bits on which at least 99.9% of the codes agree.
-      alarms: one line per sign of collapse; empty for healthy codes.
+      alarms: one line for each sign of collapse; empty for healthy codes.
     """
 
     codes: int
@@ -41,8 +41,8 @@ class CodeStatistics:
     def __str__(self) -> str:
         balance = np.abs(self.ones - 0.5).mean()
         lines = [
-            f"{self.distinct} distinct codes of {self.codes}, {self.constant_bits} of "
-            f"{len(self.ones)} bits constant, mean imbalance {balance:.3f} of 0.5",
+            f"{self.distinct} of {self.codes} codes distinct, {self.constant_bits} of "
+            f"{len(self.ones)} bits constant, mean imbalance {balance:.3f} (at most 0.5)",
             *(f"COLLAPSED: {alarm}" for alarm in self.alarms),
         ]
         return "\n".join(lines)
@@ -51,14 +51,14 @@ class CodeStatistics:
 def code_statistics(
     packed: UInt8[Array | np.ndarray, "N bytes"], *, bits: int, classes: int
 ) -> CodeStatistics:
-    """Counts distinct codes and constant bits, with alarms for collapse.
+    """Counts distinct codes and constant bits, and checks for collapse.
 
-    There is an alarm if there are fewer distinct codes than classes (or than 2**K or N, if that is
-    smaller), in which case some classes cannot be told apart, and another if more than half of the
-    bits are constant, i.e. at least 99.9% of the codes agree on each of them.
+    One alarm is raised if there are fewer distinct codes than classes (or than 2**K or N, whichever
+    is smallest), because some classes are then indistinguishable. Another is raised if more than
+    half of the bits are constant, i.e. at least 99.9% of the codes agree on each of them.
 
     Args:
-      packed: uint8 ``[N, ceil(K/8)]``, N >= 1, the database codes, see
+      packed: the database codes, uint8 ``[N, ceil(K/8)]`` with N >= 1; see
         :func:`hashnet_jax.codes.pack_bits`.
       bits: K, the number of bits per code.
       classes: the number of classes among these N images, >= 1.
@@ -68,28 +68,29 @@ def code_statistics(
 
     Raises:
       TypeError: if ``packed`` is not uint8.
-      ValueError: if the shape of ``packed`` is wrong, or ``classes`` < 1.
+      ValueError: if the shape of ``packed`` is wrong, a padding bit is set, or ``classes`` < 1.
 
     Examples:
       >>> print(code_statistics(np.zeros((6, 1), np.uint8), bits=8, classes=3))
-      1 distinct codes of 6, 8 of 8 bits constant, mean imbalance 0.500 of 0.5
-      COLLAPSED: 1 distinct codes for 3 classes
-      COLLAPSED: 8 of 8 bits constant
+      1 of 6 codes distinct, 8 of 8 bits constant, mean imbalance 0.500 (at most 0.5)
+      COLLAPSED: fewer distinct codes (1) than classes (3)
+      COLLAPSED: 8 of 8 bits are constant
     """
     rows = np.ascontiguousarray(packed)
-    check_packed("packed", rows, bits, ndim=2)
+    check_positive_int("bits", bits)
+    check_packed("packed", rows, bits, ndim=2, zero_padding=True)
     if len(rows) == 0 or classes < 1:
         raise ValueError(
-            f"there must be at least one code and one class, got {len(rows)} codes and "
+            f"there must be at least one code and one class, but got {len(rows)} codes and "
             f"`classes`={classes}."
         )
-    # Viewed as opaque values, rows sort by memcmp, many times faster than np.unique(axis=0).
+    # Rows viewed as opaque values are sorted with memcmp, much faster than by np.unique(axis=0).
     distinct = len(np.unique(rows.view(f"V{rows.shape[1]}")))
     ones = np.unpackbits(rows, axis=1, count=bits).mean(axis=0)
     constant_bits = int(np.sum(np.maximum(ones, 1 - ones) >= CONSTANT_BIT_AGREEMENT))
     alarms = []
     if distinct < min(classes, 2**bits, len(rows)):
-        alarms.append(f"{distinct} distinct codes for {classes} classes")
+        alarms.append(f"fewer distinct codes ({distinct}) than classes ({classes})")
     if 2 * constant_bits > bits:
-        alarms.append(f"{constant_bits} of {bits} bits constant")
+        alarms.append(f"{constant_bits} of {bits} bits are constant")
     return CodeStatistics(len(rows), distinct, ones, constant_bits, tuple(alarms))

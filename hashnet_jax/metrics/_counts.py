@@ -18,14 +18,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int32, Integer
 
+from hashnet_jax.codes import visible_values
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, eq=False)
 class DistanceCounts:
     """Counts of database codes at each distance from each query; a pytree.
 
-    Add the counts for two parts of a database (``a + b``); concatenate the counts for blocks of
-    queries (:meth:`concatenate`).
+    Counts for two parts of a database can be added (``a + b``), and counts for blocks of queries
+    can be concatenated (:meth:`concatenate`).
 
     Attributes:
       relevant: int32 ``[Q, K+1]``, the number of relevant codes at each distance 0..K.
@@ -43,12 +45,20 @@ class DistanceCounts:
     total: Integer[Array | np.ndarray, "Q distances"]
 
     def __add__(self, other: "DistanceCounts") -> "DistanceCounts":
+        # Different shapes would be broadcast.
+        if np.shape(self.total) != np.shape(other.total):
+            raise ValueError(
+                "only counts for the same queries and number of bits can be added, but got "
+                f"{np.shape(self.total)} and {np.shape(other.total)}."
+            )
         return DistanceCounts(self.relevant + other.relevant, self.total + other.total)
 
     @staticmethod
     def concatenate(blocks: Iterable["DistanceCounts"]) -> "DistanceCounts":
         """Concatenates the counts for consecutive blocks of queries."""
         blocks = list(blocks)
+        if not blocks:
+            raise ValueError("`blocks` must contain the counts of at least one block, got none.")
         xp = array_namespace(blocks[0].total)
         return DistanceCounts(
             xp.concatenate([block.relevant for block in blocks]),
@@ -59,8 +69,9 @@ class DistanceCounts:
 def array_namespace(array: Any) -> ModuleType:
     """Returns ``jax.numpy`` for a jax array (including a tracer), else ``numpy``.
 
-    Every metric is written once, using this namespace: NumPy counts give float64, to be used for
-    reported numbers, and jax counts give jax's default float (float32).
+    Every metric has one implementation, which uses this namespace. NumPy counts give float64
+    results, which should be used for reported numbers; jax counts give jax's default float
+    (float32).
     """
     return jnp if isinstance(array, jax.Array) else np
 
@@ -73,16 +84,35 @@ def split_counts(
 
 
 def check_counts(counts: DistanceCounts) -> None:
-    """Raises unless ``counts`` are integer ``[Q, K+1]`` arrays of the same shape with Q >= 1."""
-    relevant, total = np.shape(counts.relevant), np.shape(counts.total)
-    if len(relevant) != 2 or relevant != total or 0 in relevant:
+    """Raises unless ``counts`` are integer ``[Q, K+1]`` arrays of the same shape with Q >= 1.
+
+    The values must satisfy 0 <= relevant <= total; traced values are not checked.
+    """
+    shapes = np.shape(counts.relevant), np.shape(counts.total)
+    if len(shapes[0]) != 2 or shapes[0] != shapes[1] or 0 in shapes[0]:
         raise ValueError(
             "`counts.relevant` and `counts.total` must both be [Q, K+1] with at least one query, "
-            f"got {relevant} and {total}."
+            f"but got {shapes[0]} and {shapes[1]}."
         )
     for name, array in (("relevant", counts.relevant), ("total", counts.total)):
         if not jnp.issubdtype(array.dtype, jnp.integer):
             raise TypeError(
-                f"`counts.{name}` must have an integer dtype, got {array.dtype}: pass counts, not "
+                f"`counts.{name}` must have an integer dtype, got {array.dtype}. Pass counts, not "
                 "fractions."
             )
+    relevant, total = visible_values(counts.relevant), visible_values(counts.total)
+    if relevant is not None and total is not None:
+        _check_values(relevant, total)
+
+
+def _check_values(
+    relevant: Integer[np.ndarray, "Q distances"], total: Integer[np.ndarray, "Q distances"]
+) -> None:
+    wrong = (relevant < 0) | (relevant > total)
+    if wrong.any():
+        query, distance = np.unravel_index(np.argmax(wrong), wrong.shape)
+        raise ValueError(
+            "`counts` must satisfy 0 <= relevant <= total, but "
+            f"query {query} has {relevant[query, distance]} relevant codes of "
+            f"{total[query, distance]} at distance {distance}."
+        )

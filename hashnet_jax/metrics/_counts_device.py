@@ -1,4 +1,4 @@
-"""Per-distance counts computed by JAX, on any device."""
+"""Per-distance counts computed with JAX on any device."""
 
 import functools
 import operator
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Shaped, UInt8
 
 from hashnet_jax.hamming import distances
-from hashnet_jax.losses import similarity
+from hashnet_jax.losses import labels_on_device, similarity
 from hashnet_jax.metrics._checks import check_retrieval
 from hashnet_jax.metrics._counts import DistanceCounts, split_counts
 
@@ -26,9 +26,9 @@ def distance_counts(
     *,
     bits: int,
 ) -> DistanceCounts:
-    """Counts codes by distance, on device; pure, works under ``jax.jit`` (``bits`` static).
+    """Counts codes by distance on device. Pure; works under ``jax.jit`` with static ``bits``.
 
-    All Q N distances are in memory at once: for large inputs, call it on blocks and add or
+    All Q N distances are held in memory at once. For large inputs, call it on blocks and add or
     concatenate the counts, as :func:`distance_counts_blocks` does. The padding bits of the last
     byte must be zero, which a traced function cannot check.
 
@@ -54,16 +54,16 @@ def distance_counts(
       >>> counts.relevant, counts.total
       (Array([[1, 1, 0, 0]], dtype=int32), Array([[2, 1, 0, 0]], dtype=int32))
     """
-    check_retrieval(
-        packed_queries, packed_database, labels_q, labels_db, bits=bits, zero_padding=False
-    )
-    distance = distances(packed_queries, packed_database)
+    queries, labels_q = jnp.asarray(packed_queries), labels_on_device("labels_q", labels_q)
+    database, labels_db = jnp.asarray(packed_database), labels_on_device("labels_db", labels_db)
+    check_retrieval(queries, database, labels_q, labels_db, bits=bits, zero_padding=False)
+    distance = distances(queries, database)
     similar = similarity(labels_q, labels_db)
-    queries = distance.shape[0]
-    row = jnp.arange(queries, dtype=jnp.int32)[:, None]
+    n_queries = distance.shape[0]
+    row = jnp.arange(n_queries, dtype=jnp.int32)[:, None]
     bins = (2 * row + similar) * (bits + 1) + distance
-    counts = jnp.bincount(bins.ravel(), length=2 * queries * (bits + 1))
-    return split_counts(counts.reshape(queries, 2, bits + 1))
+    counts = jnp.bincount(bins.ravel(), length=2 * n_queries * (bits + 1))
+    return split_counts(counts.reshape(n_queries, 2, bits + 1))
 
 
 _jitted_counts = jax.jit(distance_counts, static_argnames="bits")
@@ -100,8 +100,8 @@ def distance_counts_blocks(
       >>> distance_counts_blocks(codes[:1], codes, labels[:1], labels, bits=3).total
       array([[2, 1, 0, 0]], dtype=int32)
     """
-    queries, labels_q = jnp.asarray(packed_queries), jnp.asarray(labels_q)
-    database, labels_db = jnp.asarray(packed_database), jnp.asarray(labels_db)
+    queries, labels_q = jnp.asarray(packed_queries), labels_on_device("labels_q", labels_q)
+    database, labels_db = jnp.asarray(packed_database), labels_on_device("labels_db", labels_db)
     check_retrieval(queries, database, labels_q, labels_db, bits=bits, zero_padding=True)
     blocks = []
     for q in range(0, len(queries), _QUERY_BLOCK):

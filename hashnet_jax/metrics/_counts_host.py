@@ -1,4 +1,4 @@
-"""Per-distance counts on the host: the same counts as on device, many times faster on a CPU.
+"""Per-distance counts on the host: the same counts as on device, but much faster on a CPU.
 
 On a CPU, XLA's histogram is a serial scatter, about 13 ns per pair, while XLA computes several
 times as many distances per second as NumPy. So XLA computes the distances for a block of queries,
@@ -75,7 +75,7 @@ def distance_counts_host(
 
 
 class _Operands(NamedTuple):
-    """Codes as words, and multi-hot labels as words if the bins depend on them."""
+    """Codes as words, together with multi-hot labels as words if the bins depend on them."""
 
     codes: UInt32[np.ndarray, "W N"]
     labels: UInt32[np.ndarray, "L N"] | None = None
@@ -101,7 +101,7 @@ def _count_by_class(
 ) -> Int32[np.ndarray, "Q 2 {size}"]:
     """Counts irrelevant and relevant codes by distance, given class ids.
 
-    With the database sorted by class, the codes relevant to a query are a slice of it.
+    The database is sorted by class, so the codes relevant to a query are a slice of it.
     """
     order = np.argsort(labels_db, kind="stable")
     database, labels_db = database[:, order], labels_db[order]
@@ -153,7 +153,7 @@ def _count_multi_hot(
 
 
 def _for_each_query(add: _AddQuery, queries: _Operands, database: _Operands, size: int) -> None:
-    """Calls ``add(row, bins)`` for each query on a thread pool; see :func:`_bins`."""
+    """Calls ``add(row, bins)`` for each query, on a thread pool; see :func:`_bins`."""
     n_queries, n = queries.codes.shape[1], database.codes.shape[1]
     padded_size = max(_SMALLEST_PADDED_BLOCK, 1 << (n - 1).bit_length())
     on_device = tuple(
@@ -174,7 +174,7 @@ def _for_each_query(add: _AddQuery, queries: _Operands, database: _Operands, siz
 
 
 def _histogram(bins: _Bins, size: int) -> Int[np.ndarray, " {size}"]:
-    """Counts how often each of 0..size - 1 occurs in ``bins``."""
+    """Counts how often each value in 0..size - 1 occurs in ``bins``."""
     if bins.dtype != np.uint8:
         return np.bincount(bins, minlength=size)
     if bins.size == 0:
@@ -193,9 +193,9 @@ def _bins(
     *,
     size: int,
 ) -> UInt8[Array, "Q N"] | Int32[Array, "Q N"]:
-    """Computes the bin of each pair, in uint8 if it fits.
+    """Computes the bin of each pair, as uint8 if bins fit.
 
-    A bin is a distance; with labels, the bins of irrelevant codes come first and the bins of
+    A bin is a distance. With labels, the bins of irrelevant codes come first and the bins of
     relevant codes start at ``size / 2``.
     """
     bins = functools.reduce(
@@ -221,7 +221,7 @@ def _put_on_cpu(array: UInt32[np.ndarray, "W N"]) -> UInt32[Array, "W N"]:
     """Puts an array on the CPU, even if the default device is an accelerator."""
     try:
         device = jax.local_devices(backend="cpu")[0]
-    except RuntimeError:  # JAX_PLATFORMS excludes it
+    except RuntimeError:  # JAX_PLATFORMS excludes the CPU
         device = None
     return jax.device_put(array, device)
 

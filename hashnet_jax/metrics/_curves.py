@@ -1,7 +1,7 @@
 """Retrieval curves, computed from per-distance counts alone.
 
-All functions take :class:`hashnet_jax.metrics.DistanceCounts`. For NumPy arrays the results are
-float64; for jax arrays they are computed on the arrays' device, also under ``jax.jit``.
+All functions take :class:`hashnet_jax.metrics.DistanceCounts`. For NumPy arrays, the results are
+float64; for jax arrays, they are computed on the arrays' device, optionally under ``jax.jit``.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Float, Int, Integer, Num
 
-from hashnet_jax.metrics._checks import check_positive_int
+from hashnet_jax.codes import check_positive_int
 from hashnet_jax.metrics._counts import DistanceCounts, array_namespace, check_counts
 
 
@@ -62,7 +62,7 @@ def precision_recall(counts: DistanceCounts) -> PrecisionRecall:
       PrecisionRecall(precision=array([1. , 0.5, 0.5]), recall=array([0.5, 0.5, 1. ]))
 
     References:
-      The same curve as recall_precision.m, in common use since Spectral Hashing. Unlike
+      This is the curve of recall_precision.m, in common use since Spectral Hashing. Unlike
       :func:`within_radius`, it pools all pairs, so precision at small radii, where many queries
       find nothing, is not pulled down to 0.
     """
@@ -89,7 +89,7 @@ def within_radius(counts: DistanceCounts, *, radius: int = 2) -> WithinRadius:
 
     Raises:
       ValueError: if the counts are not ``[Q, K+1]`` with Q >= 1, or ``radius`` is not in 0..K.
-      TypeError: if the counts are not integers.
+      TypeError: if the counts or ``radius`` are not integers.
 
     Examples:
       >>> counts = DistanceCounts(np.array([[1, 0], [0, 1]]), np.array([[2, 0], [0, 2]]))
@@ -98,6 +98,8 @@ def within_radius(counts: DistanceCounts, *, radius: int = 2) -> WithinRadius:
     """
     check_counts(counts)
     bits = counts.total.shape[1] - 1
+    if isinstance(radius, bool) or not isinstance(radius, int | np.integer):
+        raise TypeError(f"`radius` must be an int, got {type(radius).__name__} {radius!r}.")
     if not 0 <= radius <= bits:
         raise ValueError(f"`radius` must be in 0..K = 0..{bits}, got {radius}.")
     xp = array_namespace(counts.total)
@@ -121,7 +123,7 @@ def precision_at(
 
     Args:
       counts: :class:`DistanceCounts` of int ``[Q, K+1]``.
-      ranks: ints N >= 1. If N exceeds the size of the database, missing places count as misses.
+      ranks: ints N >= 1. If N exceeds the size of the database, the missing places count as misses.
 
     Returns:
       float ``[len(ranks)]``.
@@ -140,13 +142,15 @@ def precision_at(
         check_positive_int("ranks", rank)
     xp = array_namespace(counts.total)
     before = xp.cumsum(counts.total, axis=1) - counts.total
-    # The fraction of relevant codes per group; times its places within N, it gives expected hits.
+    # Fraction of relevant codes per group; multiplied by its places within N, the expected hits.
     density = _ratio(xp, counts.relevant, counts.total, 0)
 
     def mean_precision(rank: int | np.integer) -> float | Float[Array, ""]:
         places = xp.clip(rank - before, 0, counts.total)
         return xp.mean(xp.sum(density * places, axis=1)) / rank
 
+    if len(ranks) == 0:
+        return xp.zeros(0)
     return xp.stack([mean_precision(rank) for rank in ranks])
 
 

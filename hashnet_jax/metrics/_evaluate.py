@@ -41,8 +41,8 @@ def evaluate(
       cutoff: R >= 1, or ``None`` for the whole database.
       divisor: ``"hits"``, ``"min"`` or ``"cutoff"``, see :func:`mean_average_precision`.
       no_hit: ``"zero"`` or ``"drop"``, see :func:`mean_average_precision`.
-      on_device: whether to count on jax's default device, in blocks, rather than on the host, which
-        is faster if that device is a CPU. The counts, and hence all results, are identical.
+      on_device: whether to count on jax's default device, in blocks, instead of on the host. If
+        that device is a CPU, the host is faster. The results are identical.
 
     Returns:
       :class:`Evaluation`: MAP in float64, and the counts as NumPy arrays.
@@ -56,8 +56,8 @@ def evaluate(
       >>> codes = np.array([[0b11100000], [0b11000000], [0b11100000]], np.uint8)
       >>> result = evaluate(codes, codes, np.arange(3), np.arange(3), bits=3)
       >>> print(result.mean_average_precision)  # doctest: +NORMALIZE_WHITESPACE
-      MAP@all = 0.8333 (ties expected; worst 0.6667, best 1.0000; divided by hits within R,
-      no-hit queries 0: 0 of 3)
+      MAP@all = 0.8333 (expected over ties; worst 0.6667, best 1.0000; divided by hits within R,
+      queries without a hit count as 0: 0 of 3)
     """
     count = distance_counts_blocks if on_device else distance_counts_host
     counts = count(packed_queries, packed_database, labels_q, labels_db, bits=bits)

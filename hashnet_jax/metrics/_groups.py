@@ -62,11 +62,11 @@ def tie_groups(counts: DistanceCounts, cutoff: int | None) -> Groups:
     """Returns the groups of tied codes for each query, as floats."""
     xp = array_namespace(counts.total)
     dtype = xp.result_type(float)
-    # Ranks are summed as integers: running sums in float32 would be inexact beyond 2**24.
+    # Sum ranks as integers, since running sums in float32 would be inexact beyond 2**24.
     after = xp.cumsum(counts.total, axis=1)
     whole = after <= (after[:, -1:] if cutoff is None else cutoff)
     if xp is np:
-        # Groups beyond R for every query are dropped; on a device their number would be dynamic.
+        # Drop groups that are beyond R for every query. On device, their number would be dynamic.
         shown = min(whole.shape[1], 1 + int(whole.sum(axis=1).max()))
         after, whole = after[:, :shown], whole[:, :shown]
     total, relevant = (array[:, : after.shape[1]] for array in (counts.total, counts.relevant))

@@ -1,9 +1,9 @@
-"""Mean average precision, with its tie band and convention.
+"""Mean average precision, with its convention and its range over tie-breaking orders.
 
 "MAP" is a family of metrics: the same rankings for 5,000 queries score .66 or .40 depending on the
 divisor and on how queries without a hit are handled. With few distinct distances, the score also
-depends on how ties are broken. So every result here states its convention and the band over all
-ways of breaking ties.
+depends on how ties are broken. Every result here therefore includes its convention and its range
+over all ways of breaking ties.
 """
 
 import dataclasses
@@ -21,23 +21,23 @@ NO_HIT = ("zero", "drop")
 
 _Scalar = float | Float[Array, ""] | Float[np.ndarray, ""]
 
-# Conventions of common tools, according to their code. They break ties arbitrarily (by argsort), so
-# their results may lie anywhere between worst and best. No tool is listed for the divisor "cutoff",
-# since we found none whose code divides the sum of precision at hits by R.
+# Conventions of common tools, according to their source code. They break ties arbitrarily (by
+# argsort), so their results may lie anywhere between worst and best. No tool is listed for the
+# divisor "cutoff", since we found none whose code divides the sum of precision at hits by R.
 CONVENTIONS: dict[str, dict[str, str]] = {
     # thuml/HashNet, mean_average_precision in pytorch/src/test.py and the Caffe predict scripts.
     "hashnet-pytorch": {"divisor": "hits", "no_hit": "drop"},
     # swuxyj/DeepHash-pytorch, CalcTopMap in utils/tools.py. Its topK = -1, meant to select the
-    # whole database, cuts off the last rank: cutoff N - 1.
+    # whole database, cuts off the last rank, so the cut-off is N - 1.
     "deephash-pytorch": {"divisor": "hits", "no_hit": "zero"},
-    # torchmetrics.retrieval.RetrievalMAP(top_k=R) with its default empty_target_action="neg"; for
+    # torchmetrics.retrieval.RetrievalMAP(top_k=R) with its default empty_target_action="neg". Pass
     # positive scores only, since some versions drop scores of 0 or less.
     "torchmetrics": {"divisor": "hits", "no_hit": "zero"},
-    # MeanAveragePrecision of the Google Landmarks challenges (R = 100) in tensorflow/models, delf;
-    # it divides by zero for a query without a relevant image, which counts as 0 here.
+    # MeanAveragePrecision of the Google Landmarks challenges (R = 100) in tensorflow/models, delf.
+    # It divides by zero for a query without a relevant image, which counts as 0 here.
     "google-landmarks": {"divisor": "min", "no_hit": "zero"},
-    # sklearn.metrics.average_precision_score, averaged over queries; whole database only. It
-    # counts a group of tied codes as one rank, so the two agree on rankings without ties.
+    # sklearn.metrics.average_precision_score, averaged over queries, for the whole database
+    # only. It counts a group of tied codes as one rank, so the two agree on rankings without ties.
     "scikit-learn": {"divisor": "hits", "no_hit": "zero"},
 }
 
@@ -65,8 +65,8 @@ class MeanAveragePrecision:
     Examples:
       >>> result = MeanAveragePrecision(0.64, 0.6431, 0.646, 3.0, 5000, 1000, "hits", "zero")
       >>> print(result)  # doctest: +NORMALIZE_WHITESPACE
-      MAP@1000 = 0.6431 (ties expected; worst 0.6400, best 0.6460; divided by hits within R,
-      no-hit queries 0: 3 of 5000)
+      MAP@1000 = 0.6431 (expected over ties; worst 0.6400, best 0.6460; divided by hits within R,
+      queries without a hit count as 0: 3 of 5000)
     """
 
     worst: float | Float[Array, ""]
@@ -80,12 +80,12 @@ class MeanAveragePrecision:
 
     @property
     def convention(self) -> str:
-        """The cut-off, tie handling, divisor and no-hit handling, as text."""
+        """The cut-off, divisor and handling of ties and of queries without a hit, as text."""
         divisor = {"hits": "hits within R", "min": "min(R, relevant)", "cutoff": "R"}[self.divisor]
-        no_hit = {"zero": "0", "drop": "dropped"}[self.no_hit]
+        no_hit = {"zero": "count as 0", "drop": "are dropped"}[self.no_hit]
         return (
-            f"MAP@{self.cutoff or 'all'}, ties expected, divided by {divisor}, no-hit queries "
-            f"{no_hit}"
+            f"MAP@{self.cutoff or 'all'}, expected over ties, divided by {divisor}, queries "
+            f"without a hit {no_hit}"
         )
 
     def __str__(self) -> str:
@@ -103,23 +103,23 @@ def mean_average_precision(
     divisor: str = "hits",
     no_hit: str = "zero",
 ) -> MeanAveragePrecision:
-    """MAP@R, the mean AP@R over queries: worst, expected and best over all ways of breaking ties.
+    """Computes worst, expected and best MAP@R over all ways of breaking ties.
 
-    ``worst`` and ``best`` are the lowest and highest values over all ways of breaking all ties of
-    all queries; ``expected`` always lies between them:
+    MAP@R is the mean of AP@R over queries. ``worst`` and ``best`` are its lowest and highest values
+    over all ways of breaking all ties of all queries; ``expected`` always lies between them.
 
-    - With ``no_hit="zero"`` a query has AP 0 in an order without a hit, and ``expected`` is the
+    - With ``no_hit="zero"``, a query has AP 0 in an order without a hit, and ``expected`` is the
       mean of MAP over all orders.
-    - With ``no_hit="drop"`` such an order removes the query from the mean, so the number of
+    - With ``no_hit="drop"``, such an order removes the query from the mean, so the number of
       queries averaged differs between orders. ``expected`` is the mean AP of a query with a hit:
       ``sum_q E[AP_q] / sum_q P(q has a hit)``. For ``worst`` (``best``), a query that may have no
       hit is dropped if that lowers (raises) the mean. All three are NaN if no query can have a
       hit.
 
     Args:
-      counts: :class:`DistanceCounts` of int ``[Q, K+1]``. For NumPy arrays the result is float64;
-        use it for reported numbers. For jax arrays it is computed on their device, also under
-        ``jax.jit``, in float32 accurate to 1e-6.
+      counts: :class:`DistanceCounts` of int ``[Q, K+1]``. For NumPy arrays, the result is float64;
+        use it for reported numbers. For jax arrays, it is computed on their device (optionally
+        under ``jax.jit``) in float32, accurate to 1e-6.
       cutoff: R >= 1, or ``None`` for the whole database. Static under ``jax.jit``.
       divisor: ``"hits"``, ``"min"`` or ``"cutoff"``, see :func:`average_precision`.
       no_hit: ``"zero"`` or ``"drop"``.
@@ -135,8 +135,8 @@ def mean_average_precision(
       >>> counts = DistanceCounts(np.array([[1, 0]]), np.array([[2, 0]]))
       >>> result = mean_average_precision(counts, cutoff=1, **CONVENTIONS["hashnet-pytorch"])
       >>> print(result)  # doctest: +NORMALIZE_WHITESPACE
-      MAP@1 = 1.0000 (ties expected; worst 1.0000, best 1.0000; divided by hits within R,
-      no-hit queries dropped: 0.5 of 1)
+      MAP@1 = 1.0000 (expected over ties; worst 1.0000, best 1.0000; divided by hits within R,
+      queries without a hit are dropped: 0.5 of 1)
 
     References:
       The authors' code uses ``divisor="hits", no_hit="drop"``; for other tools' conventions, see
@@ -173,9 +173,9 @@ def _lowest_mean(
     always: Bool[Array | np.ndarray, " Q"],
     maybe: Bool[Array | np.ndarray, " Q"],
 ) -> _Scalar:
-    """Returns the lowest mean of all ``always`` values plus any subset of the ``maybe`` values."""
+    """Returns the lowest mean of all ``always`` values and any subset of the ``maybe`` values."""
     xp = array_namespace(values)
-    # The size-k subset with the lowest mean holds the k lowest values, so try every k.
+    # The size-k subset with the lowest mean contains the k lowest values, so try every k.
     ranked = xp.sort(xp.where(maybe, values, xp.inf))
     chosen = xp.cumsum(xp.where(ranked < xp.inf, ranked, 0))
     base, n = xp.sum(xp.where(always, values, 0)), xp.sum(always)

@@ -25,11 +25,11 @@ def register(name: str, metric: Metric) -> None:
       >>> register("recall_within_radius_2", relevant_share)
       Traceback (most recent call last):
       ...
-      ValueError: a metric named 'recall_within_radius_2' is already registered: choose another
+      ValueError: a metric named 'recall_within_radius_2' is already registered. Choose another
       name.
     """
     if name in METRICS:
-        raise ValueError(f"a metric named {name!r} is already registered: choose another name.")
+        raise ValueError(f"a metric named {name!r} is already registered. Choose another name.")
     METRICS[name] = metric
 
 

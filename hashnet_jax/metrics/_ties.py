@@ -19,8 +19,8 @@ from jaxtyping import Array, Float
 
 from hashnet_jax.metrics._counts import array_namespace
 
-# H(low, high) for 0..16, each summed directly: the difference of two prefix sums would lose digits
-# that float32 can represent.
+# H(low, high) for 0..16. Each entry is summed directly, because the difference of two prefix sums
+# would lose digits that float32 can represent.
 _HARMONIC_TABLE = np.array(
     [[sum(1 / k for k in range(low + 1, high + 1)) for high in range(17)] for low in range(17)]
 )
@@ -59,7 +59,7 @@ def harmonic_difference(low: _Floats, high: _Floats) -> _Floats:
     """H(low, high) = 1/(low+1) + ... + 1/high, to within the dtype's relative rounding error.
 
     Sums up to 16 are read from a table. Beyond that, ln(k + 1/2) and its asymptotic series
-    approximate the harmonic number H_k, and the difference of logarithms is one ``log1p``: the
+    approximate the harmonic number H_k, and the difference of logarithms is a single ``log1p``. The
     difference of two prefix sums, each near 12, would have no correct digits left in float32.
 
     Args:
@@ -116,8 +116,8 @@ def hits_within(
     step = xp.arange(reach, dtype=size.dtype)[None, :]
     x = mode + step
     up = (hits - x) * (inside - x) / ((x + 1) * (misses - inside + x + 1))
-    # Beyond the support the ratios are meaningless and may be large: a parallel cumprod may
-    # multiply them with each other first, and 0 times infinity is NaN.
+    # Beyond the support, the ratios are meaningless and may be large. A parallel cumprod may
+    # multiply them with each other first and overflow, and 0 times infinity is NaN.
     up = xp.cumprod(xp.where(x < most, up, 0), axis=1)
     x = mode - step
     down = x * (misses - inside + x) / ((hits - x + 1) * (inside - x + 1))

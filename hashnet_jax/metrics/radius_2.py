@@ -1,4 +1,4 @@
-"""Precision and recall within Hamming radius 2, the ball searched by a hash table lookup."""
+"""Precision and recall within Hamming radius 2, as in a hash table lookup."""
 
 from hashnet_jax.metrics._counts import DistanceCounts
 from hashnet_jax.metrics._curves import WithinRadius, within_radius
@@ -9,10 +9,10 @@ def _within_radius_2(counts: DistanceCounts) -> WithinRadius:
 
 
 def precision_within_radius_2(counts: DistanceCounts) -> float:
-    """Precision within Hamming radius 2, or K if K < 2."""
+    """Returns the mean precision within Hamming radius 2, or radius K if K < 2."""
     return float(_within_radius_2(counts).precision)
 
 
 def recall_within_radius_2(counts: DistanceCounts) -> float:
-    """Recall within Hamming radius 2, or K if K < 2."""
+    """Returns the mean recall within Hamming radius 2, or radius K if K < 2."""
     return float(_within_radius_2(counts).recall)

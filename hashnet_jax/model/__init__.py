@@ -1,10 +1,11 @@
-"""The network as pure functions of a pytree.
+"""The network, as pure functions of a pytree.
 
 A backbone maps images [B, H, W, 3] to features [B, D], the hash layer maps features to logits
 [B, K], and the signs of the logits form the code.
 """
 
 from hashnet_jax.model._encode import encode
+from hashnet_jax.model._finite import check_finite
 from hashnet_jax.model._hash_layer import hash_layer, with_hash_layer
 from hashnet_jax.model._network import extract_features, init, logits, training_logits
 from hashnet_jax.model._params import HashNetParams, spec_from_json, spec_to_json
@@ -14,6 +15,7 @@ from hashnet_jax.model._spec import ModelSpec
 __all__ = [
     "HashNetParams",
     "ModelSpec",
+    "check_finite",
     "encode",
     "extract_features",
     "hash_layer",

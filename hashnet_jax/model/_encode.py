@@ -7,6 +7,7 @@ from jax import Array
 from jaxtyping import Int8, UInt8
 
 from hashnet_jax.codes import binarize
+from hashnet_jax.model._finite import check_finite_images
 from hashnet_jax.model._network import NetworkInput, logits
 from hashnet_jax.model._params import HashNetParams
 from hashnet_jax.model._preprocess import preprocess
@@ -17,22 +18,28 @@ def encode(
 ) -> Int8[Array, "B K"]:
     """Encodes images as binary codes sgn(z).
 
-    Pure, and works under ``jax.jit``, ``vmap`` and ``jax.export``. Outside jit, it compiles once
-    per image shape, so pad a smaller last batch, as :func:`hashnet_jax.training.encode_dataset`
-    does.
+    This function is pure and works under ``jax.jit``, ``vmap`` and ``jax.export``. Outside jit, it
+    compiles once per image shape, so pad a smaller last batch, as
+    :func:`hashnet_jax.training.encode_dataset` does.
+
+    The code of NaN is -1. Float images are checked for NaN and infinite pixels unless they are
+    traced: no value can be checked under ``jax.jit``. If you did not train the network yourself,
+    check it once with :func:`hashnet_jax.model.check_finite`.
 
     Args:
       params: :class:`HashNetParams`, from :func:`hashnet_jax.load` or :func:`hashnet_jax.init`.
-      images: uint8 ``[B, H, W, 3]``, RGB 0..255, of any size, which are resized, centre-cropped
-        and normalised according to ``params.spec``; or float ``[B, S, S, 3]``, S =
-        ``params.spec.image_size``, already preprocessed.
+      images: uint8 RGB images ``[B, H, W, 3]`` of any size, which are resized, centre-cropped and
+        normalised according to ``params.spec``; or preprocessed float images ``[B, S, S, 3]``
+        with S = ``params.spec.image_size``.
 
     Returns:
       int8 ``[B, K]``, each entry -1 or +1.
 
     Raises:
-      TypeError: if ``params`` is not HashNetParams, or images are neither uint8 nor float.
-      ValueError: if images have any other shape.
+      TypeError: if ``params`` is not HashNetParams, or the images are neither uint8 nor
+        float.
+      ValueError: if the images have any other shape, or are not traced and contain NaN or infinite
+        pixels.
 
     Examples:
       >>> import hashnet_jax
@@ -44,15 +51,17 @@ def encode(
     """
     if not isinstance(params, HashNetParams):
         raise TypeError(
-            f"`params` must be HashNetParams, got {type(params).__name__}: use "
+            f"`params` must be HashNetParams, got {type(params).__name__}. Use "
             "hashnet_jax.load(folder) or hashnet_jax.init(key, spec)."
         )
+    visible = images
     images = jnp.asarray(images)
     if images.dtype != jnp.uint8 and not jnp.issubdtype(images.dtype, jnp.floating):
         raise TypeError(
-            f"`images` must be uint8 (0..255), or float and already preprocessed, got "
+            f"`images` must be uint8 (0..255), or float if already preprocessed, but got "
             f"{images.dtype}."
         )
+    check_finite_images(visible)
     return _encode(params, images)
 
 

@@ -1,11 +1,11 @@
-"""The hash layer alone, for training with a frozen backbone.
+"""The hash layer without its backbone, for training with a frozen backbone.
 
-    state = hash_layer_state(state)               # from a whole network, backbone pretrained
+    state = hash_layer_state(state)               # from a network with a pretrained backbone
     state, metrics = train_step(state, {"image": features, "label": labels})
     params = with_hash_layer(params, state.params)
 
-The step, loss, continuation and optimizer are the same as for the whole network, but a hash layer
-alone takes features ``[B, D]`` in place of images.
+The step, loss, continuation and optimizer are the same as for the whole network, but the input is
+features ``[B, D]`` instead of images.
 """
 
 import dataclasses
@@ -21,7 +21,7 @@ def hash_layer(params: HashNetParams) -> HashNetParams:
 
     Returns:
       :class:`hashnet_jax.HashNetParams` with the same spec, for which
-      ``hashnet_jax.logits`` and ``hashnet_jax.encode`` take features ``[B, D]`` in place of images.
+      ``hashnet_jax.logits`` and ``hashnet_jax.encode`` take features ``[B, D]`` instead of images.
 
     Examples:
       >>> import hashnet_jax, jax, jax.numpy as jnp
@@ -34,7 +34,7 @@ def hash_layer(params: HashNetParams) -> HashNetParams:
       >>> hashnet_jax.logits(layer, jnp.ones((5, 8, 8, 3)))
       Traceback (most recent call last):
       ...
-      ValueError: a hash layer alone takes features [B, 256], got (5, 8, 8, 3): ...
+      ValueError: the input of a hash layer must be features [B, 256], got (5, 8, 8, 3). ...
     """
     trained = {"hash": params.variables["params"]["hash"]}
     return HashNetParams({"batch_stats": {}, "params": trained}, params.spec)
@@ -45,7 +45,7 @@ def with_hash_layer(params: HashNetParams, layer: HashNetParams) -> HashNetParam
 
     Args:
       params: :class:`hashnet_jax.HashNetParams` of a whole network.
-      layer: a hash layer from :func:`hash_layer`, possibly trained since.
+      layer: a hash layer from :func:`hash_layer`, usually after training.
 
     Returns:
       :class:`hashnet_jax.HashNetParams` that shares its backbone arrays with ``params``.
@@ -63,8 +63,8 @@ def with_hash_layer(params: HashNetParams, layer: HashNetParams) -> HashNetParam
     """
     if layer.spec != params.spec:
         raise ValueError(
-            f"`layer` must have the network's spec {params.spec}, got {layer.spec}: take it from "
-            "this network with hashnet_jax.model.hash_layer."
+            f"`layer` must have the network's spec {params.spec}, got {layer.spec}. Extract it "
+            "from this network with hashnet_jax.model.hash_layer."
         )
     trained = params.variables["params"] | {"hash": layer.variables["params"]["hash"]}
     return dataclasses.replace(params, variables=params.variables | {"params": trained})

@@ -1,6 +1,6 @@
-"""The network as pure functions of a pytree: init, features, logits.
+"""The network as pure functions of a pytree: initialization, features and logits.
 
-A backbone maps images to features [B, D], the hash layer maps features to logits [B, K].
+A backbone maps images to features [B, D], and the hash layer maps features to logits [B, K].
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ NetworkInput = Float[Array | np.ndarray, "B S S 3"] | Float[Array | np.ndarray, 
 
 
 class HashNetwork(nn.Module):
-    """Backbone and hash layer; hash weights are initialized from N(0, 0.01²), biases to 0."""
+    """Backbone and hash layer, whose weights are initialized from N(0, 0.01²) and biases to 0."""
 
     spec: ModelSpec
     axis_name: str | None = None
@@ -119,9 +119,10 @@ def training_logits(
 ) -> tuple[Float[Array, "B K"], dict[str, Any]]:
     """Computes the logits z in training, with batch statistics and dropout.
 
-    With ``backbone_mode="inference"``, the result equals :func:`logits`: training uses the same
-    running statistics as inference. With ``"train"``, pretrained weights see statistics that differ
-    from those they were trained with, and running statistics adapt too slowly for a short run.
+    With ``backbone_mode="inference"``, training uses the same running statistics as inference, so
+    the result equals :func:`logits`. With ``"train"``, pretrained weights see statistics that
+    differ from those they were trained with, and running statistics adapt too slowly for a short
+    run.
 
     Args:
       params: :class:`HashNetParams`.
@@ -134,7 +135,7 @@ def training_logits(
       ``(logits, batch_stats)``: float32 ``[B, K]``, and the updated running statistics.
 
     Raises:
-      ValueError: if the images have any other shape, or ``backbone_mode`` any other value.
+      ValueError: if the images have any other shape, or ``backbone_mode`` is invalid.
 
     Examples:
       >>> spec = ModelSpec(backbone="small_cnn", bits=12, image_size=8, resize=8)
@@ -157,7 +158,7 @@ def training_logits(
 
 
 def _apply(network: HashNetwork, params: HashNetParams, images: Any, **options: Any) -> Any:
-    # Flax annotates `apply` as always returning updates; it returns them only with `mutable`.
+    # Flax annotates `apply` as always returning updates, but it only does so with `mutable`.
     return network.apply(params.variables, jnp.asarray(images), **options)
 
 
@@ -168,14 +169,14 @@ def check_preprocessed(params: HashNetParams, images: NetworkInput) -> None:
         n_features = params.variables["params"]["hash"]["kernel"].shape[0]
         if len(shape) != 2 or shape[1] != n_features:
             raise ValueError(
-                f"a hash layer alone takes features [B, {n_features}], got {shape}: pass the "
-                "output of hashnet_jax.model.extract_features, or put the hash layer back on its "
-                "backbone with hashnet_jax.model.with_hash_layer."
+                f"the input of a hash layer must be features [B, {n_features}], got {shape}. Pass "
+                "the output of hashnet_jax.model.extract_features, or reattach the hash layer to "
+                "its backbone with hashnet_jax.model.with_hash_layer."
             )
         return
     size = params.spec.image_size
     if len(shape) != 4 or shape[1:] != (size, size, 3):
         raise ValueError(
-            f"preprocessed `images` must be [B, {size}, {size}, 3], got {shape}: pass uint8 "
-            "images of any size to hashnet_jax.encode, or resize them."
+            f"preprocessed `images` must be [B, {size}, {size}, 3], got {shape}. Pass uint8 "
+            "images of any size to hashnet_jax.encode, or resize them first."
         )

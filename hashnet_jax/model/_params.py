@@ -21,7 +21,7 @@ class HashNetParams:
     Attributes:
       variables: ``{"params": {"backbone": ..., "hash": ...}, "batch_stats": ...}``, float32;
         ``batch_stats`` is empty for a backbone without batch normalisation. A hash layer alone
-        (:func:`hashnet_jax.model.hash_layer`) has no "backbone", and takes features ``[B, D]``.
+        (:func:`hashnet_jax.model.hash_layer`) has no "backbone" and takes features ``[B, D]``.
       spec: the static :class:`ModelSpec`.
 
     Examples:
@@ -47,21 +47,27 @@ class HashNetParams:
 
 
 def spec_to_json(spec: ModelSpec) -> str:
-    """Serializes a spec as JSON, as saved with its weights."""
+    """Serializes a spec to the JSON that is saved with its weights."""
     return json.dumps(dataclasses.asdict(spec))
 
 
 def spec_from_json(text: str) -> ModelSpec:
     """Restores a spec from JSON written by :func:`spec_to_json`.
 
+    Raises:
+      ValueError: if the text is not the JSON of a spec.
+
     Examples:
       >>> spec_from_json(spec_to_json(ModelSpec("vgg16"))) == ModelSpec("vgg16")
       True
     """
-    fields: dict[str, Any] = json.loads(text)
+    fields = json.loads(text)
+    expected = {field.name for field in dataclasses.fields(ModelSpec)}
+    if not isinstance(fields, dict) or set(fields) != expected:
+        found = sorted(fields) if isinstance(fields, dict) else type(fields).__name__
+        raise ValueError(f"a spec must have the fields {sorted(expected)}, got {found}.")
     # JSON has no tuples.
-    for name in ("mean", "std"):
-        fields[name] = tuple(fields[name])
+    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
     return ModelSpec(**fields)
 
 

@@ -1,4 +1,4 @@
-"""Turns uint8 images into backbone inputs, on device: resize, centre crop, normalise."""
+"""Turns uint8 images into backbone inputs on device by resizing, cropping and normalising."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def normalize(
 def preprocess(
     images: UInt8[Array | np.ndarray, "B H W 3"], spec: ModelSpec
 ) -> Float[Array, "B S S 3"]:
-    """Preprocesses images for inference: resize to a square, centre crop, normalise.
+    """Preprocesses images for inference: resizes them to squares, crops and normalises them.
 
     Args:
       images: uint8 ``[B, H, W, 3]``, RGB, of any height and width.
@@ -57,15 +57,15 @@ def preprocess(
     References:
       The authors resize to 256 x 256 without preserving the aspect ratio, then take the central
       224 x 224. Here, interpolation is linear with antialiasing, rounded to integer levels. It
-      agrees with PIL's BILINEAR to within one level in 255 (a few if a data set decodes a large
-      JPEG at reduced size), so an image resized by PIL, as in data sets, has the same code as one
-      resized here, except for the rare bit whose logit is near 0.
+      agrees with PIL's BILINEAR to within one level in 255 (a few levels if a data set decodes a
+      large JPEG at reduced size). Images resized by PIL, as in data sets, therefore have the same
+      codes as images resized here, except for rare bits whose logits are near 0.
     """
     if images.dtype != jnp.uint8:
         raise TypeError(f"`images` must be uint8, got {images.dtype}.")
     if images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape[1:3]:
         raise ValueError(
-            f"`images` must be [B, H, W, 3] with H, W >= 1, got {images.shape}: add the batch "
+            f"`images` must be [B, H, W, 3] with H, W >= 1, got {images.shape}. Add a batch "
             "axis with images[None], and repeat a grey channel three times."
         )
     size, crop = spec.resize, spec.image_size

@@ -1,20 +1,28 @@
-"""Writes reports on finished runs, and pages of search results.
+"""Writes reports on finished runs and pages of search results.
 
-:func:`write_report` writes the report: protocol card, figures, tables and gallery on one page.
-:func:`write_search_page` writes a page of the pictures found by a search.
+:func:`write_report` writes a page with the protocol card, figures, tables and gallery of a run.
+:func:`write_search_page` writes a page with the pictures found by a search.
 """
 
 from hashnet_jax.report._card import protocol_card
 from hashnet_jax.report._card_text import card_text
-from hashnet_jax.report._finished_run import FinishedRun, read_finished_run
+from hashnet_jax.report._finished_run import FinishedRun, check_dataset, read_finished_run
+from hashnet_jax.report._publish import why_outdated
+from hashnet_jax.report._result_file import UNVERIFIED, bound_result, is_bound, read_result
 from hashnet_jax.report._search_page import write_search_page
 from hashnet_jax.report._write import write_report
 
 __all__ = [
+    "UNVERIFIED",
     "FinishedRun",
+    "bound_result",
     "card_text",
+    "check_dataset",
+    "is_bound",
     "protocol_card",
     "read_finished_run",
+    "read_result",
+    "why_outdated",
     "write_report",
     "write_search_page",
 ]

@@ -7,8 +7,9 @@ import numpy as np
 from hashnet_jax.distributed.files import sha256
 from hashnet_jax.metrics import within_radius
 from hashnet_jax.report._finished_run import FinishedRun
+from hashnet_jax.report._result_file import RESULT
 
-# The usual Hamming radius in this field. At 48 bits, a lookup reads 1 + 48 + 1,128 hash buckets.
+# The usual Hamming radius in this field. At 48 bits, a lookup probes 1 + 48 + 1,128 hash buckets.
 RADIUS = 2
 
 Card = dict[str, dict[str, Any]]
@@ -56,7 +57,7 @@ def _retrieval(run: FinishedRun) -> dict[str, Any]:
         "precision_within_radius": ball.precision,
         "recall_within_radius": ball.recall,
         "queries_with_empty_ball": ball.empty_queries,
-        # Earlier versions did not write it.
+        # Runs from earlier versions do not have this entry.
         "metrics": run.result.get("metrics", {}),
     }
 
@@ -66,7 +67,7 @@ def _training(run: FinishedRun) -> dict[str, Any]:
     return {
         "variant": run.result["variant"],
         "backbone": config["model"]["backbone"],
-        # Earlier versions wrote neither: they fine-tuned in training mode.
+        # Runs from earlier versions have neither entry. They fine-tuned in training mode.
         "frozen": config.get("freeze_backbone", False),
         "backbone_mode": config["train"].get("backbone_mode", "train"),
         "pretrained_sha256": config.get("pretrained_sha256"),
@@ -93,6 +94,8 @@ def _codes(run: FinishedRun) -> dict[str, Any]:
 def _provenance(run: FinishedRun) -> dict[str, Any]:
     return {
         "run": run.name,
+        "is_verified": run.is_verified,
+        "result_sha256": sha256(run.path / RESULT),
         "model_sha256": sha256(run.path / "model.npz"),
         **{name: run.result[name] for name in ("versions", "devices", "seconds")},
     }

@@ -1,11 +1,13 @@
-"""Describes the protocol card in words, by section and as plain text."""
+"""Formats the protocol card as text, section by section or as a whole."""
 
 import itertools
 import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from hashnet_jax.distributed.printing import printable
 from hashnet_jax.report._card import Card
+from hashnet_jax.report._result_file import UNVERIFIED
 
 Rows = list[tuple[str, str]]
 PARTS = {
@@ -15,15 +17,17 @@ PARTS = {
     "validation": "Validation images",
 }
 
+_VERIFIED = "the SHA-256 of each file matches the one in result.json"
+
 
 def card_sections(card: Card) -> list[tuple[str, Rows]]:
-    """Describes the card in words, by section.
+    """Formats each section of the card as rows of text.
 
     Args:
       card: the card, from :func:`hashnet_jax.report.protocol_card`.
 
     Returns:
-      ``(heading, [(term, description), ...])`` per section.
+      A list with ``(heading, [(term, description), ...])`` for each section.
     """
     return [
         ("Data", _data_rows(card["data"])),
@@ -35,7 +39,7 @@ def card_sections(card: Card) -> list[tuple[str, Rows]]:
 
 
 def card_text(card: Card) -> str:
-    """The card as plain text, at most 80 columns wide except for the SHA-256."""
+    """Formats the card as plain text for a terminal, at most 80 columns wide except for hashes."""
     lines = [card["retrieval"]["summary"]]
     for heading, rows in card_sections(card):
         lines += ["", heading.upper()]
@@ -43,7 +47,7 @@ def card_text(card: Card) -> str:
             wrapped = textwrap.wrap(description, 46, break_long_words=False)
             for shown, part in itertools.zip_longest([term], wrapped, fillvalue=""):
                 lines.append(f"  {shown:<31} {part}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def describe_convention(retrieval: Mapping[str, Any]) -> tuple[str, str]:
@@ -59,7 +63,7 @@ def describe_convention(retrieval: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def map_name(retrieval: Mapping[str, Any]) -> str:
-    """The display name of MAP at its cut-off.
+    """Returns the display name of MAP at its cut-off.
 
     Examples:
       >>> map_name({"cutoff": 1000}), map_name({"cutoff": None})
@@ -73,11 +77,11 @@ def alarm_line(codes: Mapping[str, Any]) -> str:
 
     Examples:
       >>> alarm_line({"alarms": []})
-      'silent'
-      >>> alarm_line({"alarms": ["1 distinct codes for 3 classes"]})
-      'COLLAPSED: 1 distinct codes for 3 classes'
+      'none'
+      >>> alarm_line({"alarms": ["fewer distinct codes (1) than classes (3)"]})
+      'COLLAPSED: fewer distinct codes (1) than classes (3)'
     """
-    return "COLLAPSED: " + "; ".join(codes["alarms"]) if codes["alarms"] else "silent"
+    return "COLLAPSED: " + "; ".join(codes["alarms"]) if codes["alarms"] else "none"
 
 
 def _data_rows(data: Mapping[str, Any]) -> Rows:
@@ -97,10 +101,10 @@ def _data_rows(data: Mapping[str, Any]) -> Rows:
 
 def _overlap(counts: Mapping[str, Any]) -> str:
     """Describes in one line how many images two parts of the split share."""
-    by_index = f"{counts['same_image']:,} by index"
+    by_index = f"{counts['same_image']:,} with the same index"
     if counts["same_picture"] is None:
-        return f"{by_index}; copies under other names not checked"
-    return f"{by_index}; {counts['same_picture']:,} as copies under other names"
+        return f"{by_index}; copies under other names were not checked"
+    return f"{by_index}; {counts['same_picture']:,} copies under other names"
 
 
 def _retrieval_rows(retrieval: Mapping[str, Any], data: Mapping[str, Any]) -> Rows:
@@ -117,7 +121,7 @@ def _retrieval_rows(retrieval: Mapping[str, Any], data: Mapping[str, Any]) -> Ro
             map_name(retrieval),
             f"{retrieval['expected']:.4f}, averaged over all tie-breaking orders",
         ),
-        ("Worst and best tie-breaking", "{worst:.4f} and {best:.4f}".format(**retrieval)),
+        ("Worst and best tie order", "{worst:.4f} and {best:.4f}".format(**retrieval)),
         ("Cut-off R", cutoff),
         ("Average precision", f"divided by {by}"),
         ("Queries without a hit", f"{missed}, {no_hit}"),
@@ -127,7 +131,7 @@ def _retrieval_rows(retrieval: Mapping[str, Any], data: Mapping[str, Any]) -> Ro
 
 
 def _metric_rows(retrieval: Mapping[str, Any]) -> Rows:
-    """Rows for the registered metrics, except those already shown for the Hamming ball."""
+    """Returns rows for the registered metrics not already shown for the Hamming ball."""
     known = {f"{name}_within_radius_{retrieval['radius']}" for name in ("precision", "recall")}
     return [
         (name.replace("_", " ").capitalize(), f"{value:.4f}")
@@ -166,8 +170,8 @@ def _codes_rows(codes: Mapping[str, Any]) -> Rows:
         ("Distinct codes", "{distinct:,} of {codes:,}".format(**codes)),
         (
             "Bit balance",
-            "the fraction of ones deviates from 0.5 by {mean_imbalance:.3f} on average, "
-            "by {most_imbalanced:.3f} at most".format(**codes),
+            "the fraction of ones deviates from 0.5 by {mean_imbalance:.3f} on average and "
+            "by at most {most_imbalanced:.3f}".format(**codes),
         ),
         ("Constant bits", f"{codes['constant_bits']} of {codes['bits']}"),
         ("Collapse alarm", alarm_line(codes)),
@@ -181,4 +185,5 @@ def _provenance_rows(origin: Mapping[str, Any]) -> Rows:
         ("Versions", ", ".join(map(" ".join, origin["versions"].items()))),
         ("Devices", origin["devices"]),
         ("Time", f"{origin['seconds']:,.0f} s"),
+        ("Files", _VERIFIED if origin["is_verified"] else UNVERIFIED),
     ]

@@ -1,4 +1,4 @@
-"""Maps distinct database codes to the plane with t-SNE, and finds their most frequent classes."""
+"""Maps distinct database codes to the plane with t-SNE and finds their most frequent classes."""
 
 import collections
 import dataclasses
@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from hashnet_jax.report._finished_run import FinishedRun, label_ids
 
-MAP_IMAGES = 2000  # enough to see the structure; t-SNE takes quadratic time
+MAP_IMAGES = 2000  # enough to show the structure; t-SNE takes quadratic time
 NO_LABEL = -1
 
 
@@ -21,7 +21,7 @@ class CodeMap:
     Attributes:
       plane: position of each code.
       images: number of images with each code.
-      classes: most frequent first label among the images with each code, or ``NO_LABEL``.
+      classes: most frequent first label of the images with each code, or ``NO_LABEL``.
     """
 
     plane: Float[np.ndarray, "P 2"]
@@ -29,22 +29,22 @@ class CodeMap:
     classes: Int[np.ndarray, " P"]
 
     def by_frequency(self) -> list[int]:
-        """The classes that occur, by decreasing number of codes."""
+        """Returns the classes that occur, in order of decreasing number of codes."""
         labelled = self.classes[self.classes != NO_LABEL].tolist()
         return [label for label, _ in collections.Counter(labelled).most_common()]
 
     def members(self, label: int) -> Bool[np.ndarray, " P"]:
-        """Mask of the codes of this class."""
+        """Returns a mask of the codes that belong to the class."""
         return self.classes == label
 
     def central_code(self, label: int) -> int:
-        """The class's code nearest to the mean position of its images."""
+        """Returns the index of the class's code nearest to the mean position of its images."""
         codes = np.flatnonzero(self.members(label))
         middle = np.average(self.plane[codes], axis=0, weights=self.images[codes])
         return int(codes[np.abs(self.plane[codes] - middle).sum(axis=1).argmin()])
 
     def told_apart(self, labels: list[int]) -> float:
-        """Fraction of these classes' images that are nearest to their own class's mean."""
+        """Returns the fraction of the classes' images that are closest to their class mean."""
         chosen = np.isin(self.classes, labels)
         if not chosen.any():
             return 1.0
@@ -62,8 +62,8 @@ class CodeMap:
 def code_map(run: FinishedRun, *, seed: int = 0) -> CodeMap:
     """Maps the distinct codes of at most ``MAP_IMAGES`` randomly drawn database images.
 
-    Images with equal codes are merged into one point, since overlapping points would hide their
-    number.
+    Images with the same code become a single point, because overlapping points would hide how many
+    images there are.
     """
     chosen = np.random.default_rng(seed).permutation(len(run.database.codes))[:MAP_IMAGES]
     distinct, code_of, images = np.unique(
@@ -75,7 +75,7 @@ def code_map(run: FinishedRun, *, seed: int = 0) -> CodeMap:
 
 
 def _majority(code_of: Int[np.ndarray, " N"], labels: list[list[int]]) -> Int[np.ndarray, " P"]:
-    """The most frequent first label among the images with each code."""
+    """Returns the most frequent first label of the images with each code."""
     votes: list[collections.Counter[int]] = [
         collections.Counter() for _ in range(code_of.max() + 1)
     ]
@@ -85,7 +85,7 @@ def _majority(code_of: Int[np.ndarray, " N"], labels: list[list[int]]) -> Int[np
 
 
 def _embed(codes: Float[np.ndarray, "P K"], seed: int) -> Float[np.ndarray, "P 2"]:
-    """Embeds the codes with t-SNE, or on a line if there are too few for t-SNE."""
+    """Embeds the codes with t-SNE, or places them on a line if there are too few for t-SNE."""
     if len(codes) < 5:
         return np.stack([np.arange(len(codes)), np.zeros(len(codes))], axis=1)
     perplexity = min(30, (len(codes) - 1) / 3)

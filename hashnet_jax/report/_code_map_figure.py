@@ -1,4 +1,4 @@
-"""Draws the map of codes: points coloured by class, with names in place or in a legend."""
+"""Draws the map of codes, coloured by class and labelled in place or with a legend."""
 
 from typing import cast
 
@@ -30,7 +30,7 @@ CLASS_COLORS = (
     *("#ddcc77", "#cc6677", "#882255", "#aa4499", "#555555"),
 )
 POINT_AREA = 5  # square points per image
-# Classes are named in place if at least this fraction of images is nearest to its own class's mean.
+# Classes are labelled in place if at least this fraction of images is closest to its class mean.
 TOLD_APART = 0.9
 LONGEST_NAME = 22  # characters
 LEGEND_COLUMNS = 2
@@ -40,8 +40,8 @@ LEGEND_ROW = 0.16  # inches
 def map_figure(run: FinishedRun, dataset: Dataset, *, seed: int = 0) -> ReportFigure:
     """Draws a t-SNE map of database codes, coloured by class.
 
-    If the classes are well separated, each is named beside its codes. Otherwise, or if the names do
-    not fit, a legend names the colours.
+    If the classes are well separated, their names are written next to the codes. Otherwise, or if
+    the names do not fit, the figure has a legend.
 
     Args:
       run: the run.
@@ -55,7 +55,7 @@ def map_figure(run: FinishedRun, dataset: Dataset, *, seed: int = 0) -> ReportFi
     frequent = codes.by_frequency()
     colored = dict(zip(sorted(frequent[: len(CLASS_COLORS)]), CLASS_COLORS, strict=False))
     others = frequent[len(CLASS_COLORS) :]
-    names = {label: _shortened(dataset.classes[label]) for label in frequent}
+    names = {label: literal(dataset.classes[label], longest=LONGEST_NAME) for label in frequent}
     grey = _grey_label(codes, len(others))
     in_place = codes.told_apart(list(colored)) >= TOLD_APART
 
@@ -75,7 +75,7 @@ def map_figure(run: FinishedRun, dataset: Dataset, *, seed: int = 0) -> ReportFi
         title="Map of codes",
         caption=f"t-SNE of the binary codes of {total:,} database images. Each point is a code; "
         f"its area is proportional to the number of images with that code, and its colour shows "
-        f"their most frequent {by}. Distances between clusters mean little.",
+        f"their most frequent {by}. Distances between clusters are not meaningful.",
         alt=f"t-SNE scatter plot of {len(codes.plane):,} distinct codes of {total:,} images, "
         f"coloured by {by}: {shown}{f'; grey: {grey}' if grey else ''}. The most "
         f"frequent code is shared by {codes.images.max():,} images.",
@@ -107,7 +107,7 @@ def _scatter(figure: Figure, codes: CodeMap, colored: dict[int, str]) -> Axes:
 def _name_in_place(
     axes: Axes, codes: CodeMap, names: dict[int, str], colored: dict[int, str]
 ) -> bool:
-    """Names all coloured classes beside their codes, or none of them if any name does not fit."""
+    """Labels all coloured classes next to their codes, or none if any label does not fit."""
     short = max(map(len, names.values()), default=0) <= 2
     labels = [
         _beside(codes, label, names[label], color=INK, weight="bold" if short else "normal")
@@ -124,7 +124,7 @@ def _name_in_place(
 
 
 def _name_others(axes: Axes, codes: CodeMap, names: dict[int, str], others: list[int]) -> int:
-    """Names the other classes where there is room; returns how many were named."""
+    """Labels the other classes where there is room, and returns how many were labelled."""
     labels = [_beside(codes, label, names[label], color=GREY, size=6.0) for label in others]
     return len(place_labels(axes, labels, obstacles=_rims(axes, codes)))
 
@@ -146,7 +146,7 @@ def _beside(
         [anchor],
         color,
         distance=radius + 2,
-        may_be_far=False,  # a far label could seem to name other codes
+        may_be_far=False,  # a distant label could be mistaken for that of other codes
         directions=ABOVE_FIRST,
         weight=weight,
         size=size,
@@ -154,7 +154,7 @@ def _beside(
 
 
 def _rims(axes: Axes, codes: CodeMap) -> Float[np.ndarray, "N 2"]:
-    """Points on the rim and at the centre of each drawn code, in data coordinates."""
+    """Returns points on the rim and at the centre of each drawn code, in data coordinates."""
     radii = np.sqrt(POINT_AREA * codes.images) / 2 * lay_out(axes).dpi / 72
     angles = np.linspace(0, 2 * np.pi, 8, endpoint=False)
     circle = np.concatenate([np.zeros((1, 2)), np.stack([np.cos(angles), np.sin(angles)], axis=1)])
@@ -163,7 +163,7 @@ def _rims(axes: Axes, codes: CodeMap) -> Float[np.ndarray, "N 2"]:
 
 
 def _add_legend(figure: Figure, axes: Axes, names: dict[int, str], grey: str) -> None:
-    """Adds a legend below the map, and enlarges the figure to make room for it."""
+    """Adds a legend below the map and enlarges the figure to make room for it."""
     handles, labels = axes.get_legend_handles_labels()
     shown = [names[int(label)] for label in labels]
     if grey:
@@ -172,7 +172,8 @@ def _add_legend(figure: Figure, axes: Axes, names: dict[int, str], grey: str) ->
     figure.set_figheight(COLUMN_WIDTH + LEGEND_ROW * -(-len(shown) // LEGEND_COLUMNS))
     legend = figure.legend(
         handles,
-        shown,
+        # Entries that start with an underscore would be left out, so the names are set below.
+        list(map(str, range(len(shown)))),
         loc="outside lower center",
         ncols=LEGEND_COLUMNS,
         fontsize=LABEL_SIZE,
@@ -181,26 +182,23 @@ def _add_legend(figure: Figure, axes: Axes, names: dict[int, str], grey: str) ->
         labelspacing=0.3,
         borderpad=0,
     )
+    for text, name in zip(legend.get_texts(), shown, strict=True):
+        text.set_text(name)
     for handle in legend.legend_handles:
         cast(PathCollection, handle).set_sizes([20])
 
 
 def _grey_label(codes: CodeMap, n_others: int) -> str:
-    """The legend entry for codes drawn in grey, or ``""`` if there are none."""
+    """Returns the legend entry for codes drawn in grey, or ``""`` if there are none."""
     kinds = [f"{n_others} other classes"] if n_others else []
     kinds += ["no label"] if codes.members(NO_LABEL).any() else []
     return " or ".join(kinds)
 
 
 def _grey_note(grey: str, n_others: int, named: int) -> str:
-    """The caption's note on grey codes; ``named`` is how many of their classes are named."""
+    """Returns the caption's note on grey codes, ``named`` of whose classes are labelled."""
     if not grey:
         return ""
     frequent = f" The {len(CLASS_COLORS)} most frequent classes are coloured." if n_others else ""
-    room = f"; {named} of these classes are named in the figure" if named else ""
+    room = f"; {named} of these classes are labelled in the figure" if named else ""
     return f"{frequent} Grey: {grey}{room}."
-
-
-def _shortened(name: str) -> str:
-    whole = name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
-    return literal(whole)

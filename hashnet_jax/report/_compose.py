@@ -1,7 +1,5 @@
 """Composes the report files for a finished run."""
 
-import json
-
 from hashnet_jax.data import Dataset
 from hashnet_jax.model import HashNetParams
 from hashnet_jax.report._card import protocol_card
@@ -10,6 +8,7 @@ from hashnet_jax.report._distance_figures import distance_figure, radius_figure
 from hashnet_jax.report._finished_run import FinishedRun
 from hashnet_jax.report._gallery import gallery
 from hashnet_jax.report._page import Report, render_page
+from hashnet_jax.report._publish import CARD, PAGE, card_file
 from hashnet_jax.report._ranking_figures import precision_at_figure, precision_recall_figure
 from hashnet_jax.report._relaxed_figure import histogram_figure, relaxed_codes
 from hashnet_jax.report._tables import class_table, radius_table
@@ -22,16 +21,16 @@ def compose(
     """Creates the report files for :func:`hashnet_jax.report.write_report`.
 
     Returns:
-      File contents, keyed by file name, with the page last.
+      The contents of the files, keyed by file name.
     """
     report = _report(run, dataset, params, seed)
     figures = [*report.retrieval_figures, *report.training_figures]
-    return {
-        "card.json": json.dumps(report.card, indent=2).encode() + b"\n",
+    files = {
         **{f"figures/{figure.name}.png": figure.png for figure in figures},
         **{f"figures/{figure.name}.svg": figure.svg for figure in figures},
-        "report.html": render_page(report).encode(),
+        PAGE: render_page(report).encode(),
     }
+    return {CARD: card_file(report.card, files), **files}
 
 
 def _report(run: FinishedRun, dataset: Dataset, params: HashNetParams, seed: int) -> Report:

@@ -1,4 +1,4 @@
-"""Draws retrieval metrics by Hamming radius, and histograms of Hamming distances."""
+"""Draws retrieval metrics by Hamming radius and histograms of Hamming distances."""
 
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ class _Line(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """Relevant or other pairs: their percentage at each distance, and their mean distance."""
+    """The percentage of relevant or irrelevant pairs at each distance, and their mean."""
 
     name: str
     share: Float[np.ndarray, " K+1"]
@@ -46,7 +46,7 @@ def radius_figure(counts: DistanceCounts) -> ReportFigure:
     balls = [within_radius(counts, radius=radius) for radius in range(bits + 1)]
     lines = _lines(balls)
     recall = lines[1].values
-    # Up to the radius that retrieves nearly everything; beyond it, precision only falls.
+    # Stop at the radius that retrieves nearly everything, since precision only falls beyond it.
     last = max(min(2 * RADIUS, bits), int(np.argmax(recall >= 0.995 * recall[-1])))
     radius = min(RADIUS, bits)
 
@@ -80,7 +80,7 @@ def radius_figure(counts: DistanceCounts) -> ReportFigure:
 
 
 def distance_figure(counts: DistanceCounts) -> ReportFigure:
-    """Draws histograms of the Hamming distances of relevant pairs and of all other pairs."""
+    """Draws histograms of the Hamming distances of relevant and irrelevant pairs."""
     kinds = _kinds(counts)
     bits = counts.total.shape[1] - 1
 
@@ -95,7 +95,7 @@ def distance_figure(counts: DistanceCounts) -> ReportFigure:
             ylabel="Pairs of each kind (%)",
             xlim=(-0.5, bits + 0.5),
         )
-        axes.set_ylim(0, 1.3 * axes.dataLim.y1)  # headroom for the names
+        axes.set_ylim(0, 1.3 * axes.dataLim.y1)  # headroom for the labels
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
         for row, kind in enumerate(kinds):
             _name_kind(axes, kind, row)
@@ -122,7 +122,7 @@ def _lines(balls: list[WithinRadius]) -> list[_Line]:
 
 
 def _kinds(counts: DistanceCounts) -> list[_Kind]:
-    """Statistics for the relevant pairs and for the others, where there are any."""
+    """Computes statistics for relevant and irrelevant pairs, omitting a kind without pairs."""
     relevant, total = np.asarray(counts.relevant).sum(axis=0), np.asarray(counts.total).sum(axis=0)
     distances = np.arange(len(total))
     return [
@@ -131,7 +131,7 @@ def _kinds(counts: DistanceCounts) -> list[_Kind]:
         )
         for name, pairs, color in (
             ("relevant", relevant, BLUE),
-            ("not relevant", total - relevant, VERMILION),
+            ("irrelevant", total - relevant, VERMILION),
         )
         if pairs.sum()
     ]

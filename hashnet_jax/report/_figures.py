@@ -1,8 +1,8 @@
 """Draws figures for the report in a common style.
 
-They are sized for one column of a paper (86 mm), with 8–9 point serif type, lines labelled at their
-ends instead of in a legend, and Okabe and Ito's colours, which are distinguishable with any colour
-vision and in greyscale print. They are drawn without pyplot, to avoid its global state.
+Figures are sized for one column of a paper (86 mm). They use 8–9 point serif type, lines labelled
+at their ends instead of in a legend, and Okabe and Ito's colours, which are distinguishable with
+any colour vision and in greyscale print. They are drawn without pyplot to avoid its global state.
 
 The typeface is STIX, which ships with matplotlib; glyphs are drawn as outlines. STIX is a Times
 design, so the page (`assets/base.css`) uses the first Times font available to the reader.
@@ -10,6 +10,7 @@ design, so the page (`assets/base.css`) uses the first Times font available to t
 
 import dataclasses
 import io
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -65,7 +66,7 @@ class ReportFigure:
     Attributes:
       name: file name without extension.
       title: short title that starts the caption.
-      caption: explains what is drawn, and the conventions used.
+      caption: explains what the figure shows and which conventions it uses.
       alt: describes the figure, with key numbers, for readers who cannot see it.
       png: content of the PNG file, at 300 dpi.
       svg: content of the SVG file.
@@ -102,30 +103,44 @@ def draw(
     Returns:
       The figure.
     """
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        # Characters that no font has are drawn as boxes; the page shows the names as text, too.
+        warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from", UserWarning)
         figure = Figure(figsize=(COLUMN_WIDTH, height))
         caption += plot(figure)
         png = _saved(figure, "png", {"Title": title})
-        # A date would make the file differ each time it is drawn.
+        # Omit the date, which would make every file different.
         svg = _saved(figure, "svg", {"Title": title, "Date": None})
     return ReportFigure(name, title, caption, alt, png, svg)
 
 
 def unit_axes(figure: Figure, *, xlabel: str, ylabel: str) -> Axes:
-    """Creates axes with a y axis from 0 to 1."""
+    """Creates axes whose y axis runs from 0 to 1."""
     axes = figure.subplots()
     axes.set(xlabel=xlabel, ylabel=ylabel, ylim=(0, 1.02), yticks=np.linspace(0, 1, 6))
     return axes
 
 
-def literal(text: str) -> str:
-    """Escapes dollar signs in a name, which matplotlib would parse as math.
+def literal(name: str, *, longest: int | None = None) -> str:
+    """Escapes a name for a figure. No other function escapes text for matplotlib.
+
+    Dollar signs are escaped because matplotlib would parse the text between two of them as math,
+    and characters that cannot be drawn as in :func:`hashnet_jax.report._markup.plain_text`.
+
+    Args:
+      name: any text.
+      longest: number of characters to which longer names are shortened.
 
     Examples:
-      >>> print(literal("cash $"))
-      cash \\$
+      >>> print(literal("from $5 to $10"))
+      from \\$5 to \\$10
+      >>> print(literal("a very long name", longest=7))
+      a very…
     """
-    return plain_text(text).replace("$", r"\$")
+    plain = plain_text(name)
+    if longest is not None and len(plain) > longest:
+        plain = plain[: longest - 1] + "…"
+    return plain.replace("$", r"\$")
 
 
 def _saved(figure: Figure, form: str, metadata: dict[str, Any]) -> bytes:

@@ -1,15 +1,16 @@
-"""Reads the files of a finished run, and checks that they belong together."""
+"""Reads the files of a finished run and checks that they are consistent."""
 
 import dataclasses
 import functools
-import json
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Int, Num, UInt8
+from jaxtyping import Num
 
+from hashnet_jax.data import Dataset
+from hashnet_jax.distributed.reading import DamagedFile, damage_named
 from hashnet_jax.metrics import (
     AveragePrecision,
     Evaluation,
@@ -17,22 +18,20 @@ from hashnet_jax.metrics import (
     average_precision,
     evaluate,
 )
+from hashnet_jax.model import ModelSpec
+from hashnet_jax.report._result_file import is_bound, read_result
+from hashnet_jax.report._run_files import CodeSet, read_codes, read_config, read_history
+from hashnet_jax.weights import MODEL_FILE, read_spec
 
-FILES = ("config.json", "metrics.jsonl", "model.npz", "codes.npz", "result.json")
-
-
-class CodeSet(NamedTuple):
-    """Codes of the queries or the database.
-
-    Attributes:
-      codes: packed codes.
-      labels: class ids ``[N]``, or multi-hot labels ``[N, C]``.
-      indices: indices of the images in the data set's source.
-    """
-
-    codes: UInt8[np.ndarray, "N bytes"]
-    labels: Num[np.ndarray, "N *C"]
-    indices: Int[np.ndarray, " N"]
+# The entries of `map` in `result.json` that are computed from the codes.
+_MEASURED = {
+    "expected": "MAP",
+    "worst": "worst MAP",
+    "best": "best MAP",
+    "queries": "number of queries",
+    "queries_without_hit": "number of queries without a hit",
+}
+FILES = ("config.json", "metrics.jsonl", MODEL_FILE, "codes.npz", "result.json")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -70,7 +69,13 @@ class FinishedRun:
     @property
     def mean_average_precision(self) -> MeanAveragePrecision:
         """MAP as reported in `result.json`."""
-        return MeanAveragePrecision(**self.result["map"])
+        names = [field.name for field in dataclasses.fields(MeanAveragePrecision)]
+        return MeanAveragePrecision(**{name: self.result["map"][name] for name in names})
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the files were checked against each other; False for runs of version 0.1."""
+        return is_bound(self.result)
 
     @property
     def multi_label(self) -> bool:
@@ -92,6 +97,9 @@ class FinishedRun:
 def read_finished_run(run_dir: str | os.PathLike[str]) -> FinishedRun:
     """Reads the folder of a finished run.
 
+    Runs of version 0.1 have no hashes. Of these, only the contents are compared: the network's spec
+    with the config, the codes with the MAP, and the number of steps.
+
     Args:
       run_dir: the run folder; see :mod:`hashnet_jax.training`.
 
@@ -100,8 +108,9 @@ def read_finished_run(run_dir: str | os.PathLike[str]) -> FinishedRun:
 
     Raises:
       FileNotFoundError: if the run is not finished, or a file is missing.
-      ValueError: if nothing was logged up to the evaluated step, or the MAP of `codes.npz` differs
-        from that in `result.json`.
+      DamagedFile: a ValueError, if a file is damaged or belongs to another run: its hash differs
+        from the one in `result.json`, or its content contradicts another file.
+      ValueError: if the MAP computed from `codes.npz` differs from the one in `result.json`.
 
     Examples:
       >>> read_finished_run("runs/none")
@@ -113,22 +122,37 @@ def read_finished_run(run_dir: str | os.PathLike[str]) -> FinishedRun:
     missing = [name for name in FILES if not (path / name).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"{path} must contain a finished run, but has no {', '.join(missing)}: finish the run "
-            "with `resume=True`, or name another folder."
+            f"{path} must contain a finished run, but has no {', '.join(missing)}. Finish the run "
+            "with `resume=True`, or pass another folder."
         )
-    config, result = (json.loads((path / name).read_text()) for name in (FILES[0], FILES[-1]))
-    history = _read_history(path / "metrics.jsonl", result["step"])
-    with np.load(path / "codes.npz") as file:
-        query, database = (
-            CodeSet(*(file[f"{name}_{part}"] for part in CodeSet._fields))
-            for name in ("query", "database")
-        )
-    evaluation = _evaluate_again(path, config["model"]["bits"], query, database, result["map"])
-    return FinishedRun(path, config, result, history, query, database, evaluation)
+    result = read_result(path)
+    config, spec = read_config(path / "config.json")
+    _check_spec(path, spec)
+    total_steps, bits = config["train"]["total_steps"], config["model"]["bits"]
+    history = read_history(path / "metrics.jsonl", step=result["step"], total_steps=total_steps)
+    codes = read_codes(path / "codes.npz", bits=bits, sizes=result["sizes"])
+    evaluation = _evaluate_again(path, bits, *codes, result["map"])
+    return FinishedRun(path, config, result, history, *codes, evaluation)
+
+
+def check_dataset(run: FinishedRun, dataset: Dataset) -> None:
+    """Raises a ValueError if a data set has other images or labels than the run had.
+
+    Args:
+      run: the run.
+      dataset: the data set, loaded with the options in the run's config.
+    """
+    for name, part in (("query", run.query), ("database", run.database)):
+        found = dataset.labels[part.indices[part.indices < len(dataset.labels)]]
+        if not np.array_equal(found, part.labels):
+            raise ValueError(
+                f"the data set {dataset.name} has changed since the run in {run.path}: the labels "
+                f"of its {name} images are not those in codes.npz. Restore the data."
+            )
 
 
 def label_ids(label: Num[np.ndarray, " C"] | np.integer) -> list[int]:
-    """The class ids of one image's label, ascending.
+    """Returns the class ids in an image's label, in ascending order.
 
     Examples:
       >>> label_ids(np.int64(3)), label_ids(np.array([0, 1, 1]))
@@ -137,35 +161,36 @@ def label_ids(label: Num[np.ndarray, " C"] | np.integer) -> list[int]:
     return np.flatnonzero(label).tolist() if isinstance(label, np.ndarray) else [int(label)]
 
 
-def _read_history(path: Path, step: int) -> list[dict[str, Any]]:
-    lines = map(json.loads, path.read_text().splitlines())
-    history = [line for line in lines if "loss" in line]
-    if not any(line["step"] <= step for line in history):
-        raise ValueError(
-            f"{path} contains no loss up to the evaluated step {step} ({len(history)} losses in "
-            "all): repeat the run."
-        )
-    return history
+def _check_spec(path: Path, expected: ModelSpec) -> None:
+    """Raises a DamagedFile if `model.npz` contains another network than the config describes."""
+    spec = read_spec(path)
+    if spec != expected:
+        reason = f"it contains {spec}, but {path / 'config.json'} has {expected}"
+        remedy = "restore the file that belongs to this run, or repeat the run"
+        raise DamagedFile(path / MODEL_FILE, "the network of this run", reason, remedy)
 
 
 def _evaluate_again(
     path: Path, bits: int, query: CodeSet, database: CodeSet, reported: dict[str, Any]
 ) -> Evaluation:
-    evaluation = evaluate(
-        query.codes,
-        database.codes,
-        query.labels,
-        database.labels,
-        bits=bits,
-        cutoff=reported["cutoff"],
-        divisor=reported["divisor"],
-        no_hit=reported["no_hit"],
-    )
-    again = float(evaluation.mean_average_precision.expected)
-    if not np.isclose(again, reported["expected"], rtol=0, atol=1e-9, equal_nan=True):
-        raise ValueError(
-            f"codes.npz and result.json in {path} do not belong together: the codes have MAP "
-            f"{again:.6f}, but the result reports {reported['expected']:.6f}. One of the files was "
-            "replaced: repeat the run."
+    with damage_named(path / "codes.npz", "the codes of this run", "restore it from a copy"):
+        evaluation = evaluate(
+            query.codes,
+            database.codes,
+            query.labels,
+            database.labels,
+            bits=bits,
+            cutoff=reported["cutoff"],
+            divisor=reported["divisor"],
+            no_hit=reported["no_hit"],
         )
+    for name, again in dataclasses.asdict(evaluation.mean_average_precision).items():
+        if name in _MEASURED and not np.isclose(
+            again, reported[name], rtol=0, atol=1e-9, equal_nan=True
+        ):
+            raise ValueError(
+                f"codes.npz and result.json in {path} do not match: the {_MEASURED[name]} computed "
+                f"from the codes is {again:.6f}, but the result reports {reported[name]:.6f}. One "
+                "of the files was replaced. Repeat the run."
+            )
     return evaluation

@@ -1,4 +1,4 @@
-"""Builds the gallery: queries from worst to best, each with its first results."""
+"""Builds the gallery of queries, sorted from worst to best, with their first results."""
 
 import dataclasses
 
@@ -47,7 +47,7 @@ class Query:
       shown: the query image.
       average_precision: AP@R, averaged over all tie-breaking orders.
       results: first results, nearest first.
-      ties: a sentence about ties at the last place.
+      ties: a sentence about ties at the last place shown.
     """
 
     shown: Shown
@@ -60,8 +60,9 @@ def gallery(run: FinishedRun, dataset: Dataset, *, seed: int = 0) -> list[Query]
     """Selects queries from a run, worst first, each with its first ``RESULTS`` results.
 
     The queries are ranked by AP and split into ``QUERIES`` groups of equal size. The gallery shows
-    the worst query from the first group, and a random one from each of the others. It thus includes
-    the worst failure, and otherwise failures and successes in roughly their true proportions.
+    the worst query from the first group, and a random one from each of the others. It therefore
+    includes the worst failure, while the other queries show failures and successes in roughly their
+    true proportions.
 
     Args:
       run: the run.
@@ -74,7 +75,7 @@ def gallery(run: FinishedRun, dataset: Dataset, *, seed: int = 0) -> list[Query]
     rng = np.random.default_rng(seed)
     ranked = np.argsort(run.average_precision.expected, kind="stable")
     parts = np.array_split(ranked, min(QUERIES, len(ranked)))
-    # Breaks ties at random: the database may be sorted by class, which would bias the results.
+    # Break ties at random, because a database sorted by class would bias the results.
     tie_order = rng.permutation(len(run.database.codes))
     drawn = [int(rng.choice(part)) for part in parts]
     return [_query(run, dataset, query, tie_order) for query in (int(ranked[0]), *drawn[1:])]
@@ -92,7 +93,7 @@ def tie_note(distance: Int[np.ndarray, " N"], shown: Int[np.ndarray, " S"]) -> s
 
     Examples:
       >>> tie_note(np.array([0, 1, 1, 1]), np.array([0, 1]))
-      'Tie at distance 1: 1 of 3 images shown, drawn at random.'
+      'Tie at distance 1: 1 of 3 images shown, chosen at random.'
       >>> tie_note(np.array([0, 1, 2]), np.array([0, 1]))
       'No tie at the last place.'
     """
@@ -100,7 +101,7 @@ def tie_note(distance: Int[np.ndarray, " N"], shown: Int[np.ndarray, " S"]) -> s
     tied, places = int((distance == last).sum()), int((shown == last).sum())
     if tied == places:
         return "No tie at the last place."
-    return f"Tie at distance {last}: {places} of {tied:,} images shown, drawn at random."
+    return f"Tie at distance {last}: {places} of {tied:,} images shown, chosen at random."
 
 
 def _query(

@@ -1,4 +1,4 @@
-"""Places labels in figures: at the ends of lines, or in free space inside the axes."""
+"""Places labels in figures, either at the ends of lines or in free space inside the axes."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ class Label:
       distance: distance from the anchor, in points.
       may_be_far: whether it may also be placed at twice that distance.
       directions: directions from the anchor to try, ``CORNERS_FIRST`` or ``ABOVE_FIRST``.
-      required: whether to draw it even if no place is free.
+      required: whether to draw it even if there is no free place.
       weight: font weight, "normal" or "bold".
       size: font size, in points.
     """
@@ -64,13 +64,13 @@ def place_labels(
 ) -> list[Annotation]:
     """Places labels where they do not cover lines, obstacles or each other.
 
-    Works greedily in the given order: each label takes its first free place. A label without a
-    free place is left out or, if it is required, takes the place that covers least.
+    Labels are placed greedily in the given order, each in its first free place. If no place is
+    free, the label is omitted or, if it is required, placed where it covers the least.
 
     Args:
       axes: axes of the plot; its lines, texts and limits must already be set.
       labels: labels to place.
-      obstacles: further points to avoid, in data coordinates.
+      obstacles: additional points to avoid, in data coordinates.
 
     Returns:
       The annotations of the labels that were placed.
@@ -93,12 +93,12 @@ def place_labels(
 def label_ends(axes: Axes, x: float, ends: Sequence[tuple[float, str, str]]) -> None:
     """Writes the name of each line in the margin, to the right of the line's end.
 
-    Names that would overlap are moved apart, each with a thin leader to its line.
+    Names that would overlap are moved apart and connected to their lines by thin leaders.
 
     Args:
       axes: axes of the plot; its limits must already be set.
       x: x coordinate at which the lines end.
-      ends: ``(y, text, color)`` per line.
+      ends: ``(y, text, color)`` for each line.
     """
     dpi = lay_out(axes).dpi
     height = axes.get_window_extent().height * 72 / dpi  # points
@@ -123,14 +123,14 @@ def label_ends(axes: Axes, x: float, ends: Sequence[tuple[float, str, str]]) -> 
 
 
 def spread(at: Sequence[float], heights: Sequence[float]) -> Float[np.ndarray, " N"]:
-    """Moves overlapping labels apart, as little as possible, and keeps them within 0..1.
+    """Moves overlapping labels apart by as little as possible and keeps them within 0..1.
 
     Args:
       at: desired centres of the labels, ascending, as fractions of the axes' height.
       heights: heights of the labels, in the same unit.
 
     Returns:
-      The new centres, ascending. Labels that do not all fit extend beyond the top.
+      The new centres, ascending. If the labels do not all fit, they extend beyond the top.
 
     Examples:
       >>> spread([0.5, 0.5], [0.1, 0.1]).round(2)
@@ -138,14 +138,14 @@ def spread(at: Sequence[float], heights: Sequence[float]) -> Float[np.ndarray, "
     """
     sizes = np.asarray(heights, float)
     offsets = np.concatenate([[0.0], np.cumsum((sizes[:-1] + sizes[1:]) / 2)])
-    # Below the axes, a label would overlap the tick labels; at the top, it may be centred on 1.
+    # A label below the axes would overlap the tick labels, but one at the top may be centred on 1.
     low, high = sizes[0] / 2, 1 - offsets[-1]
     free = isotonic_regression(np.asarray(at) - offsets, y_min=low, y_max=max(low, high))
     return np.asarray(free) + offsets
 
 
 def _leader(color: str) -> dict[str, Any]:
-    """Style of the thin leader from the left edge of a label to the end of its line."""
+    """Returns the style of the thin leader from the left edge of a label to the end of its line."""
     return {
         "arrowstyle": "-",
         "color": color,
@@ -157,14 +157,14 @@ def _leader(color: str) -> dict[str, Any]:
 
 
 def lay_out(axes: Axes) -> Figure:
-    """Lays out the figure, which fixes the pixel coordinates of its axes."""
+    """Lays out the figure to fix the pixel coordinates of its axes, and returns it."""
     figure = cast(Figure, axes.figure)
     figure.draw_without_rendering()
     return figure
 
 
 def _occupied(axes: Axes, obstacles: Float[np.ndarray, "N 2"] | None) -> Float[np.ndarray, "M 2"]:
-    """Pixel coordinates of the obstacles and of points along all lines, about one per pixel."""
+    """Returns pixel coordinates of the obstacles and of points along all lines, one per pixel."""
     points = [np.empty((0, 2))]
     for line in axes.lines:
         corners = line.get_transform().transform(np.asarray(line.get_xydata(), float))
@@ -193,7 +193,7 @@ def _places(axes: Axes, label: Label) -> list[_Place]:
         start = axes.transData.transform(anchor)
         for factor in (1, 2) if label.may_be_far else (1,):
             for x, y in label.directions:
-                # On diagonals, the label's corner is about as far away as its side is elsewhere.
+                # Scale diagonal offsets so that corners are about as far away as sides would be.
                 distance = factor * label.distance / (1.4 if x and y else 1)
                 corner = start + scale * distance * np.array([x, y])
                 corner += size * (np.array([x, y]) - 1) / 2
@@ -214,7 +214,7 @@ def _cost(
     points: Float[np.ndarray, "M 2"],
     taken: Sequence[Float[np.ndarray, "4"]],
 ) -> float:
-    """Number of points covered, plus a large penalty for covering text or leaving the axes."""
+    """Counts the points covered, plus a large penalty for covering text or leaving the axes."""
     grown = box + np.array([-2, -2, 2, 2])  # pixels, to allow for line width
     frame = np.asarray(axes.get_window_extent().extents)
     outside = (box[:2] < frame[:2]).any() or (box[2:] > frame[2:] + 2).any()

@@ -1,13 +1,14 @@
-"""Escapes text for HTML, and fills in page templates. No other module escapes text."""
+"""Escapes text for HTML and fills in page templates. No other module escapes text."""
 
 import itertools
 import re
 import string
+import unicodedata
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
-from hashnet_jax.data.pictures import printable
+from hashnet_jax.distributed.printing import printable
 from hashnet_jax.report._thumbnails import Thumbnail
 
 ASSETS = Path(__file__).parent / "assets"
@@ -17,7 +18,14 @@ _BREAKS = re.compile(r"[/\\_]+(?=.)|[.,;:-]+(?=[^\W\d])|[0-9a-f]{8}(?=[0-9a-f]{8
 
 
 def plain_text(name: str) -> str:
-    """Replaces bytes in a name that are not valid UTF-8, so the name can be encoded."""
+    r"""Escapes what cannot be shown in a name: control characters and bytes that are not UTF-8.
+
+    Characters that would reverse the text after them are escaped, too.
+
+    Examples:
+      >>> print(plain_text("photo\u202egpj.exe"))
+      photo\u202egpj.exe
+    """
     return printable(name)
 
 
@@ -32,7 +40,10 @@ def text(name: str) -> str:
 
 
 def breakable(name: str) -> str:
-    """Like :func:`text`, but lets lines break after separators, never inside a word.
+    """Like :func:`text`, but allows line breaks after separators (never inside a word).
+
+    Names with letters that are written from right to left are isolated, so that they do not reorder
+    the text around them.
 
     Examples:
       >>> breakable("train/cat_1.jpg")
@@ -42,11 +53,16 @@ def breakable(name: str) -> str:
     """
     name = plain_text(name)
     ends = [0, *(found.end() for found in _BREAKS.finditer(name)), len(name)]
-    return "<wbr>".join(escape(name[a:b]) for a, b in itertools.pairwise(ends) if a < b)
+    shown = "<wbr>".join(escape(name[a:b]) for a, b in itertools.pairwise(ends) if a < b)
+    return f"<bdi>{shown}</bdi>" if any(map(_is_right_to_left, name)) else shown
+
+
+def _is_right_to_left(character: str) -> bool:
+    return unicodedata.bidirectional(character) in ("R", "AL", "AN")
 
 
 def image(thumbnail: Thumbnail, alt: str) -> str:
-    """An ``<img>`` element that embeds the thumbnail."""
+    """Returns an ``<img>`` element that embeds the thumbnail."""
     kind = ' class="pixelated"' if thumbnail.pixelated else ""
     return (
         f'<img alt="{text(alt)}"{kind} src="{thumbnail.uri}" width="{thumbnail.width}" '

@@ -41,7 +41,7 @@ class Report:
 
 
 def render_page(report: Report) -> str:
-    """Renders the page as HTML. Its security policy keeps browsers from loading anything else."""
+    """Renders the page as HTML, with a security policy that blocks all external resources."""
     card = report.card
     data, retrieval, provenance = card["data"], card["retrieval"], card["provenance"]
     heading, name = run_heading(card), map_name(retrieval)
@@ -63,7 +63,7 @@ def render_page(report: Report) -> str:
         "gallery_lead": _gallery_lead(report.queries),
         "hit_means": "the result shares a label with the query"
         if data["multi_label"]
-        else "the result is of the query's class",
+        else "the result has the same class as the query",
         "gallery": "".join(query_article(query, data["multi_label"]) for query in report.queries),
         "footer": breakable(_footer(provenance)),
     }
@@ -71,7 +71,7 @@ def render_page(report: Report) -> str:
 
 
 def run_heading(card: Card) -> str:
-    """Data set, backbone, bits and seed of the run."""
+    """Returns a heading with the data set, backbone, bits and seed of the run."""
     return (
         f"{card['data']['dataset']}, {card['training']['backbone']}, {card['codes']['bits']} bits, "
         f"seed {card['data']['seed']}"
@@ -96,15 +96,15 @@ def _result(name: str, retrieval: Mapping[str, Any]) -> str:
 def _gallery_lead(queries: Sequence[Query]) -> str:
     return (
         f"{len(queries)} queries, from worst to best. All queries were ranked by average precision "
-        "(AP) and split into groups of equal size; shown are the worst query of the first group "
-        "and a random one from each other group. Beside each query are its first "
-        f"{len(queries[0].results)} results, nearest first, with ties in random order."
+        "(AP) and split into groups of equal size. The gallery shows the worst query of the first "
+        "group and a random query from each of the others, with their first "
+        f"{len(queries[0].results)} results, nearest first. Ties are broken at random."
     )
 
 
 def _footer(provenance: Mapping[str, Any]) -> str:
     return (
         f"hashnet_jax {provenance['versions']['hashnet_jax']} · SHA-256 of the weights "
-        f"{provenance['model_sha256'][:16]}… · The figures are in figures/ as PNG and SVG, the "
-        "card is in card.json."
+        f"{provenance['model_sha256'][:16]}… · The figures are in figures/ as PNG and SVG, and "
+        "the card is in card.json."
     )

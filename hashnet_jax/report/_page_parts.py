@@ -11,24 +11,24 @@ from hashnet_jax.report._tables import Cell, Table
 
 
 def alarm_box(alarms: Sequence[str]) -> str:
-    """A warning if the codes have collapsed, otherwise ``""``."""
+    """Returns a warning if the codes have collapsed, otherwise ``""``."""
     if not alarms:
         return ""
     return (
         '<div class="alarm"><strong>⚠ Collapsed codes.</strong> '
         f"{text('; '.join(alarms))}. Many images share a code, so results depend on how ties are "
-        "broken: do not rely on a number without its range.</div>"
+        "broken. Do not rely on a MAP without its worst and best values.</div>"
     )
 
 
 def card_section(heading: str, rows: Rows) -> str:
-    """A section of the protocol card."""
+    """Renders a section of the protocol card."""
     body = "".join(_card_row(term, description) for term, description in rows)
     return f"<section><h3>{text(heading)}</h3>\n<table><tbody>\n{body}</tbody></table></section>\n"
 
 
 def figure_elements(figures: Sequence[ReportFigure], *, first: int) -> str:
-    """Figures with their captions, numbered from ``first``."""
+    """Renders figures with their captions, numbered from ``first``."""
     return "".join(
         f'<figure id="{figure.name}"><img src="{_svg_uri(figure.svg)}" alt="{text(figure.alt)}">\n'
         f"<figcaption><strong>Figure {number}. {text(figure.title)}.</strong> "
@@ -38,13 +38,13 @@ def figure_elements(figures: Sequence[ReportFigure], *, first: int) -> str:
 
 
 def sortable_table(table: Table) -> str:
-    """A sortable table (column headers are buttons) in a scrollable box."""
+    """Renders a sortable table, whose column headers are buttons, in a scrollable box."""
     heads = "".join(
         f'<th scope="col"><button type="button">{text(name)}</button></th>'
         for name in table.columns
     )
     body = "".join(_table_row(cells, table.digits) for cells in table.rows)
-    # Outside the scrolling box, the caption stays in view; it also labels the focusable box.
+    # The caption is outside the scrollable box to stay in view. It also labels the focusable box.
     return (
         f'<p class="caption" id="{table.name}-caption">{text(table.caption)}</p>\n'
         f'<div class="scroll" role="region" tabindex="0" aria-labelledby="{table.name}-caption">\n'
@@ -54,15 +54,14 @@ def sortable_table(table: Table) -> str:
 
 
 def query_article(query: Query, multi_label: bool) -> str:
-    """A query in the gallery, beside its results."""
-    shown, labels = query.shown, _labels(query.shown)
-    if not multi_label:
-        labels = f"class {labels}"
+    """Renders a query in the gallery together with its results."""
+    shown, kind = query.shown, "" if multi_label else "class "
     results = "".join(_tile(rank, result) for rank, result in enumerate(query.results, 1))
     return (
         f'<article class="query"><div class="asked">'
-        f"{image(shown.image, f'Query: image {shown.index}, {labels}')}"
-        f"<div><h3>{breakable(labels)}</h3>{_file_name(shown)}<p>image {shown.index:,}</p>"
+        f"{image(shown.image, f'Query: image {shown.index}, {kind}{_labels(shown)}')}"
+        f"<div><h3>{kind}{_label_elements(shown)}</h3>{_file_name(shown)}"
+        f"<p>image {shown.index:,}</p>"
         f"<p>AP {query.average_precision:.3f}</p></div></div>\n"
         f'<ol class="results">\n{results}</ol>\n<p class="ties">{text(query.ties)}</p>'
         "</article>\n"
@@ -88,7 +87,7 @@ def _table_row(cells: Sequence[Cell], digits: int) -> str:
 
 
 def _table_cell(cell: Cell, digits: int) -> tuple[str, str]:
-    """The cell's sort attribute and the text to show."""
+    """Returns the cell's sort attribute and the text to show."""
     if isinstance(cell, str):
         return "", breakable(cell)
     shown = f"{cell:.{digits}f}" if isinstance(cell, float) else f"{cell:,}"
@@ -96,13 +95,13 @@ def _table_cell(cell: Cell, digits: int) -> tuple[str, str]:
 
 
 def _tile(rank: int, result: Result) -> str:
-    shown, labels = result.shown, _labels(result.shown)
+    shown = result.shown
     kind, mark = ("hit", "✓ hit") if result.hit else ("miss", "✗ miss")
     return (
-        f'<li class="{kind}">{image(shown.image, f"Result {rank}: {labels}")}'
+        f'<li class="{kind}">{image(shown.image, f"Result {rank}: {_labels(shown)}")}'
         f'<div class="facts"><span class="mark {kind}">{mark}</span>'
         f'<span class="distance">d {result.distance}</span></div>'
-        f'<div class="labels">{breakable(labels)}</div>{_file_name(shown)}</li>\n'
+        f'<div class="labels">{_label_elements(shown)}</div>{_file_name(shown)}</li>\n'
     )
 
 
@@ -110,8 +109,12 @@ def _labels(shown: Shown) -> str:
     return ", ".join(shown.labels) or "no label"
 
 
+def _label_elements(shown: Shown) -> str:
+    return ", ".join(map(breakable, shown.labels)) or "no label"
+
+
 def _file_name(shown: Shown) -> str:
-    """The last component of the path; the full path appears on hover."""
+    """Renders the last component of the path; the full path appears on hover."""
     if not shown.name:
         return ""
     last = shown.name.rstrip("/").rpartition("/")[2]

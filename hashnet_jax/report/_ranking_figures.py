@@ -35,7 +35,7 @@ def precision_recall_figure(counts: DistanceCounts) -> ReportFigure:
         return ""
 
     points = "; ".join(
-        f"at radius {radii[point]} precision {precision[point]:.3f} and recall {recall[point]:.3f}"
+        f"precision {precision[point]:.3f} and recall {recall[point]:.3f} at radius {radii[point]}"
         for point in labelled
     )
     return draw(
@@ -43,8 +43,8 @@ def precision_recall_figure(counts: DistanceCounts) -> ReportFigure:
         name="precision_recall",
         title="Precision and recall",
         caption="Precision and recall of all database images within Hamming radius r, pooled over "
-        "queries, with one point per radius, so ties do not matter. Dashed: the fraction of "
-        "relevant pairs, which is the precision of chance.",
+        "queries, with one point per radius. Ties do not affect this curve. The dashed line is the "
+        "fraction of relevant pairs, which is the precision of a random ranking.",
         alt=f"Line chart of precision against recall, by Hamming radius: {points}. Chance "
         f"precision is {chance:.3f}.",
     )
@@ -84,14 +84,14 @@ def precision_at_figure(counts: DistanceCounts) -> ReportFigure:
         name="precision_at_n",
         title="Precision@N",
         caption="Precision of the first N results, averaged over queries and over all tie-breaking "
-        "orders. It must fall beyond the mean number of relevant images (dashed).",
+        "orders. It necessarily falls beyond the mean number of relevant images (dashed).",
         alt=f"Line chart of precision against the number of results N: {points}. A query has "
         f"{relevant:.0f} relevant images on average.",
     )
 
 
 def _far_apart(x: Float[np.ndarray, " P"], y: Float[np.ndarray, " P"]) -> list[int]:
-    """Indices of points at least ``LABEL_SPACING`` apart, always including the first."""
+    """Returns indices of points at least ``LABEL_SPACING`` apart, always including the first."""
     chosen = [0] if len(x) else []  # without relevant images, there are no points
     for point in range(1, len(x)):
         if np.hypot(x[point] - x[chosen[-1]], y[point] - y[chosen[-1]]) >= LABEL_SPACING:

@@ -14,13 +14,13 @@ from hashnet_jax.report._figures import BLUE, GREY, LABEL_SIZE, PALE, ReportFigu
 from hashnet_jax.report._finished_run import FinishedRun
 
 HISTOGRAM_QUERIES = 1000  # enough to see the shape
-NEARLY_BINARY = 0.9  # threshold of |h|
+NEARLY_BINARY = 0.9  # threshold on |h|
 
 
 def relaxed_codes(
     run: FinishedRun, dataset: Dataset, params: HashNetParams, *, seed: int = 0
 ) -> Float[np.ndarray, "Q K"]:
-    """Computes the queries' relaxed codes h at the run's last beta.
+    """Computes the queries' relaxed codes h at the run's final beta.
 
     Args:
       run: the run.
@@ -72,10 +72,10 @@ def histogram_figure(run: FinishedRun, relaxed: Float[np.ndarray, "Q K"]) -> Rep
         name="relaxed_codes",
         title="Relaxed codes",
         caption=f"Histogram of |h| over all {relaxed.shape[1]} elements of the relaxed codes of "
-        f"{len(relaxed):,} queries, at the last β. Binary codes have |h| = 1.",
-        alt=f"Histogram of the absolute values of relaxed codes, from 0 to 1: mean {mean:.3f}, "
-        f"{near:.0%} of the elements are at least {NEARLY_BINARY}, {np.mean(size < 0.5):.0%} are "
-        "below 0.5.",
+        f"{len(relaxed):,} queries, at the final β. Binary codes have |h| = 1.",
+        alt="Histogram of the absolute values of relaxed codes, from 0 to 1. The mean is "
+        f"{mean:.3f}; {near:.0%} of the elements are at least {NEARLY_BINARY}, and "
+        f"{np.mean(size < 0.5):.0%} are below 0.5.",
     )
 
 

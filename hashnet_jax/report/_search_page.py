@@ -22,12 +22,12 @@ def write_search_page(
 ) -> None:
     """Writes a page of queries and their search results.
 
-    A result that is the query file itself is marked. The page is written atomically.
+    Results that are the query file itself are marked as such. The page is written atomically.
 
     Args:
       path: file to write the page to.
-      results: ``(query, [(distance, picture), ...])`` per query, nearest first; queries and
-        pictures are paths.
+      results: ``(query, [(distance, picture), ...])`` for each query, nearest first; queries
+        and pictures are paths.
       bits: K, the number of bits per code.
     """
     queries = ", ".join(Path(query).name for query, _ in results[:3])
@@ -47,7 +47,7 @@ def write_search_page(
 
 
 def _contents(queries: Sequence[str]) -> str:
-    """Links to the queries, if there are several."""
+    """Returns links to the queries, or ``""`` if there is only one."""
     if len(queries) < 2:
         return ""
     links = "".join(
@@ -58,9 +58,9 @@ def _contents(queries: Sequence[str]) -> str:
 
 
 def _section(number: int, query: str, found: Sequence[Found]) -> str:
-    own = os.path.realpath(query)
+    own = _real_path(query)
     tiles = "".join(
-        _tile(rank, distance, picture, same=os.path.realpath(picture) == own)
+        _tile(rank, distance, picture, same=_real_path(picture) == own)
         for rank, (distance, picture) in enumerate(found, 1)
     )
     title = f"query-{number}-title"
@@ -71,6 +71,11 @@ def _section(number: int, query: str, found: Sequence[Found]) -> str:
         f'<h2 id="{title}">{breakable(query)}</h2></div>\n'
         f'<ol class="results">\n{tiles}</ol>\n</section>\n'
     )
+
+
+def _real_path(path: str) -> str:
+    # A list of ids can contain a path with a NUL character, to which no file can belong.
+    return path if "\0" in path else os.path.realpath(path)
 
 
 def _tile(rank: int, distance: int, picture: str, *, same: bool) -> str:

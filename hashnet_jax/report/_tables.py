@@ -1,4 +1,4 @@
-"""Builds the report's tables: MAP per class, and precision and recall per Hamming radius."""
+"""Builds the tables of MAP per class and of precision and recall per Hamming radius."""
 
 import dataclasses
 
@@ -22,7 +22,7 @@ class Table:
 
     Attributes:
       name: HTML id of the table.
-      caption: describes the content.
+      caption: description of the contents.
       columns: column headers.
       rows: tuples of cells; the first cell is the row's header.
       digits: number of decimal places shown for floats.
@@ -36,9 +36,10 @@ class Table:
 
 
 def class_table(run: FinishedRun, dataset: Dataset) -> Table:
-    """MAP per query class, with its range over tie-breaking orders, under the run's convention.
+    """Computes MAP and its range over tie-breaking orders for each query class.
 
-    A query with several labels counts towards each of its classes.
+    MAP follows the run's convention. A query with several labels counts towards each of its
+    classes.
     """
     mean, counts = run.mean_average_precision, run.evaluation.counts
     rows: list[tuple[Cell, ...]] = []
@@ -51,18 +52,18 @@ def class_table(run: FinishedRun, dataset: Dataset) -> Table:
         )
         band = (float(of_class.expected), float(of_class.worst), float(of_class.best))
         rows.append((dataset.classes[class_id], len(queries), *band))
-    several = " A query counts in each of its classes." if run.multi_label else ""
+    several = " A query counts towards each of its classes." if run.multi_label else ""
     return Table(
         "classes",
-        f"MAP@{mean.cutoff or 'all'} of the queries in each class: expected, worst and best over "
-        "all tie-breaking orders." + several,
+        f"MAP@{mean.cutoff or 'all'} of the queries in each class: expected, worst and best values "
+        "over all tie-breaking orders." + several,
         ("Class", "Queries", "Expected", "Worst", "Best"),
         rows,
     )
 
 
 def radius_table(run: FinishedRun) -> Table:
-    """Precision and recall per Hamming radius, pooled and averaged over queries."""
+    """Computes precision and recall per Hamming radius, pooled and averaged over queries."""
     counts = run.evaluation.counts
     pooled = precision_recall(counts)
     rows: list[tuple[Cell, ...]] = []
@@ -75,8 +76,8 @@ def radius_table(run: FinishedRun) -> Table:
     return Table(
         "radii",
         "Precision and recall within each Hamming radius (bits), up to the radius that contains "
-        "all relevant images: pooled over all pairs, and averaged over queries, where queries that "
-        "retrieve nothing count as 0.",
+        "all relevant images. Values are pooled over all pairs or averaged over queries; queries "
+        "that retrieve nothing count as 0 in the averages.",
         (
             "Radius",
             "Precision, pooled",

@@ -19,7 +19,7 @@ from hashnet_jax.report._figures import (
 from hashnet_jax.report._finished_run import FinishedRun
 from hashnet_jax.report._labels import label_ends
 
-# Early spikes would dominate the scale. If they would stretch an axis by more than half, it ends
+# Early spikes would dominate the scale. An axis that they would stretch by more than half ends
 # slightly above this percentile instead, and the peaks are marked.
 SPIKE_PERCENTILE = 95
 
@@ -48,7 +48,7 @@ def loss_figure(run: FinishedRun) -> ReportFigure:
             if np.nanmax(values) > top:
                 _mark_peak(axes, steps, values, name, color, row=cut)
                 cut += 1
-        return " Triangles mark peaks beyond the axis, where lines are truncated." if cut else ""
+        return " Triangles mark peaks that are cut off." if cut else ""
 
     return draw(
         plot,
@@ -70,7 +70,7 @@ def continuation_figure(run: FinishedRun) -> ReportFigure:
     def plot(figure: Figure) -> str:
         upper, lower = figure.subplots(2, sharex=True)
         style = _line_style(steps)
-        # Finite betas only: infinity cannot be drawn.
+        # Draw finite betas only, since infinity cannot be drawn.
         finite = np.where(np.isfinite(beta), beta, np.nan)
         upper.step(steps, finite, where="post", color=INK, **style)
         upper.set_ylabel("$\\beta$")
@@ -96,7 +96,7 @@ def continuation_figure(run: FinishedRun) -> ReportFigure:
 
 
 def axis_top(*series: Float[np.ndarray, " T"]) -> float:
-    """The upper limit for an axis that starts at 0, not dominated by a few spikes.
+    """Returns an upper limit for an axis that starts at 0, ignoring a few spikes.
 
     Examples:
       >>> flat, spiked = np.ones(100), np.r_[40.0, np.ones(99)]
@@ -137,7 +137,7 @@ def _mark_peak(
 
 
 def _line_style(steps: Float[np.ndarray, " T"]) -> dict[str, Any]:
-    """Adds a marker if there is only one step, since one point draws no line."""
+    """Returns a style with a marker if there is only one step, since one point draws no line."""
     return {"marker": "o", "markersize": 3} if len(steps) == 1 else {}
 
 

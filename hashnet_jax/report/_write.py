@@ -1,14 +1,12 @@
 """Writes the report of a finished run into its folder."""
 
 import os
-from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 from hashnet_jax.data import Dataset
-from hashnet_jax.distributed.files import write_whole
 from hashnet_jax.model import HashNetParams
-from hashnet_jax.report._finished_run import FinishedRun, read_finished_run
+from hashnet_jax.report._finished_run import FinishedRun, check_dataset, read_finished_run
+from hashnet_jax.report._publish import PAGE, publish
 
 
 def write_report(
@@ -17,16 +15,20 @@ def write_report(
     params: HashNetParams,
     *,
     seed: int = 0,
+    output: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Writes `report.html`, `card.json` and `figures/` into the folder of a finished run.
 
-    Each file is written atomically. The page embeds all figures and pictures, and is written last.
+    The page embeds all figures and pictures, and the card contains the hashes of `result.json` and
+    of the report's other files. The old report is replaced only after the new one is complete on
+    disk; if the process is killed while the files are renamed, there is no page.
 
     Args:
       run: the run or its folder; see :mod:`hashnet_jax.training`.
       dataset: the run's data set.
       params: the run's network.
       seed: seed for the gallery, for t-SNE, and for sampling from large data sets.
+      output: another folder to write the files to; it is created if it does not exist.
 
     Returns:
       The path of `report.html`.
@@ -34,19 +36,15 @@ def write_report(
     Raises:
       FileNotFoundError: if the run is not finished.
       ModuleNotFoundError: if matplotlib or scikit-learn is not installed.
-      ValueError: if the run's files do not belong together.
+      ValueError: if the run's files are inconsistent, or the data set is not the run's.
     """
-    # Imported here because cards and search pages need neither matplotlib nor scikit-learn.
+    # Imported here because cards and search pages do not need matplotlib or scikit-learn.
     from hashnet_jax.report._compose import compose
 
     if not isinstance(run, FinishedRun):
         run = read_finished_run(run)
+    check_dataset(run, dataset)
     files = compose(run, dataset, params, seed=seed)
-    (run.path / "figures").mkdir(exist_ok=True)
-    for name, content in files.items():
-        write_whole(run.path / name, partial(_write_bytes, content))
-    return run.path / "report.html"
-
-
-def _write_bytes(content: bytes, file: BinaryIO) -> None:
-    file.write(content)
+    folder = run.path if output is None else Path(output)
+    publish(folder, files)
+    return folder / PAGE

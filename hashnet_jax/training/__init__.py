@@ -4,15 +4,15 @@ Suggested reading order:
 
 1. :class:`TrainSpec`: the hyperparameters, hashable and static.
 2. :func:`beta_schedule`, :func:`learning_rate_schedule`, :func:`optimizer`: the schedules and the
-   optimizer they define.
+   optimizer that these hyperparameters define.
 3. :class:`TrainState`, :func:`init_state`: everything a step changes, as one pytree.
 4. :func:`train_step`: the pure step, ``(state, batch) -> (state, metrics)``.
 5. :class:`RunFolder`: the run folder; its docstring lists the files.
 6. :class:`Checkpoints`: train states saved in that folder.
 7. :func:`fit`: the loop around the step, with signals, metrics, validation and checkpoints. It
-   resumes from the latest checkpoint, and on a stop signal saves and raises :class:`Interrupted`.
-8. :func:`encode_dataset`, :func:`encode_batches`: encode a data set with the trained network.
-9. :class:`CachedFeatures` and related functions: train only the hash layer, on features from a
+   resumes from the latest checkpoint. On a stop signal, it saves and raises :class:`Interrupted`.
+8. :func:`encode_dataset`, :func:`encode_batches`: encoding a data set with the trained network.
+9. :class:`CachedFeatures` and related functions: training only the hash layer, on features from a
    frozen backbone (:func:`load_or_compute_features`, :func:`compute_features`,
    :func:`hash_layer_state`, :func:`feature_batches`, :func:`encode_features`).
 

@@ -1,37 +1,59 @@
-"""Checkpoints of the train state and the data position; the only module that imports orbax."""
+"""Checkpoints of the train state and the data position, which are verified when they are read."""
 
-import dataclasses
+import contextlib
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import preservation_policy as policy
 
 from hashnet_jax.distributed import processes
+from hashnet_jax.distributed.files import make_folder
+from hashnet_jax.distributed.reading import DamagedFile
+from hashnet_jax.training._checkpoint_arrays import (
+    arrays_of_state,
+    arrays_sha256,
+    check_arrays,
+    state_of_arrays,
+)
+from hashnet_jax.training._checkpoint_record import (
+    Record,
+    check_regular_files,
+    checkpoint_damage_named,
+    old_validation_map,
+    record_from_json,
+)
+from hashnet_jax.training._kept_checkpoints import KeptCheckpoints
+from hashnet_jax.training._orbax_folder import OrbaxFolder
 from hashnet_jax.training._state import TrainState
 
-METRIC = "validation_map"
-NOT_MEASURED = -1.0  # below any MAP, so measured checkpoints always rank higher
+
+def to_stderr(line: str) -> None:
+    """Prints a line to stderr."""
+    print(line, file=sys.stderr)
 
 
 class Checkpoints:
     """A run's checkpoints: the latest and, with validation, the best.
 
-    Checkpoints are written atomically: orbax writes to a temporary folder and renames it. With
-    several processes, all of them make the same calls. Since all have the same state, only the
-    first one reads and writes, and sends the others what it has read.
+    Checkpoints are written atomically: orbax writes to a temporary folder and renames it. Each has
+    a hash of its arrays, its position and its validation MAP, which is compared when it is read. A
+    damaged checkpoint gives way to another one, which is reported. With several processes, all of
+    them make the same calls. Since all have the same state, only the first one reads and writes; it
+    sends the others what it has read.
 
     Args:
       folder: folder for the checkpoints; created if missing.
       keep_last: number of latest checkpoints to keep, >= 1.
-      keep_best: number of best checkpoints, by validation MAP, to keep as well; 0 without
+      keep_best: number of checkpoints with the best validation MAP to keep as well; 0 without
         validation.
       read_only: whether to forbid writing. Otherwise, incomplete checkpoints left by a killed run
         are removed in the background, which two processes must not do at the same time.
+      run: text that identifies the run. Checkpoints written with a different one are refused.
+      say: called with a line of text if a checkpoint is damaged or cannot be verified.
 
     Examples:
       >>> import tempfile
@@ -57,15 +79,20 @@ class Checkpoints:
         keep_last: int = 2,
         keep_best: int = 0,
         read_only: bool = False,
+        run: str = "",
+        say: Callable[[str], object] = to_stderr,
     ) -> None:
         self._keep_best, self._read_only = keep_best, read_only
-        self._manager: Any = None  # orbax's, in the first process only
+        self._run, self._say = run, say
+        self._folder = Path(folder).resolve()
+        self._keep = KeptCheckpoints(keep_last, keep_best)
+        self._orbax: Any = None  # an OrbaxFolder, in the first process only
         if not processes.is_first():
             return
-        path = Path(folder).resolve()
         if not read_only:
-            path.mkdir(parents=True, exist_ok=True)
-        self._manager = _manager(path, keep_last, keep_best, tidy=not read_only)
+            make_folder(self._folder)
+        self._orbax = OrbaxFolder(self._folder, self._keep, tidy=not read_only)
+        self._keep.maps.update(self._saved_maps())
 
     def save(
         self,
@@ -78,7 +105,7 @@ class Checkpoints:
 
         Args:
           state: :class:`TrainState`.
-          position: position in the data, as JSON values.
+          position: position in the data, as a JSON object.
           validation_map: MAP on the validation queries in 0..1, if measured.
 
         Raises:
@@ -86,38 +113,31 @@ class Checkpoints:
         """
         if self._read_only:
             raise ValueError(
-                "cannot save to checkpoints opened with `read_only=True`: open them without it."
+                "cannot save to checkpoints opened with `read_only=True`. Open them without it."
             )
-        if self._manager is None:
+        if self._orbax is None:
             return
-        # Copied, since the next step may reuse the buffers while these arrays are being written.
-        arrays = jax.tree.map(np.array, _arrays(state))
-        metrics = None
-        if self._keep_best:
-            metrics = {METRIC: NOT_MEASURED if validation_map is None else validation_map}
-        self._manager.save(
-            int(state.step),
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(arrays), data=ocp.args.JsonSave(position)
-            ),
-            metrics=metrics,
+        # Copy the arrays, since the next step may reuse their buffers while they are being written.
+        arrays = jax.tree.map(np.array, arrays_of_state(state))
+        step = int(state.step)
+        self._keep.maps[step] = validation_map if self._keep_best else None
+        record = Record(
+            step,
+            position,
+            validation_map=self._keep.maps[step],
+            best_step=next(self._keep.measured(), None),
+            run=self._run,
+            arrays_sha256=arrays_sha256(arrays),
         )
+        self._orbax.save(step, arrays, record.to_json())
 
     def latest_step(self) -> int | None:
         """Returns the step of the latest complete checkpoint, or None."""
-        return processes.from_first(lambda: self._manager.latest_step())
+        return processes.from_first(lambda: max(self._orbax.steps(), default=None))
 
     def best_step(self) -> int | None:
         """Returns the step with the best validation MAP, or None if none was measured."""
-        return processes.from_first(self._best_step)
-
-    def _best_step(self) -> int | None:
-        # Metrics are read from disk, but the latest checkpoint may not have been written yet.
-        self._manager.wait_until_finished()
-        step = self._manager.best_step() if self._keep_best else None
-        if step is None or self._manager.metrics(step)[METRIC] == NOT_MEASURED:
-            return None
-        return step
+        return processes.from_first(lambda: next(self._keep.measured(), None))
 
     def restore(self, template: TrainState, step: int) -> tuple[TrainState, dict[str, Any]]:
         """Restores the checkpoint saved at ``step``.
@@ -128,79 +148,154 @@ class Checkpoints:
 
         Returns:
           ``(state, position)``.
+
+        Raises:
+          DamagedFile: if the checkpoint is damaged, or was written by another run.
         """
-        arrays = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), _arrays(template))
+        return _received(template, lambda arrays: self._read(step, arrays))
 
-        def read() -> dict[str, Any]:
-            nonlocal arrays
-            restored = self._manager.restore(
-                step,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardRestore(arrays), data=ocp.args.JsonRestore()
-                ),
-            )
-            arrays = restored.state
-            return restored.data
+    def restore_latest(self, template: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
+        """Restores the latest checkpoint that is not damaged.
 
-        position = processes.from_first(read)
-        return _state(template, processes.arrays_from_first(arrays)), position
+        Damaged checkpoints after it are moved aside, so that training can save these steps again.
+
+        Args:
+          template: see :meth:`restore`.
+
+        Returns:
+          ``(state, position)``, or None if there are no checkpoints.
+
+        Raises:
+          DamagedFile: if there are checkpoints, but all of them are damaged.
+        """
+        if self.latest_step() is None:
+            return None
+        return _received(template, self._read_latest)
+
+    def restore_best(self, template: TrainState) -> tuple[TrainState, dict[str, Any]]:
+        """Restores the checkpoint with the best validation MAP of those that are not damaged.
+
+        Args:
+          template: see :meth:`restore`.
+
+        Returns:
+          ``(state, position)``.
+
+        Raises:
+          DamagedFile: if all checkpoints with a validation MAP are damaged or missing.
+        """
+        return _received(template, self._read_best)
 
     def close(self) -> None:
         """Waits until all checkpoints are on disk."""
-        if self._manager is not None:
-            self._manager.wait_until_finished()
-            self._manager.close()
+        if self._orbax is not None:
+            self._orbax.close()
+
+    def _saved_maps(self) -> dict[int, float | None]:
+        """Returns the validation MAPs in the records of the saved checkpoints."""
+        maps = {}
+        for step in self._orbax.steps() if self._keep_best else ():
+            try:
+                maps[step] = self._record(step).validation_map
+            except DamagedFile:
+                maps[step] = None  # said when the checkpoint is needed
+        return maps
+
+    def _read(self, step: int, arrays: Any) -> tuple[Any, dict[str, Any]]:
+        """Reads and checks the arrays and the position of a checkpoint."""
+        record = self._record(step)
+        with checkpoint_damage_named(self._folder / str(step)):
+            restored = self._orbax.read_arrays(step, arrays)
+            check_arrays(restored, arrays, step=step, sha256=record.arrays_sha256)
+        if record.arrays_sha256 is None:
+            self._say(
+                f"note: checkpoint {step} was written by version 0.1 without a hash, so it cannot "
+                "be checked for damage."
+            )
+        return restored, record.position
+
+    def _record(self, step: int) -> Record:
+        path = self._folder / str(step)
+        with checkpoint_damage_named(path):
+            check_regular_files(path)
+            record = record_from_json(self._orbax.read_data(step), step=step, run=self._run)
+            if record.arrays_sha256 is None:
+                record = record._replace(validation_map=old_validation_map(path))
+            return record
+
+    def _read_latest(self, arrays: Any) -> tuple[Any, dict[str, Any]]:
+        damaged: dict[int, DamagedFile] = {}
+        for step in reversed(self._orbax.steps()):
+            try:
+                restored = self._read(step, arrays)
+            except DamagedFile as error:
+                damaged[step] = error
+                continue
+            for bad, error in damaged.items():
+                self._say(
+                    f"{self._folder / str(bad)} is damaged ({error.reason}). Continuing from step "
+                    f"{step}.{self._move_aside(bad)}"
+                )
+            return restored
+        raise self._all_damaged(damaged)
+
+    def _read_best(self, arrays: Any) -> tuple[Any, dict[str, Any]]:
+        damaged: dict[int, DamagedFile] = {}
+        best = self._recorded_best_step()
+        for step in self._keep.measured():
+            try:
+                restored = self._read(step, arrays)
+            except DamagedFile as error:
+                damaged[step] = error
+                continue
+            if best not in (None, step):
+                why = damaged[best].reason if best in damaged else "it is missing or unreadable"
+                self._say(
+                    f"{self._folder / str(best)}, the checkpoint with the best validation MAP, is "
+                    f"damaged ({why}). Using step {step}, the best of the others."
+                )
+            return restored
+        raise self._all_damaged(damaged)
+
+    def _recorded_best_step(self) -> int | None:
+        """Returns the best step according to the newest record, even if it no longer exists."""
+        for step in reversed(self._orbax.steps()):
+            with contextlib.suppress(DamagedFile):
+                return self._record(step).best_step
+        return None
+
+    def _move_aside(self, step: int) -> str:
+        """Renames a damaged checkpoint, so that its step can be saved again, and says so."""
+        if self._read_only:
+            return ""
+        aside = self._folder / f"{step}.damaged"
+        while os.path.lexists(aside):
+            aside = aside.with_name(f"{aside.name}~")
+        os.rename(self._folder / str(step), aside)
+        self._keep.maps.pop(step, None)
+        self._orbax.reload()
+        return f" The damaged one was renamed to {aside.name}."
+
+    def _all_damaged(self, damaged: dict[int, DamagedFile]) -> DamagedFile:
+        reasons = "; ".join(f"{step}: {error.reason}" for step, error in damaged.items())
+        return DamagedFile(
+            self._folder,
+            "a folder of checkpoints",
+            f"none can be restored: {reasons or 'none has a validation MAP'}",
+            "restore one of them, or delete this folder to train from the first step again",
+        )
 
 
-def _manager(folder: Path, keep_last: int, keep_best: int, *, tidy: bool) -> ocp.CheckpointManager:
-    """Opens a folder with orbax, without creating anything until the first save.
+def _received(
+    template: TrainState, read: Callable[[Any], tuple[Any, dict[str, Any]]]
+) -> tuple[TrainState, dict[str, Any]]:
+    """Calls ``read`` in the first process, and returns the state and position in all of them."""
+    arrays = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), arrays_of_state(template))
 
-    orbax's ``read_only`` option is not used: it logs a warning, and the folder stays unchanged
-    without it.
+    def read_position() -> dict[str, Any]:
+        nonlocal arrays
+        arrays, position = read(arrays)
+        return position
 
-    Args:
-      tidy: whether to remove incomplete checkpoints left by a killed run.
-    """
-    keep: list[policy.PreservationPolicy] = [policy.LatestN(keep_last)]
-    if keep_best:
-        keep.append(policy.BestN(get_metric_fn=_validation_map, n=keep_best))
-    return ocp.CheckpointManager(
-        folder,
-        options=ocp.CheckpointManagerOptions(
-            preservation_policy=policy.AnyPreservationPolicy(keep),
-            best_fn=_validation_map if keep_best else None,
-            cleanup_tmp_directories=tidy,
-            # orbax cannot create the folder if only some of the processes are active.
-            create=False,
-            multiprocessing_options=ocp.options.MultiprocessingOptions(active_processes={0}),
-        ),
-        item_names=("state", "data"),
-    )
-
-
-def _validation_map(metrics: Any) -> float:
-    return metrics[METRIC]
-
-
-def _arrays(state: TrainState) -> dict[str, Any]:
-    """Converts the state to a dict of arrays, with the PRNG key as raw key data."""
-    return {
-        "step": state.step,
-        "beta": state.beta,
-        "variables": state.params.variables,
-        "opt_state": state.opt_state,
-        "key": jax.random.key_data(state.key),
-    }
-
-
-def _state(template: TrainState, arrays: dict[str, Any]) -> TrainState:
-    """Inverts :func:`_arrays`."""
-    arrays = jax.tree.map(jnp.array, arrays)
-    return dataclasses.replace(
-        template,
-        step=arrays["step"],
-        beta=arrays["beta"],
-        params=dataclasses.replace(template.params, variables=arrays["variables"]),
-        opt_state=arrays["opt_state"],
-        key=jax.random.wrap_key_data(arrays["key"], impl=jax.random.key_impl(template.key)),
-    )
+    position = processes.from_first(read_position)
+    return state_of_arrays(template, processes.arrays_from_first(arrays)), position

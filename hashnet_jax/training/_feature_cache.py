@@ -10,11 +10,13 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, Int, UInt8
 
+import hashnet_jax
 from hashnet_jax.codes import pack_bits
 from hashnet_jax.data import Dataset, ImageSource
+from hashnet_jax.data.content import content_digest
 from hashnet_jax.data.pipeline import batch_positions, check_batch_size, fill, image_batches
+from hashnet_jax.distributed.array_cache import load_array, save_array
 from hashnet_jax.distributed.devices import Device, map_rows
-from hashnet_jax.distributed.files import write_whole
 from hashnet_jax.distributed.progress import Progress
 from hashnet_jax.model import HashNetParams, encode, extract_features, preprocess
 
@@ -54,12 +56,15 @@ def load_or_compute_features(
 ) -> CachedFeatures:
     """Loads the features of all images in the split from ``folder``, or computes and saves them.
 
-    The file name contains a hash of everything the features depend on: the backbone's weights, the
-    preprocessing, the split, and the images' names and labels. Outdated features are
-    therefore never loaded. The file is written atomically.
+    The file's name contains a hash of everything the features depend on: the backbone's weights,
+    the preprocessing, and the content of the images in the split. Features of other pictures are
+    therefore never loaded, even if the pictures have the same names and labels. To compute this
+    hash, all picture files are read once, but not decoded. The name also contains a hash of the
+    features: a damaged file is reported on stderr and its features are computed again.
 
     Args:
-      folder: folder for the file; created if missing.
+      folder: folder for the file; created if missing. If it cannot be written, a note on stderr
+        says so, and the features are only held in memory.
       params: :class:`hashnet_jax.HashNetParams`, including the backbone.
       dataset: :class:`hashnet_jax.data.Dataset`.
       devices: from :func:`hashnet_jax.distributed.devices.local_devices`.
@@ -67,28 +72,28 @@ def load_or_compute_features(
 
     Returns:
       :class:`CachedFeatures`, memory-mapped: features are read from disk when they are used.
-
-    Raises:
-      ValueError: if the file is damaged.
     """
     split = dataset.split
     indices = np.unique(
         np.concatenate([split.train, split.query, split.database, split.validation])
     )
-    path = folder / f"features-{_cache_key(params, dataset, indices)}.npy"
-    if not path.is_file():
+    with Progress(len(indices), "hashing pictures", "image") as progress:
+        content = content_digest(dataset.source, indices, progress=progress)
+    stem = f"features-{_cache_key(params, content)}"
+
+    def load() -> np.ndarray | None:
+        return load_array(folder, stem, is_valid=lambda array: _are_features(array, len(indices)))
+
+    array = load()
+    if array is None:
         with Progress(len(indices), "computing features", "image") as progress:
             array = compute_features(
                 params, dataset.source, indices, devices=devices, workers=workers, progress=progress
             )
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda file: np.save(file, array))
-    try:
-        return CachedFeatures(np.load(path, mmap_mode="r", allow_pickle=False), indices)
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(
-            f"{path} is damaged ({error}): delete it to recompute the features."
-        ) from error
+        save_array(folder, stem, array)
+        mapped = load()
+        array = array if mapped is None else mapped
+    return CachedFeatures(array, indices)
 
 
 def compute_features(
@@ -100,7 +105,7 @@ def compute_features(
     workers: int = 0,
     progress: Progress | None = None,
 ) -> Float[np.ndarray, "N D"]:
-    """Computes features in inference mode: test-time preprocessing, running statistics, no dropout.
+    """Computes features in inference mode, with running statistics and without dropout.
 
     Args:
       params: :class:`hashnet_jax.HashNetParams`.
@@ -156,7 +161,7 @@ def feature_batches(
       dataset: :class:`hashnet_jax.data.Dataset`.
       start: number of the first batch, i.e. the data position.
       batch_size: B, size of the global batch.
-      stop: number of the batch to stop before.
+      stop: number of the batch after the last one.
       seed: seed for the data order, >= 0.
 
     Returns:
@@ -215,16 +220,21 @@ def _features_of_pixels(
     return extract_features(params, preprocess(images, params.spec))
 
 
-def _cache_key(params: HashNetParams, dataset: Dataset, indices: Int[np.ndarray, " N"]) -> str:
-    """Hashes everything that the features depend on to 16 hexadecimal digits."""
+def _are_features(array: np.ndarray, n: int) -> bool:
+    return array.ndim == 2 and len(array) == n and array.dtype == np.float32
+
+
+def _cache_key(params: HashNetParams, content: str) -> str:
+    """Returns a hash of everything that the features depend on, as 16 hexadecimal digits.
+
+    The package's version is included because another version may compute other features.
+    """
     spec = dataclasses.asdict(params.spec)
     del spec["bits"]
-    content = hashlib.sha256(json.dumps([spec, dataset.name, dataset.names]).encode())
-    for array in (indices, dataset.labels):
-        content.update(array.tobytes())
+    key = hashlib.sha256(json.dumps([hashnet_jax.__version__, spec, content]).encode())
     for kind in ("params", "batch_stats"):
         backbone = params.variables[kind].get("backbone", {})
         for path, leaf in jax.tree.leaves_with_path(backbone):
-            content.update(jax.tree_util.keystr(path).encode())
-            content.update(np.asarray(leaf).tobytes())
-    return content.hexdigest()[:16]
+            key.update(jax.tree_util.keystr(path).encode())
+            key.update(np.asarray(leaf).tobytes())
+    return key.hexdigest()[:16]

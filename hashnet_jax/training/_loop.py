@@ -1,4 +1,4 @@
-"""The training loop around the pure step: batches, signals, metrics, validation, checkpoints."""
+"""The training loop around the pure step: batches, signals, metrics, validation and checkpoints."""
 
 import contextlib
 import dataclasses
@@ -15,7 +15,8 @@ from hashnet_jax.distributed import processes
 from hashnet_jax.distributed.devices import Device, map_step
 from hashnet_jax.distributed.progress import Progress
 from hashnet_jax.model import HashNetParams, ModelSpec
-from hashnet_jax.training._checkpoints import Checkpoints
+from hashnet_jax.training._batch_watch import BatchWatch
+from hashnet_jax.training._checkpoints import Checkpoints, to_stderr
 from hashnet_jax.training._metrics_log import MetricsLog
 from hashnet_jax.training._run_folder import RunFolder
 from hashnet_jax.training._state import TrainState
@@ -56,11 +57,15 @@ def fit(
     validate_every: int = 0,
     workers: int = 0,
     batches: Callable[[int], Iterator[Any]] | None = None,
+    run: str = "",
+    say: Callable[[str], object] = to_stderr,
 ) -> tuple[TrainState, int | None]:
     """Trains from the latest checkpoint in ``folder``, or else from ``state``, to the last step.
 
-    If killed at any point and called again on the same devices, it reaches the same parameters, bit
-    for bit on CPU and on GPU with deterministic kernels.
+    If the latest checkpoint is damaged, training continues from the latest one that is not.
+
+    A run that is killed at any point and resumed on the same devices reaches the same parameters,
+    bit for bit (on GPU, only with deterministic kernels).
 
     Args:
       state: an initial :class:`hashnet_jax.training.TrainState`; it is copied, not donated.
@@ -77,6 +82,10 @@ def fit(
       workers: number of worker processes that load batches; 0 uses threads in this process.
       batches: function ``start -> iterator`` over batches ``start``, ``start + 1``, ..., where
         batch t depends only on t; None for the augmented images of ``dataset``.
+      run: text that identifies the run, e.g. a hash of its config. Checkpoints written with a
+        different one are refused.
+      say: called in the first process with a line of text if a checkpoint is damaged or cannot be
+        verified, or if the metrics show that the codes collapse or that no pairs are similar.
 
     Returns:
       ``(state, best_step)``: the final state, and the step with the best validation MAP (None
@@ -84,16 +93,21 @@ def fit(
 
     Raises:
       Interrupted: on SIGINT or SIGTERM, after saving.
-      FloatingPointError: if the loss is not finite; the message names the step, and earlier
-        checkpoints are kept.
+      FloatingPointError: if the loss or the gradient norm is not finite; the message names the
+        step, and earlier checkpoints are kept.
+      DamagedFile: if all checkpoints are damaged, or `metrics.jsonl` is.
     """
     total = state.spec.total_steps
-    # Steps donate the buffers of their input state; copying keeps the caller's valid.
+    # Each step donates the buffers of its input state, so copy the caller's state to keep it valid.
     state = jax.tree.map(lambda leaf: leaf.copy(), state)
     with contextlib.ExitStack() as stack:
-        checkpoints = Checkpoints(folder.path / "checkpoints", keep_best=1 if validate_every else 0)
+        checkpoints = Checkpoints(
+            folder.path / "checkpoints", keep_best=min(validate_every, 1), run=run, say=say
+        )
         stack.enter_context(contextlib.closing(checkpoints))
-        state, first = _resume(checkpoints, state)
+        state, first, metrics_sha256 = _resume(checkpoints, state)
+        file = folder.open_metrics(first, sha256=metrics_sha256, say=say)
+        stack.enter_context(contextlib.closing(file))
         if first == total:
             return state, checkpoints.best_step()
         if batches is None:
@@ -107,35 +121,37 @@ def fit(
                 seed=seed,
                 workers=workers,
             )
-        stream = batches(first)
-        step_fn = map_step(train_step, devices)
-        file = stack.enter_context(folder.open_metrics(first))
-        stop = stack.enter_context(catch_stop_signals())
+        stream, step_fn = batches(first), map_step(train_step, devices)
         progress = stack.enter_context(Progress(total, "training", "step", done=first))
+        watch = BatchWatch(bits=state.params.spec.bits, say=progress.note(say))
         loop = _Loop(
             state=state,
             saved=first,
             step_fn=step_fn,
             stream=stream,
-            stop=stop,
-            log=MetricsLog(file, progress, every=log_every, total_steps=total),
+            stop=stack.enter_context(catch_stop_signals()),
+            log=MetricsLog(file, progress, every=log_every, total_steps=total, watch=watch),
             checkpoints=checkpoints,
             checkpoint_every=checkpoint_every,
             validate=validate,
             validate_every=validate_every,
         )
-        del state  # A reference here would keep the first state in memory.
+        del state  # A reference here would keep the initial state in memory.
         loop.run()
         return loop.state, checkpoints.best_step()
 
 
-def _resume(checkpoints: Checkpoints, state: TrainState) -> tuple[TrainState, int]:
-    """Restores the latest checkpoint and its next batch number, or returns ``state`` and 0."""
-    latest = checkpoints.latest_step()
-    if latest is None:
-        return state, 0
-    state, position = checkpoints.restore(state, latest)
-    return state, position["next_batch"]
+def _resume(checkpoints: Checkpoints, state: TrainState) -> tuple[TrainState, int, str | None]:
+    """Restores the latest checkpoint that is not damaged, if there are any checkpoints.
+
+    Returns:
+      The state, the number of the next batch, and the hash of the metrics up to there.
+    """
+    restored = checkpoints.restore_latest(state)
+    if restored is None:
+        return state, 0, None
+    state, position = restored
+    return state, position["next_batch"], position.get("metrics_sha256")
 
 
 def _augmented_batches(
@@ -168,7 +184,7 @@ class _Loop:
     """Runs the steps from the latest checkpoint to the last.
 
     Attributes:
-      state: the current state. Nothing else may refer to it: each step donates its buffers.
+      state: the current state. Nothing else may refer to it, since each step donates its buffers.
       saved: step of the latest checkpoint, or 0.
     """
 
@@ -193,7 +209,7 @@ class _Loop:
             if stopping():
                 self._save(step - 1)
                 raise Interrupted(step - 1, stopping())
-            # Requested before this step, so that the answer arrives while the device computes.
+            # Asked before this step, so that the answer arrives while the device computes.
             following = self._next_batch() if step < total else None
             stopping = self._request_stop()
             self.state, metrics = self.step_fn(self.state, batch)
@@ -202,12 +218,12 @@ class _Loop:
             if validation_map is not None or step % self.checkpoint_every == 0 or step == total:
                 self._save(step, validation_map)
             batch = following
-        # A signal during the last step counts too.
+        # A signal received during the last step counts too.
         if number := processes.maximum(self.stop.first):
             raise Interrupted(total, number)
 
     def _next_batch(self) -> Any:
-        """Returns the next batch, or None if a stop signal has ended the workers loading it."""
+        """Returns the next batch, or None if a stop signal has ended the workers that load it."""
         try:
             return next(self.stream)
         except Exception:
@@ -226,15 +242,14 @@ class _Loop:
             return None
         self.log.flush()
         validation_map = self.validate(self.state.params)
-        # Logged before the checkpoint, so that a kill in between repeats both step and line.
+        # Logged before saving: if the run is killed in between, both step and line are repeated.
         self.log.write({"step": step, "validation_map": validation_map})
         return validation_map
 
     def _save(self, step: int, validation_map: float | None = None) -> None:
         """Saves the state after ``step``, unless it has already been saved."""
-        self.log.flush()
+        metrics_sha256 = self.log.sync()
         if step > self.saved:
-            self.checkpoints.save(
-                self.state, position={"next_batch": step}, validation_map=validation_map
-            )
+            position = {"next_batch": step, "metrics_sha256": metrics_sha256}
+            self.checkpoints.save(self.state, position=position, validation_map=validation_map)
         self.saved = step

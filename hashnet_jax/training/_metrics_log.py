@@ -1,36 +1,46 @@
-"""Writes step metrics to `metrics.jsonl` and shows them in the progress display."""
+"""Records step metrics in `metrics.jsonl` and in the progress display, and watches them."""
 
-import json
 import math
 from collections.abc import Mapping
-from typing import Any, TextIO
+from typing import Any
 
 import jax
 
 from hashnet_jax.distributed.progress import Progress
+from hashnet_jax.training._batch_watch import BatchWatch
+from hashnet_jax.training._metrics_file import MetricsFile
 from hashnet_jax.training._step import Metrics
 
 
 class MetricsLog:
     """Records each step's metrics one step late.
 
-    Reading a metric blocks until the device has computed it. With this delay, the device is already
-    computing the next step by then.
+    Reading a metric blocks until the device has computed it. Because of the delay, the device is
+    already busy with the next step by then.
 
     Args:
-      file: `metrics.jsonl`, open for appending.
+      file: `metrics.jsonl`, see :class:`MetricsFile`.
       progress: an open :class:`hashnet_jax.distributed.progress.Progress` that counts steps.
       every: number of steps between lines in the file; the last step is always written.
       total_steps: total number of steps.
+      watch: looks for signs of collapse in the metrics of each step.
     """
 
-    def __init__(self, file: TextIO, progress: Progress, *, every: int, total_steps: int) -> None:
-        self._file, self._progress = file, progress
+    def __init__(
+        self,
+        file: MetricsFile,
+        progress: Progress,
+        *,
+        every: int,
+        total_steps: int,
+        watch: BatchWatch,
+    ) -> None:
+        self._file, self._progress, self._watch = file, progress, watch
         self._every, self._total_steps = every, total_steps
         self._pending: tuple[int, Metrics] | None = None
 
     def add(self, step: int, metrics: Metrics) -> None:
-        """Records the previous step's metrics and holds back those of ``step``.
+        """Records the previous step's metrics, and keeps the metrics of ``step`` pending.
 
         Raises:
           FloatingPointError: see :meth:`flush`.
@@ -39,7 +49,7 @@ class MetricsLog:
         self._pending = step, metrics
 
     def flush(self) -> None:
-        """Records any metrics still held back.
+        """Records the pending metrics, if any.
 
         Raises:
           FloatingPointError: if the loss or the gradient norm is not finite; the message names the
@@ -57,18 +67,28 @@ class MetricsLog:
                 "gap": numbers["quantization_gap"],
             }
         )
+        self._watch.add(step, numbers)
         if step % self._every == 0 or step == self._total_steps:
             self.write({"step": step, **numbers})
 
     def write(self, content: Mapping[str, Any]) -> None:
         """Appends ``content`` to the file as a line of JSON."""
-        self._file.write(json.dumps(content) + "\n")
+        self._file.write(content)
+
+    def sync(self) -> str:
+        """Records the pending metrics, flushes the file to disk, and returns its hash.
+
+        Raises:
+          FloatingPointError: see :meth:`flush`.
+        """
+        self.flush()
+        return self._file.sync()
 
 
 def _check_finite(step: int, numbers: Mapping[str, float]) -> None:
     if not math.isfinite(numbers["loss"]) or not math.isfinite(numbers["gradient_norm"]):
         raise FloatingPointError(
-            f"the loss must be finite, got {numbers['loss']} (gradient norm "
-            f"{numbers['gradient_norm']}) at step {step}, beta {numbers['beta']:.3g}: lower "
+            f"the loss and the gradient norm must be finite, got {numbers['loss']} and "
+            f"{numbers['gradient_norm']} at step {step}, beta {numbers['beta']:.3g}. Lower "
             "`learning_rate`. Checkpoints from before this step are kept."
         )

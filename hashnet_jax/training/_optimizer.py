@@ -69,7 +69,7 @@ def optimizer(spec: TrainSpec) -> optax.GradientTransformation:
         )
 
     def part_names(trained: dict[str, Any]) -> dict[str, str]:
-        # With a frozen backbone only the hash layer is trained, and there is no "backbone".
+        # With a frozen backbone, only the hash layer is trained, and there is no "backbone" key.
         return {name: name for name in trained}
 
     return optax.partition(

@@ -1,16 +1,27 @@
 """The run folder: its lock, JSON files, arrays and metrics."""
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from hashnet_jax.distributed import processes
-from hashnet_jax.distributed.files import exclusive_lock, write_whole
+from hashnet_jax.distributed.files import exclusive_lock, make_folder, write_whole
+from hashnet_jax.distributed.reading import damage_named, read_json, read_npz
+from hashnet_jax.distributed.seals import sealed, unsealed
+from hashnet_jax.training._metrics_file import MetricsFile
+
+METRICS = "metrics.jsonl"
+
+_READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
+
+WHAT = "a file of this run"
+REMEDY = "restore it, or start a new run in another folder"
 
 
 class RunFolder:
@@ -21,6 +32,7 @@ class RunFolder:
         config.json      the resolved config, written first
         split.npz        indices of training, query, database and validation images
         pictures.json    names of used and skipped images, if the data set is a folder
+        data.json        a hash of the images' content, and the folders that relative paths refer to
         overlaps.json    counts of images in more than one part of the split, by index and content
         metrics.jsonl    one line per logged step
         features-*.npy   features from a frozen backbone, see load_or_compute_features
@@ -28,11 +40,12 @@ class RunFolder:
         model.npz        the trained network, for hashnet_jax.load
         codes.npz        packed codes, labels and indices for queries and database
         result.json      the protocol's MAP and how it was obtained, written last
-        report.html      a report on the run by hashnet_jax.report, with card.json and figures/
+        report.html      the report by hashnet_jax.report, with card.json and figures/
 
-    The operating system releases the lock however the process ends. With several processes, only
-    the first one accesses the folder: in the others, writing does nothing, and reading JSON returns
-    what the first process read.
+    The operating system releases the lock no matter how the process ends. With several processes,
+    only the first one accesses the folder; in the others, writing does nothing, and reading JSON
+    returns what the first process read. The folder of a finished run may be read-only: it is then
+    not locked.
 
     Args:
       run_dir: path of the folder.
@@ -67,13 +80,13 @@ class RunFolder:
         if (content or is_file) and not resume:
             found = "is a file" if is_file else f"contains {content[0].name!r}"
             raise FileExistsError(
-                f"`run_dir` must be a new or empty folder, but {self.path} {found}: continue the "
-                "run in it with `resume=True`, or choose another `run_dir`."
+                f"`run_dir` must be a new or empty folder, but {self.path} {found}. Continue the "
+                "run in it with `resume=True`, or use another `run_dir`."
             )
         if resume and not (self.path / "config.json").is_file():
             raise FileNotFoundError(
-                f"there is no run to resume in {self.path} (no config.json): choose the `run_dir` "
-                "of a run, or start a new one without `resume=True`."
+                f"there is no run to resume in {self.path} (no config.json). Pass the `run_dir` of "
+                "an existing run, or start a new run without `resume=True`."
             )
 
     def __enter__(self) -> "RunFolder":
@@ -82,70 +95,76 @@ class RunFolder:
         return self
 
     def _take(self) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
         busy = (
-            f"another process is writing to {self.path}: wait until it ends, or choose another "
+            f"another process is writing to {self.path}. Wait until it finishes, or use another "
             "`run_dir`."
         )
-        self._lock.enter_context(exclusive_lock(self.path / ".lock", busy))
-        for leftover in self.path.glob(".*.partial"):
-            leftover.unlink()
+        try:
+            make_folder(self.path)
+            self._lock.enter_context(exclusive_lock(self.path / ".lock", busy))
+            for leftover in self.path.glob(".*.partial"):
+                leftover.unlink()
+        except OSError as error:
+            # A finished run is only read, which needs no lock, e.g. on read-only media.
+            if error.errno not in _READ_ONLY or not (self.path / "result.json").is_file():
+                raise
 
     def __exit__(self, *error: object) -> None:
         self._lock.close()
 
     def write_json(self, name: str, content: Any) -> None:
-        """Writes a JSON file atomically."""
-        self._write(name, lambda file: file.write(json.dumps(content, indent=2).encode() + b"\n"))
+        """Writes a JSON object atomically, sealed with the hash of its content."""
+        text = json.dumps(sealed(content), indent=2) + "\n"
+        self._write(name, lambda file: file.write(text.encode()))
 
     def read_json(self, name: str) -> Any:
-        """Reads a JSON file; returns None if it does not exist.
+        """Reads a JSON object and checks its seal, if it has one; see `distributed.seals`.
+
+        Returns:
+          The object without its seal, or None if the file does not exist.
 
         Raises:
-          ValueError: if the file is damaged.
+          DamagedFile: if the file is damaged.
         """
         return processes.from_first(lambda: self._read_json(name))
 
     def _read_json(self, name: str) -> Any:
         path = self.path / name
-        try:
-            return json.loads(path.read_text()) if path.is_file() else None
-        except ValueError as error:
-            raise ValueError(
-                f"{path} is damaged ({error}): restore it, or start a new run in another `run_dir`."
-            ) from error
+        if not os.path.lexists(path):
+            return None
+        content = read_json(path, WHAT, REMEDY)
+        with damage_named(path, WHAT, REMEDY):
+            return unsealed(content)
 
     def read_arrays(self, name: str) -> dict[str, np.ndarray] | None:
-        """Reads an .npz file; None if it does not exist, or in processes after the first."""
+        """Reads an .npz file; returns None if it is missing or this is not the first process.
+
+        Raises:
+          DamagedFile: if the file is damaged.
+        """
         path = self.path / name
-        if not processes.is_first() or not path.is_file():
+        if not processes.is_first() or not os.path.lexists(path):
             return None
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
+        return read_npz(path, WHAT, REMEDY)
 
     def write_arrays(self, name: str, arrays: Mapping[str, Any]) -> None:
         """Writes a compressed .npz file atomically."""
         self._write(name, lambda file: np.savez_compressed(file, **arrays))
 
-    def open_metrics(self, step: int) -> TextIO:
+    def open_metrics(
+        self,
+        step: int,
+        *,
+        sha256: str | None = None,
+        say: Callable[[str], object] = print,
+    ) -> MetricsFile:
         """Truncates `metrics.jsonl` to the lines for steps <= ``step`` and opens it for appending.
 
-        Steps after the last checkpoint are repeated and logged again.
+        Steps after the last checkpoint are repeated and logged again. For the arguments, see
+        :class:`MetricsFile`.
         """
-        if not processes.is_first():
-            return open(os.devnull, "w")
-        path = self.path / "metrics.jsonl"
-        lines = path.read_text().splitlines() if path.is_file() else []
-        kept = []
-        for line in lines:
-            try:
-                if json.loads(line)["step"] > step:
-                    break
-            except (ValueError, KeyError, TypeError):  # a line truncated by a kill
-                break
-            kept.append(line + "\n")
-        self._write("metrics.jsonl", lambda file: file.write("".join(kept).encode()))
-        return open(path, "a", buffering=1)
+        path = self.path / METRICS if processes.is_first() else None
+        return MetricsFile(path, step, sha256=sha256, say=say)
 
     def _write(self, name: str, write: Callable[[BinaryIO], Any]) -> None:
         if processes.is_first():

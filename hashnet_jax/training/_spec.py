@@ -2,8 +2,10 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator
+import numbers
+from collections.abc import Collection, Iterator
 from dataclasses import field
+from typing import Any
 
 from hashnet_jax.losses import LOSSES
 from hashnet_jax.schedules import SCHEDULES
@@ -23,12 +25,12 @@ class TrainSpec:
       learning_rate: initial learning rate for the backbone, > 0.
       hash_multiplier: ratio of the hash layer's learning rate to the backbone's, > 0.
       momentum: Nesterov momentum for SGD, in [0, 1).
-      weight_decay: L2 coefficient, >= 0: this times each parameter, biases included, is added to
-        its gradient.
-      decay_rate: factor by which the learning rate changes from one stage to the next, in (0, 1].
+      weight_decay: L2 coefficient, >= 0; ``weight_decay * parameter`` is added to the gradient of
+        every parameter, including biases.
+      decay_rate: factor applied to the learning rate after each stage, in (0, 1].
       decays: number of stages of equal length, each with a constant learning rate, >= 1.
       alpha: slope of the logistic link, > 0; ``None`` for 10/K.
-      balance: pair weights: ``"batch"``, ``"none"``, or a fixed weight > 0 for similar pairs; see
+      balance: pair weights, ``"batch"``, ``"none"``, or a fixed weight > 0 for similar pairs; see
         :func:`hashnet_jax.losses.pair_weights`.
       continuous_similarity: whether to weight similar pairs of multi-label images by their Jaccard
         similarity (HashNet+C).
@@ -44,11 +46,11 @@ class TrainSpec:
       >>> TrainSpec(total_steps=0, momentum=1.0)
       Traceback (most recent call last):
       ...
-      ValueError: `total_steps` must be >= 1, got 0.
+      ValueError: `total_steps` must be an integer >= 1, got 0.
       `momentum` must be in [0, 1), got 1.0.
     """
 
-    # Fields with a `help` become command-line options; see hashnet_jax.cli._options.
+    # Fields with `help` become command-line options (see hashnet_jax.cli._options).
     total_steps: int = field(
         default=10_000,
         metadata={
@@ -76,7 +78,7 @@ class TrainSpec:
     weight_decay: float = field(
         default=5e-4,
         metadata={
-            "help": "L2 coefficient: this times the parameter is added to its gradient",
+            "help": "L2 coefficient; coefficient * parameter is added to the gradient",
             "metavar": "X",
             "group": "method",
         },
@@ -84,7 +86,7 @@ class TrainSpec:
     decay_rate: float = field(
         default=0.5,
         metadata={
-            "help": "factor by which the learning rate changes from one stage to the next",
+            "help": "factor applied to the learning rate after each stage",
             "metavar": "X",
             "group": "method",
         },
@@ -92,7 +94,7 @@ class TrainSpec:
     decays: int = field(
         default=5,
         metadata={
-            "help": "number of equally long stages with a constant learning rate",
+            "help": "number of stages of equal length, each with a constant learning rate",
             "metavar": "N",
             "group": "method",
         },
@@ -109,8 +111,8 @@ class TrainSpec:
     balance: str | float = field(
         default="batch",
         metadata={
-            "help": "weights for similar and dissimilar pairs: by their counts in the batch, "
-            "all 1, or a fixed weight for similar pairs",
+            "help": "pair weights: based on the numbers of similar and dissimilar pairs in the "
+            "batch, all 1, or a fixed weight for similar pairs",
             "words": {"batch": "batch", "none": "none"},
             "metavar": "batch|none|X",
             "group": "method",
@@ -126,7 +128,7 @@ class TrainSpec:
     beta_schedule: str = field(
         default="sqrt",
         metadata={
-            "help": "schedule for beta during the continuation",
+            "help": "schedule for beta",
             "choices": SCHEDULES.keys,
             "metavar": "NAME",
             "group": "method",
@@ -157,28 +159,49 @@ class TrainSpec:
 
     def _problems(self) -> Iterator[str]:
         rules = {
-            "total_steps": (self.total_steps >= 1, ">= 1"),
-            "learning_rate": (self.learning_rate > 0, "> 0"),
-            "hash_multiplier": (self.hash_multiplier > 0, "> 0"),
-            "momentum": (0 <= self.momentum < 1, "in [0, 1)"),
-            "weight_decay": (self.weight_decay >= 0, ">= 0"),
-            "decay_rate": (0 < self.decay_rate <= 1, "in (0, 1]"),
-            "decays": (self.decays >= 1, ">= 1"),
-            "alpha": (self.alpha is None or self.alpha > 0, "> 0, or None for 10/K"),
-            "balance": (_is_balance(self.balance), "'batch', 'none' or a number > 0"),
-            "beta_schedule": (self.beta_schedule in SCHEDULES, f"one of {', '.join(SCHEDULES)}"),
-            "backbone_mode": (
-                self.backbone_mode in BACKBONE_MODES,
-                f"one of {', '.join(BACKBONE_MODES)}",
+            "total_steps": (_is_count(self.total_steps), "an integer >= 1"),
+            "learning_rate": (_is_positive(self.learning_rate), "> 0 and finite"),
+            "hash_multiplier": (_is_positive(self.hash_multiplier), "> 0 and finite"),
+            "momentum": (_is_finite(self.momentum) and 0 <= self.momentum < 1, "in [0, 1)"),
+            "weight_decay": (
+                _is_finite(self.weight_decay) and self.weight_decay >= 0,
+                ">= 0 and finite",
             ),
-            "loss": (self.loss in LOSSES, f"one of {', '.join(LOSSES)}"),
+            "decay_rate": (_is_positive(self.decay_rate) and self.decay_rate <= 1, "in (0, 1]"),
+            "decays": (_is_count(self.decays), "an integer >= 1"),
+            "alpha": (
+                self.alpha is None or _is_positive(self.alpha),
+                "> 0 and finite, or None to use 10/K",
+            ),
+            "balance": (
+                self.balance in ("batch", "none") or _is_positive(self.balance),
+                "'batch', 'none' or a finite number > 0",
+            ),
+            "continuous_similarity": (
+                isinstance(self.continuous_similarity, bool),
+                "True or False",
+            ),
+            "beta_schedule": _one_of(self.beta_schedule, SCHEDULES),
+            "backbone_mode": _one_of(self.backbone_mode, BACKBONE_MODES),
+            "loss": _one_of(self.loss, LOSSES),
         }
         for name, (holds, rule) in rules.items():
             if not holds:
                 yield f"`{name}` must be {rule}, got {getattr(self, name)!r}."
 
 
-def _is_balance(balance: str | float) -> bool:
-    if isinstance(balance, str):
-        return balance in ("batch", "none")
-    return 0 < balance < math.inf
+def _is_finite(value: Any) -> bool:
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_number and math.isfinite(value)
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_finite(value) and value > 0
+
+
+def _is_count(value: Any) -> bool:
+    return _is_positive(value) and isinstance(value, numbers.Integral)
+
+
+def _one_of(value: Any, names: Collection[str]) -> tuple[bool, str]:
+    return isinstance(value, str) and value in names, f"one of {', '.join(names)}"

@@ -1,6 +1,6 @@
 """One training step: a pure function of state and batch, on one device or mapped over several.
 
-The loss covers all pairs in the *global* batch. Each device holds a share of its rows and
+The loss covers all pairs in the *global* batch. Each device holds a share of the batch's rows and
 compares their codes with the gathered codes of all rows. The loss is a ratio of two sums, each
 taken over all devices before dividing; averaging per-device losses would give a different loss.
 """
@@ -32,17 +32,17 @@ def train_step(
 
     Args:
       state: :class:`hashnet_jax.training.TrainState`.
-      batch: ``{"image": ..., "label": ...}``. Images are uint8 ``[B, S, S, 3]``, normalized here,
-        or float, already normalized; or features ``[B, D]`` if only the hash layer is trained.
-        Labels are class ids ``[B]`` or multi-hot ``[B, C]``. When mapped over devices, B is the
-        number of rows on this device.
+      batch: ``{"image": ..., "label": ...}``. Images are ``[B, S, S, 3]``, either uint8, to
+        be normalized here, or float and already normalized. If only the hash layer is trained,
+        they are features ``[B, D]``. Labels are class ids ``[B]`` or multi-hot ``[B, C]``. When
+        mapped over devices, B is the number of rows on this device.
       axis_name: name of the mapped axis, if any.
 
     Returns:
       ``(state, metrics)``: the new state, and float32 scalars over the global batch: ``loss``,
       ``binary_loss`` (with sgn(z) in place of tanh(beta z)), ``quantization_gap``,
-      ``similar_share`` (the fraction of pairs that are similar), ``gradient_norm``, and this step's
-      ``beta``.
+      ``similar_share`` (the fraction of pairs that are similar), ``constant_bits`` (the number of
+      bits that are the same for all images), ``gradient_norm``, and this step's ``beta``.
 
     Examples:
       >>> from hashnet_jax import ModelSpec
@@ -84,7 +84,11 @@ def train_step(
         "similar_share": batch_loss.similar_share / n_devices,
     }
     metrics = _sum_over_devices(metrics, axis_name)
-    metrics |= {"gradient_norm": optax.tree.norm(gradients), "beta": state.beta}
+    metrics |= {
+        "constant_bits": _count_constant_bits(z, axis_name),
+        "gradient_norm": optax.tree.norm(gradients),
+        "beta": state.beta,
+    }
     return _updated(state, gradients, batch_stats), metrics
 
 
@@ -114,6 +118,13 @@ def _updated(state: TrainState, gradients: Any, batch_stats: Any) -> TrainState:
         params=HashNetParams({"batch_stats": batch_stats, "params": trained}, state.params.spec),
         opt_state=opt_state,
     )
+
+
+def _count_constant_bits(z: Float[Array, "B K"], axis_name: str | None) -> Float[Array, ""]:
+    """Counts the bits that are the same for all images of the global batch."""
+    positive = z >= 0
+    ones, images = _sum_over_devices((positive.sum(axis=0), len(z)), axis_name)
+    return jnp.sum((ones == 0) | (ones == images)).astype(jnp.float32)
 
 
 def _sum_over_devices(tree: Any, axis_name: str | None) -> Any:

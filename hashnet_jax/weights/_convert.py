@@ -32,7 +32,7 @@ def load_backbone(params: HashNetParams, path: str | os.PathLike[str]) -> HashNe
     ``ModelSpec.for_backbone(backbone)``, or from a spec with these weights' mean and std.
 
     Args:
-      params: :class:`hashnet_jax.HashNetParams` whose backbone has public weights.
+      params: :class:`hashnet_jax.HashNetParams` with a backbone that has public weights.
       path: a .pth or .pt file written by ``torch.save(model.state_dict(), path)``, or a
         .safetensors file.
 
@@ -42,11 +42,12 @@ def load_backbone(params: HashNetParams, path: str | os.PathLike[str]) -> HashNe
     Raises:
       FileNotFoundError: if there is no such file.
       ModuleNotFoundError: if torch (for .pth) or safetensors is missing or too old.
-      ValueError: if the file is damaged, holds anything but tensors (never executed), or
-        its tensors do not match the backbone.
+      ValueError: if the file is damaged, contains anything but tensors (which is never executed),
+        or has tensors that do not match the backbone.
     """
+    tensors = read_tensors(path)
     try:
-        return convert_backbone(params, read_tensors(path))
+        return convert_backbone(params, tensors)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -63,7 +64,7 @@ def convert_backbone(params: HashNetParams, tensors: Tensors) -> HashNetParams:
       :class:`hashnet_jax.HashNetParams` with the same spec, float32.
 
     Raises:
-      ValueError: if tensors are missing, extra or misshaped; the message names them.
+      ValueError: if any tensors are missing, extra or misshaped; the message names them.
 
     Examples:
       >>> import hashnet_jax
@@ -90,7 +91,7 @@ def convert_backbone(params: HashNetParams, tensors: Tensors) -> HashNetParams:
 
     def converted(path: tuple[Any, ...], _: Any) -> Array:
         name, target = sources[_joined(path)]
-        # A copy, so that JAX never shares memory with torch.
+        # Copy, so that JAX never shares memory with torch.
         return jnp.array(target.convert(tensors[name]), jnp.float32)
 
     new = jax.tree.map_with_path(converted, old)
@@ -107,7 +108,7 @@ def _targets(backbone: str) -> Mapping[str, Target | None]:
     public = BACKBONES[backbone].weights
     if public is None:
         raise ValueError(
-            f"{backbone} has no public weights: choose one of "
+            f"{backbone} has no public weights. Choose one of "
             f"{', '.join(backbones_with_weights())}."
         )
     return public.tensor_names()

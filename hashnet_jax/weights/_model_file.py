@@ -1,10 +1,10 @@
-"""Saves and loads a network as a single file, `model.npz`, with its arrays and spec.
+"""Saves and loads a network's arrays and spec as a single file, `model.npz`.
 
 The file is plain NumPy (no pickle), so reading it needs neither orbax nor flax.
 """
 
 import os
-import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from hashnet_jax.distributed.files import write_whole
+from hashnet_jax.distributed.reading import ArrayHeader, damage_named, read_npz
 from hashnet_jax.model import HashNetParams, ModelSpec, init, spec_from_json, spec_to_json
 
 MODEL_FILE = "model.npz"
 SPEC_ENTRY = "spec"  # the ModelSpec as JSON, beside the arrays
 
-# The exceptions that NumPy, zipfile and ModelSpec raise for a damaged file.
-DAMAGE_ERRORS = (
-    KeyError,
-    TypeError,
-    ValueError,
-    OSError,
-    EOFError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-)
+# Far more than any spec needs, and little enough to read before anything else is known.
+_MAX_SPEC_BYTES = 2**20
+
+_WHAT = "a hashnet_jax model"
+_REMEDY = "restore it from a copy, or train the network again"
 
 
 def save(folder: str | os.PathLike[str], params: HashNetParams) -> Path:
@@ -55,7 +51,7 @@ def save(folder: str | os.PathLike[str], params: HashNetParams) -> Path:
     folder = Path(folder)
     if not folder.exists():
         raise FileNotFoundError(
-            f"`folder` {folder} does not exist: create it first; {MODEL_FILE} is written into it."
+            f"`folder` must be an existing folder, but {folder} does not exist. Create it first."
         )
     _check_no_file(folder)
     entries: dict[str, Any] = {SPEC_ENTRY: np.array(spec_to_json(params.spec))}
@@ -63,6 +59,11 @@ def save(folder: str | os.PathLike[str], params: HashNetParams) -> Path:
     path = folder / MODEL_FILE
     write_whole(path, lambda file: np.savez(file, **entries))
     return path
+
+
+def read_spec(folder: str | os.PathLike[str]) -> ModelSpec:
+    """Reads only the spec of the network in a folder; raises as :func:`load`."""
+    return _read_spec(_existing_file(folder))
 
 
 def load(folder: str | os.PathLike[str]) -> HashNetParams:
@@ -77,59 +78,73 @@ def load(folder: str | os.PathLike[str]) -> HashNetParams:
     Raises:
       FileNotFoundError: if the folder has no `model.npz`.
       NotADirectoryError: if ``folder`` is a file, such as the `model.npz` itself.
-      ValueError: if the file is damaged, or its arrays do not match its spec.
+      DamagedFile: a ValueError, if the file is damaged or its arrays do not match its spec.
 
     Examples:
       >>> load("runs/none")
       Traceback (most recent call last):
       ...
-      FileNotFoundError: no model.npz in runs/none: it is written when a run ends; ...
+      FileNotFoundError: no model.npz in runs/none. It is written when a run ends. ...
     """
+    path = _existing_file(folder)
+    spec = _read_spec(path)
+    with damage_named(path, _WHAT, _REMEDY):  # a spec with absurd sizes cannot even be traced
+        expected = jax.eval_shape(lambda: init(jax.random.key(0), spec))
+    named = _named_leaves(expected.variables)
+    arrays = read_npz(
+        path, _WHAT, _REMEDY, check=lambda headers: _check_arrays(spec, headers, dict(named))
+    )
+    leaves = [jnp.asarray(arrays[name]) for name, _ in named]
+    return jax.tree.unflatten(jax.tree.structure(expected), leaves)
+
+
+def _existing_file(folder: str | os.PathLike[str]) -> Path:
     folder = Path(folder)
     _check_no_file(folder)
     path = folder / MODEL_FILE
     if not path.is_file():
         raise FileNotFoundError(
-            f"no {MODEL_FILE} in {folder}: it is written when a run ends; pass the folder of a "
+            f"no {MODEL_FILE} in {folder}. It is written when a run ends. Pass the folder of a "
             "finished run, or finish this run with `resume=True`."
         )
-    try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        spec = spec_from_json(str(arrays.pop(SPEC_ENTRY)))
-    except DAMAGE_ERRORS as error:
-        raise ValueError(f"{path} is damaged or not a model of hashnet_jax ({error}).") from error
-    expected = jax.eval_shape(lambda: init(jax.random.key(0), spec))
-    named = _named_leaves(expected.variables)
-    _check_arrays(path, spec, arrays, dict(named))
-    leaves = [jnp.asarray(arrays[name]) for name, _ in named]
-    return jax.tree.unflatten(jax.tree.structure(expected), leaves)
+    return path
+
+
+def _read_spec(path: Path) -> ModelSpec:
+    def check(headers: Mapping[str, ArrayHeader]) -> None:
+        shape, dtype = headers[SPEC_ENTRY]
+        if shape != () or dtype.kind != "U" or dtype.itemsize > _MAX_SPEC_BYTES:
+            raise ValueError(f"its entry {SPEC_ENTRY!r} is not a text")
+
+    entries = read_npz(path, _WHAT, _REMEDY, names=(SPEC_ENTRY,), check=check)
+    with damage_named(path, _WHAT, _REMEDY):
+        return spec_from_json(str(entries[SPEC_ENTRY]))
 
 
 def _check_no_file(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
-        remedy = f"pass the folder that holds it, {folder.parent}"
+        remedy = f"Pass the folder that contains it, {folder.parent}"
         if folder.name != MODEL_FILE:
-            remedy = f"pass a folder that holds a {MODEL_FILE}"
+            remedy = f"Pass a folder that contains a {MODEL_FILE}"
         raise NotADirectoryError(
-            f"`folder` must be an existing folder, got the file {folder}: {remedy}."
+            f"`folder` must be an existing folder, got the file {folder}. {remedy}."
         )
 
 
 def _check_arrays(
-    path: Path, spec: ModelSpec, arrays: dict[str, np.ndarray], expected: dict[str, Any]
+    spec: ModelSpec, headers: Mapping[str, ArrayHeader], expected: dict[str, Any]
 ) -> None:
     """Raises a ValueError naming any arrays that do not match the spec."""
     shapes = {name: (leaf.shape, leaf.dtype) for name, leaf in expected.items()}
-    found = {name: (array.shape, array.dtype) for name, array in arrays.items()}
+    found = {name: tuple(header) for name, header in headers.items() if name != SPEC_ENTRY}
     differing = sorted(
         name for name in shapes.keys() | found.keys() if shapes.get(name) != found.get(name)
     )
     if differing:
         raise ValueError(
-            f"the arrays in {path} do not match its spec ({spec.backbone}, {spec.bits} bits); "
-            f"missing, extra, or of the wrong shape or dtype: {', '.join(differing[:5])} "
-            f"({len(differing)} in total)."
+            f"its arrays do not match its spec, {spec.backbone} with {spec.bits} bits; missing, "
+            f"extra, or of the wrong shape or dtype: {', '.join(differing[:5])} "
+            f"({len(differing)} in total)"
         )
 
 

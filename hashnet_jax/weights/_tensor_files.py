@@ -1,21 +1,27 @@
 """Reads named tensors from PyTorch (.pth, .pt) and .safetensors files as NumPy arrays.
 
 A .pth file is a pickle, which can execute code. It is read by torch's restricted unpickler, which
-accepts only tensors and plain containers and rejects anything else. A .safetensors file cannot hold
-code and does not need torch.
+accepts only tensors and plain containers. A .safetensors file cannot
+contain code, and reading it does not require torch.
 """
 
 import os
 import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
 
+from hashnet_jax.distributed.reading import damage_named
+
 # Older versions could be made to execute code despite weights_only=True: CVE-2025-32434 (before
 # torch 2.6) and CVE-2026-24747 (before 2.10).
 MIN_TORCH_VERSION = (2, 10)
+
+_TORCH = "a file of tensors only (other objects are never executed)"
+_SAVE_AGAIN = "save the weights with torch.save(model.state_dict(), path)"
 
 
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, Shaped[np.ndarray, "..."]]:
@@ -31,7 +37,8 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Shaped[np.ndarray, "
     Raises:
       FileNotFoundError: if there is no such file.
       ModuleNotFoundError: if torch or safetensors is needed but missing, or torch is too old.
-      ValueError: if the file is damaged, or holds anything but named tensors.
+      ValueError: if the file is damaged or contains anything but named tensors; the message names
+        the file.
 
     Examples:
       >>> read_tensors("weights.h5")
@@ -50,24 +57,43 @@ def read_tensors(path: str | os.PathLike[str]) -> dict[str, Shaped[np.ndarray, "
 
 def _read_torch(path: Path) -> dict[str, np.ndarray]:
     torch = _import_torch(path)
-    try:
+    with damage_named(path, _TORCH, _SAVE_AGAIN):
+        if zipfile.is_zipfile(path):
+            _check_archive(path)
         content = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # a damaged pickle can raise anything
-        reason = str(error).strip().partition("\n")[0]
-        raise ValueError(
-            "the file is damaged or holds objects other than tensors, which are never executed "
-            f"({reason}): save the weights with torch.save(model.state_dict(), path)."
-        ) from error
     if not isinstance(content, dict) or not all(
         isinstance(name, str) and isinstance(tensor, torch.Tensor)
         for name, tensor in content.items()
     ):
         entries = ", ".join(map(str, list(content)[:5])) if isinstance(content, dict) else ""
         raise ValueError(
-            f"the file must hold named tensors, got a {type(content).__name__} ({entries}): save "
-            "only the model's state_dict()."
+            f"{path} must contain named tensors, got a {type(content).__name__} ({entries}). "
+            "Save only the model's state_dict()."
         )
-    return {name: _float32_if_half(tensor).numpy() for name, tensor in content.items()}
+    with damage_named(path, _TORCH, _SAVE_AGAIN):
+        for name, tensor in content.items():
+            _check_size(name, tensor)
+        return {name: _float32_if_half(tensor).numpy() for name, tensor in content.items()}
+
+
+def _check_archive(path: Path) -> None:
+    """Refuses an archive whose members would take more memory than the file has bytes."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("its members are compressed, but torch.save does not compress them")
+    if sum(member.file_size for member in members) > path.stat().st_size:
+        raise ValueError("its members are larger than the file")
+
+
+def _check_size(name: str, tensor: Any) -> None:
+    """Refuses a tensor whose shape is larger than its data; copying it would take memory."""
+    n_bytes = tensor.numel() * tensor.element_size()
+    if n_bytes > tensor.untyped_storage().nbytes():
+        raise ValueError(
+            f"{name!r} has the shape {list(tensor.shape)}, but only "
+            f"{tensor.untyped_storage().nbytes():,} bytes of data"
+        )
 
 
 def _import_torch(path: Path) -> Any:
@@ -76,14 +102,15 @@ def _import_torch(path: Path) -> Any:
         import torch
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"torch is needed to read {path.name}: pip install 'torch>=2.10', or convert the file "
-            "to .safetensors where torch is installed."
+            f"torch is needed to read {path.name}. Run `pip install 'torch>=2.10'`, or convert the "
+            "file to .safetensors on a machine that has torch."
         ) from error
     version = tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2])
     if version < MIN_TORCH_VERSION:
         raise ModuleNotFoundError(
             f"torch must be >= 2.10 to read {path.name} without executing code in it, got "
-            f"{torch.__version__}: pip install 'torch>=2.10', or convert it to .safetensors."
+            f"{torch.__version__}. Run `pip install 'torch>=2.10'`, or convert the file to "
+            ".safetensors."
         )
     return torch
 
@@ -95,17 +122,14 @@ def _float32_if_half(tensor: Any) -> Any:
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     try:
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"safetensors is needed to read {path.name}: pip install safetensors."
+            f"safetensors is needed to read {path.name}. Run `pip install safetensors`."
         ) from error
-    try:
-        tensors = load_file(path)
-    except SafetensorError as error:
-        raise ValueError(f"the file is damaged or not in safetensors format ({error}).") from error
-    return {
-        name: tensor.astype(np.float32) if tensor.dtype.itemsize == 2 else tensor
-        for name, tensor in tensors.items()
-    }
+    # safetensors compares the sizes in the header with the size of the file before it reads on.
+    with damage_named(path, "a file in safetensors format", "download or write it again"):
+        return {
+            name: tensor.astype(np.float32) if tensor.dtype.itemsize == 2 else tensor
+            for name, tensor in load_file(path).items()
+        }

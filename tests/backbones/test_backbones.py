@@ -1,4 +1,4 @@
-"""The backbones: sizes, shapes and initialisation; the layers they share; ModelSpec's checks."""
+"""Tests the backbones' sizes, shapes and initialisation, shared layers, and ModelSpec."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A new backbone takes one file and one registration: architecture, preprocessing, weight names."""
+"""Tests that a new backbone takes just one file and one registration."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from hashnet_jax.weights import load_backbone
 
 
 class ToyBackbone(nn.Module):
-    """One strided convolution, then global average pooling."""
+    """One strided convolution followed by global average pooling."""
 
     dtype: DTypeLike = jnp.float32
     axis_name: str | None = None

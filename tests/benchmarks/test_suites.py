@@ -1,4 +1,4 @@
-"""The suites at tiny sizes: what they print and write, never how fast they are."""
+"""Tests for the output of the benchmark suites, with tiny sizes."""
 
 import json
 
@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import measuring, run, suite_operations
 from benchmarks.suite_loss import blocks
+from hashnet_jax.distributed.reading import DamagedFile
 from tests.support.benchmark_programs import check_suite
 
 
@@ -53,6 +54,21 @@ def test_results_of_two_machines_are_shown_side_by_side_with_a_plot(tmp_path, ca
     printed = capsys.readouterr().out
     assert [float(x) for x in printed.splitlines()[3].split()[-2:]] == [10.0, 5.0]
     assert plot.stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "Expecting value"),
+        ("[]", "top-level value is of type list"),
+        ('{"environment": {}, "rows": []}', "'device' is missing"),
+        ('{"environment": {"device": "", "jax": "", "commit": ""}, "rows": [{}]}', "'suite' is m"),
+    ],
+)
+def test_a_damaged_file_of_results_is_named(tmp_path, content, reason):
+    (tmp_path / "here.json").write_text(content)
+    with pytest.raises(DamagedFile, match=rf"here\.json is damaged or not the res.*{reason}"):
+        run.main(["--compare", str(tmp_path / "here.json")])
 
 
 def test_a_failing_peer_gets_a_note_and_a_failing_package_raises():

@@ -1,4 +1,4 @@
-"""`--help`: its width, its defaults, and how soon it is there."""
+"""Tests for `--help`: its width, the defaults it shows, and the libraries it imports."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Runs that are started twice, refused, or interrupted, and the advice that is given."""
+"""Tests for runs that are repeated, rejected or interrupted, and for the messages printed."""
 
 import json
 import shlex
@@ -9,20 +9,10 @@ import pytest
 from hashnet_jax.cli import _checks, _training, main
 from hashnet_jax.cli._execution import Execution
 from hashnet_jax.cli._resolve import resume_command
+from hashnet_jax.distributed.seals import sealed, unsealed
 from hashnet_jax.training import Interrupted
 
 SMALL = ("--steps", "4", "--bits", "12", "--batch-size", "32", "--devices", "1", "--no-report")
-
-
-@pytest.fixture
-def trained(monkeypatch):
-    """Training and evaluation cost nothing."""
-
-    def write_result(run, params, *, step, started):
-        run.folder.write_json("result.json", {"summary": "MAP@all = 0.5000"})
-
-    monkeypatch.setattr(_training, "fit", lambda state, *args, **kwargs: (state, None))
-    monkeypatch.setattr(_training, "write_result", write_result)
 
 
 def interrupted(error):
@@ -38,16 +28,14 @@ def test_the_command_of_a_finished_run_shows_its_result_and_trains_nothing(
     command = ["train", *SMALL, "--run-dir", str(tmp_path / "run")]
     assert main(command) == 0
     capsys.readouterr()
-    (tmp_path / "run" / "report.html").touch()
     monkeypatch.setattr(_training, "fit", None)
     assert main(command) == 0
     assert capsys.readouterr().out.splitlines() == [
         "MAP@all = 0.5000",
         f"already finished: {tmp_path / 'run'}",
-        f"report: {tmp_path / 'run' / 'report.html'}",
-        "To start another run, name a new folder with --run-dir.",
+        "To start a new run, choose a different folder with --run-dir.",
     ]
-    # Where the data is may differ.
+    # The location of the data may differ.
     assert main([*command, "--data-dir", "elsewhere"]) == 0
 
 
@@ -57,13 +45,13 @@ def test_other_options_than_those_of_a_finished_run_are_refused_by_name(trained,
     before = (tmp_path / "run" / "result.json").read_bytes()
     assert main([*command, "--seed", "1", "--database", "rest", "--continuous-similarity"]) == 1
     error = capsys.readouterr().err
-    assert "holds a finished run with different options" in error
+    assert "contains a finished run with different options" in error
     for difference in (
-        *("--seed 0, not 1", "--database rest-without-train, not rest"),
-        "--no-continuous-similarity, not --continuous-similarity",
+        *("--seed 0 instead of 1", "--database rest-without-train instead of rest"),
+        "--no-continuous-similarity instead of --continuous-similarity",
     ):
         assert difference in error
-    assert "name another folder with --run-dir" in error
+    assert "Choose a different folder with --run-dir" in error
     assert (tmp_path / "run" / "result.json").read_bytes() == before
 
 
@@ -75,7 +63,7 @@ def test_the_command_of_an_unfinished_run_names_the_command_that_continues_it(
     (folder / "result.json").unlink()
     assert main(["train", *SMALL, "--run-dir", str(folder)]) == 1
     error = capsys.readouterr().err
-    assert "holds an unfinished run" in error
+    assert "contains an unfinished run" in error
     assert f"`hashnet train --run-dir '{folder}' --resume`" in error
     assert main([*shlex.split(error.split("`hashnet ")[1].split("`")[0]), "--no-report"]) == 0
 
@@ -144,8 +132,33 @@ def test_several_mistakes_are_reported_in_a_line_each(tmp_path, capsys):
     assert main(["train", "--steps", "0", "--bits", "0", "--run-dir", str(folder)]) == 1
     assert capsys.readouterr().err.splitlines() == [
         "hashnet train: error: --bits must be >= 1, got 0.",
-        "hashnet train: error: --steps must be >= 1, got 0.",
+        "hashnet train: error: --steps must be an integer >= 1, got 0.",
     ]
+
+
+def test_all_mistakes_are_reported_at_once_whatever_they_belong_to(tmp_path, capsys):
+    options = {
+        **{"--steps": "0", "--weight-decay": "inf", "--alpha": "inf", "--balance": "0"},
+        **{"--hash-multiplier": "nan", "--decays": "-1", "--bits": "-3", "--batch-size": "1"},
+        **{"--seed": "-1", "--cutoff": "0", "--checkpoint-every": "-5", "--validate-every": "-1"},
+        **{"--train-per-class": "0", "--split-seed": "-2", "--workers": "-1"},
+    }
+    words = [word for pair in options.items() for word in pair]
+    assert main(["train", *words, "--run-dir", str(tmp_path / "run")]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    found = {line.removeprefix("hashnet train: error: ").split()[0] for line in lines}
+    assert found == options.keys()
+    assert len(lines) == len(options)
+
+
+def test_mistakes_that_depend_on_the_data_are_reported_at_once(tmp_path, capsys):
+    words = ["--batch-size", "5001", "--devices", "2", "--validate-every", "5"]
+    assert main(["train", *words, "--run-dir", str(tmp_path / "run")]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert "multiple of the number of devices" in lines[0]
+    assert "--batch-size must be in 2..1000" in lines[1]
+    assert "--validate-every requires validation images" in lines[2]
 
 
 def test_an_unknown_field_in_a_config_is_named_and_an_older_config_is_read(
@@ -153,13 +166,17 @@ def test_an_unknown_field_in_a_config_is_named_and_an_older_config_is_read(
 ):
     folder = tmp_path / "run"
     assert main(["train", *SMALL, "--run-dir", str(folder)]) == 0
-    config = json.loads((folder / "config.json").read_text())
+    (folder / "result.json").unlink()
+    config = unsealed(json.loads((folder / "config.json").read_text()))
     del config["train"]["loss"]
     (folder / "config.json").write_text(json.dumps(config))
     assert main(["train", "--run-dir", str(folder), "--resume"]) == 0
+    assert json.loads((folder / "config.json").read_text()) == sealed(config)
     config["train"]["gamma"] = 1
     (folder / "config.json").write_text(json.dumps(config))
     assert main(["train", "--run-dir", str(folder), "--resume"]) == 1
-    assert "unknown field train.gamma" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"{folder / 'config.json'} is damaged or not the config of a run" in error
+    assert "unknown field train.gamma" in error
     with np.load(folder / "split.npz") as split:
         assert set(split.files) == {"train", "query", "database", "validation", "labels"}

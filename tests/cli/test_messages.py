@@ -1,4 +1,4 @@
-"""Messages of the package in the words of each command."""
+"""Tests for translating the package's messages to the options of each command."""
 
 import argparse
 
@@ -18,7 +18,7 @@ def flags_of_command(name):
         if isinstance(action, argparse._SubParsersAction)
     ]
     with pytest.raises(SystemExit):
-        commands[name].parse_args(["--help"])  # declares the options
+        commands[name].parse_args(["--help"])  # Declares the options.
     return flags_of(commands[name])
 
 
@@ -66,7 +66,9 @@ def test_every_command_translates_its_own_errors(tmp_path, capsys):
     from hashnet_jax.cli import main
 
     assert main(["train", "--steps", "0", "--run-dir", str(tmp_path / "new")]) == 1
-    assert capsys.readouterr().err == "hashnet train: error: --steps must be >= 1, got 0.\n"
+    assert (
+        capsys.readouterr().err == "hashnet train: error: --steps must be an integer >= 1, got 0.\n"
+    )
     arguments = {"report": 1, "encode": 4, "search": 3, "info": 1}
     for name in COMMANDS.keys() - {"train"}:
         given = [str(tmp_path / "none")] * arguments[name]

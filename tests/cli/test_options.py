@@ -1,4 +1,4 @@
-"""The options of `hashnet train`: what they set, what follows, and what a resume allows."""
+"""Tests for the options of `hashnet train`, new and resumed."""
 
 import dataclasses
 import json
@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from hashnet_jax.cli import _checks, _options, _resolve
+from hashnet_jax.cli import _options, _overlaps, _resolve
 from hashnet_jax.cli._execution import Execution
 from hashnet_jax.configs import CONFIGS, Config, _derive
 from hashnet_jax.data import DATASETS, ArraySource, Dataset, Options, Split, overlap
@@ -115,7 +115,7 @@ def test_runs_of_lists_are_named_by_the_folder_of_the_lists(tmp_path):
 
 @pytest.fixture
 def resumed(tmp_path):
-    """Resolves the options with which a run of CIFAR-10 is resumed; it began with ``begun``."""
+    """A function that resumes a CIFAR-10 run, started with ``begun``, with the given options."""
     begun = ("--dataset", "cifar10", "--variant", "hashnet+c", "--beta-schedule", "stages")
 
     def resolve(*argv):
@@ -133,10 +133,10 @@ def test_a_run_resumes_with_the_command_that_began_it_or_with_none_of_its_option
 
 
 @pytest.mark.parametrize(
-    "other", ["--variant hashnet-w", "--database rest-without-train", "--cutoff 5", "--lists DIR"]
+    "other", ["--variant hashnet-w", "--database rest-without-train", "--cutoff 5"]
 )
 def test_a_run_does_not_resume_with_another_protocol_or_variant(resumed, other):
-    with pytest.raises(ValueError, match=f"cannot change the config to {other} when"):
+    with pytest.raises(ValueError, match=f"cannot resume the run in .* with {other}, because"):
         resumed(*other.split())
 
 
@@ -149,14 +149,14 @@ def three():
 
 def test_overlaps_are_written_and_described_and_counted_once_in_a_run(three, tmp_path, monkeypatch):
     with RunFolder(tmp_path / "run") as folder:
-        assert "not checked" in _checks.check_overlaps(three, folder, "never")
-        found = _checks.check_overlaps(three, folder, "auto")
-        assert "1 queries in the database, 0 in train" in found
+        assert "not checked" in _overlaps.check_overlaps(three, folder, "never")
+        found = _overlaps.check_overlaps(three, folder, "auto")
+        assert "1 in the database, 0 in the training set" in found
         saved = folder.read_json("overlaps.json")
         assert saved["query/database"] == {"same_image": 0, "same_picture": 1}
-        monkeypatch.setattr(overlap, "overlaps", None)
-        _checks.check_overlaps(three, folder, "always")
-        _checks.check_overlaps(three, folder, "never")
+        monkeypatch.setattr(overlap, "_identify_pictures", None)
+        _overlaps.check_overlaps(three, folder, "always")
+        _overlaps.check_overlaps(three, folder, "never")
         assert folder.read_json("overlaps.json") == saved
 
 
@@ -167,7 +167,7 @@ def test_a_pretrained_backbone_can_be_fine_tuned_in_inference_mode_and_a_random_
     assert (tuned.train.backbone_mode, tuned.augmentation) == ("inference", "shift_flip")
     assert tuned.train.learning_rate == _derive.FINE_TUNING["learning_rate"]
     assert config(*pretrained).train.backbone_mode == "train"
-    with pytest.raises(ValueError, match="needs pretrained weights, got random ones"):
+    with pytest.raises(ValueError, match="`backbone_mode='inference'` requires pretrained weights"):
         config(*mode)
 
 
@@ -183,5 +183,5 @@ def test_a_frozen_backbone_brings_the_rates_of_a_hash_layer_alone_and_options_re
     assert own.train.total_steps == _derive.FROZEN_TRAINING["total_steps"]
     assert _resolve.default_folder(frozen).name == "digits-efficientnet_lite0-frozen-48bits-seed0"
     assert config(*pretrained).train.learning_rate == _derive.FINE_TUNING["learning_rate"]
-    with pytest.raises(ValueError, match=r"once, .* got `augmentation='shift'`"):
+    with pytest.raises(ValueError, match="Leave out `augmentation='shift'`"):
         config(*pretrained, "--freeze-backbone", "--augmentation", "shift")

@@ -1,4 +1,4 @@
-"""`hashnet train`, run as a user runs it: in a process of its own."""
+"""Tests `hashnet train` in a separate process, as users run it."""
 
 import contextlib
 import functools
@@ -25,7 +25,7 @@ SMALL = ["--steps", "40", "--bits", "12", "--batch-size", "32", "--checkpoint-ev
 
 
 def command(*args):
-    # Without the report, which has tests of its own and takes longer than these runs.
+    # The report is disabled because it has its own tests and takes longer than these runs.
     return [sys.executable, "experiments/run.py", "--no-report", *map(str, args)]
 
 
@@ -58,7 +58,7 @@ def losses_of(folder):
 
 @contextlib.contextmanager
 def started(*args, **kwargs):
-    """A run that is killed at the end of the block at the latest."""
+    """Starts a run, which is killed when the context exits if it is still running."""
     process = subprocess.Popen(command(*args), cwd=ROOT, env=environment(), text=True, **kwargs)
     try:
         yield process
@@ -69,12 +69,12 @@ def started(*args, **kwargs):
 
 def wait_until(condition, process, seconds=0.1):
     while not condition():
-        assert process.poll() is None, "the run has ended early"
+        assert process.poll() is None, "the run ended early"
         time.sleep(seconds)
 
 
 def step_of(folder):
-    """The step of the latest checkpoint; 0 without one."""
+    """Returns the step of the latest checkpoint, or 0 if there is none."""
     path = folder / "checkpoints"
     names = [entry.name for entry in path.iterdir()] if path.is_dir() else []
     return max((int(name) for name in names if name.isdecimal()), default=0)
@@ -82,7 +82,7 @@ def step_of(folder):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Uninterrupted runs by number of devices: their folder and their process."""
+    """A function that returns the folder and process of an uninterrupted run on n devices."""
 
     @functools.cache
     def of(n_devices):
@@ -99,13 +99,13 @@ def test_a_run_prints_its_config_and_map_and_leaves_a_folder_that_explains_itsel
     assert "total_steps=40" in result.stdout
     assert "1,000 train, 200 query, 597 database" in result.stdout
     assert "MAP@all = 0." in result.stdout
-    assert "ties expected" in result.stdout
+    assert "expected over ties" in result.stdout
     assert "training: 40/40 steps" in result.stderr
-    assert "\r" not in result.stderr, "no bar when piped"
+    assert "\r" not in result.stderr, "no progress bar when the output is piped"
 
     saved = json.loads((folder / "result.json").read_text())
     assert saved["summary"] in result.stdout
-    # Tests may have registered more in this process than the program did.
+    # Other tests may have registered additional metrics in this process.
     assert {"precision_within_radius_2"} <= saved["metrics"].keys() <= METRICS.keys()
     assert json.loads((folder / "config.json").read_text())["train"]["total_steps"] == 40
     params = hashnet_jax.load(folder)
@@ -138,7 +138,7 @@ def test_killed_at_random_steps_and_resumed_a_run_ends_bit_for_bit_like_an_unint
         wait_until(lambda step=step: step_of(folder) >= step, process, seconds=0.005)
         time.sleep(rng.uniform(0, 0.05))
         process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, "killed while training"
+        assert process.wait() == -signal.SIGKILL, "the run was not killed during training"
     result = run("--run-dir", folder, "--resume", n_devices=n_devices)
     assert result.returncode == 0, result.stderr
 
@@ -191,22 +191,28 @@ def test_two_runs_at_once_in_one_folder_are_refused(tmp_path):
     [
         (
             ["--run-dir", "RUN"],
-            "finished run with different options (--bits 12, not 48; --steps 40",
+            "finished run with different options (--bits 12 instead of 48; --steps 40",
         ),
-        (["--run-dir", "RUN", "--resume", "--bits", "16"], "change the config to --bits 16 "),
-        (["--run-dir", "RUN", "--resume", "--dataset", "mnist"], "config to --dataset mnist "),
+        (
+            ["--run-dir", "RUN", "--resume", "--bits", "16"],
+            "with --bits 16, because its config must not change",
+        ),
+        (["--run-dir", "RUN", "--resume", "--dataset", "mnist"], "with --dataset mnist, because"),
         (["--run-dir", "NONE", "--resume"], "there is no run to resume in"),
         (["--run-dir", "NEW", "--batch-size", "5000"], "--batch-size must be in 2..1000"),
-        (["--run-dir", "NEW", "--steps", "0"], "--steps must be >= 1"),
+        (["--run-dir", "NEW", "--steps", "0"], "--steps must be an integer >= 1"),
         (["--run-dir", "NEW", "--seed", "-1"], "--seed must be in 0"),
         (["--run-dir", "NEW", "--train-per-class", "-5"], "--train-per-class must be >= 1"),
-        (["--run-dir", "NEW", "--validate-every", "999999"], "lower --validate-every"),
-        (["--run-dir", "NEW", "--devices", "64"], "change --devices"),
+        (["--run-dir", "NEW", "--validate-every", "999999"], "--validate-every must be in 0.."),
+        (["--run-dir", "NEW", "--devices", "64"], "Change --devices"),
         (["--run-dir", "NEW", "--batch-size", "31", "--devices", "2"], "or --devices"),
         (["--run-dir", "NEW", "--validate-every", "5"], "--validation-per-class"),
         (["--run-dir", "NEW", "--workers", "-1"], "--workers must be >= 0"),
-        (["--run-dir", "NEW", "--queries", "5"], "digits takes no --queries"),
-        (["--run-dir", "NEW", "--database", "rest", "--lists", "L"], "digits takes no --lists"),
+        (["--run-dir", "NEW", "--queries", "5"], "--queries does not apply to digits"),
+        (
+            ["--run-dir", "NEW", "--database", "rest", "--lists", "L"],
+            "--lists does not apply to digits",
+        ),
         (["--run-dir", "NEW", "--pretrained", "NONE"], "no weights file at"),
         (["--run-dir", "NEW", "--dataset", "imagenet100", "--data-dir", "NONE"], "image-net.org"),
     ],
@@ -248,7 +254,7 @@ def test_a_run_does_not_resume_on_other_data_or_from_a_damaged_config(whole, tmp
     np.savez(folder / "split.npz", **split)
     result = run("--run-dir", folder, "--resume")
     assert result.returncode == 1
-    assert "the array 'query' differs from that in" in result.stderr
+    assert "('query' does not match" in result.stderr
     config = folder / "config.json"
     config.write_text(config.read_text()[:40])
     result = run("--run-dir", folder, "--resume")

@@ -1,4 +1,4 @@
-"""The option --pretrained: what it does to the config, and when weights are read."""
+"""Tests for --pretrained: its effect on the config, and when the weights are read."""
 
 import dataclasses
 import shutil
@@ -24,7 +24,7 @@ def resolve(*args):
 
 @pytest.fixture
 def from_zeros(monkeypatch):
-    """Networks start at zero: initialising a ResNet takes long."""
+    """Initializes networks with zeros, because initializing a ResNet is slow."""
 
     def init_state(key, model_spec, train_spec):
         params, _ = zeros_and_tensors_of_ones(model_spec.backbone, model_spec.image_size)
@@ -39,7 +39,7 @@ def small_state(params):
 
 @pytest.fixture
 def weights(tmp_path):
-    """A file of weights of ResNet-18 that are all 1."""
+    """A weights file for ResNet-18 in which all weights are 1."""
     safetensors = pytest.importorskip("safetensors.numpy")
     safetensors.save_file(zeros_and_tensors_of_ones()[1], tmp_path / "ones.safetensors")
     return tmp_path / "ones.safetensors"
@@ -47,7 +47,7 @@ def weights(tmp_path):
 
 @pytest.fixture
 def small_run(weights, tmp_path):
-    """The config of a run from these weights, and its folder."""
+    """The config and folder of a run that starts from ``weights``."""
     return resolve(
         *("--backbone", "resnet18", "--pretrained", weights, "--image-size", 32),
         *("--run-dir", tmp_path / "run"),
@@ -81,8 +81,8 @@ def test_the_backbone_starts_from_the_file_and_the_config_names_its_content(
     state = _start.start_state(config, folder)
     variables = state.params.variables
     assert all((leaf == 1).all() for leaf in jax.tree.leaves(variables["params"]["backbone"]))
-    assert np.all(variables["params"]["hash"]["kernel"] == 0), "the hash layer is not touched"
-    assert not folder.path.exists(), "a file that does not fit must leave no run behind"
+    assert np.all(variables["params"]["hash"]["kernel"] == 0), "the hash layer must not change"
+    assert not folder.path.exists(), "nothing must be written before the weights are loaded"
 
 
 def test_another_content_than_the_run_began_with_is_refused(small_run, weights):
@@ -104,7 +104,8 @@ def test_a_checkpoint_counts_once_it_is_whole(tmp_path, monkeypatch):
     folder = RunFolder(tmp_path / "run")
     assert not _start.has_checkpoint(folder)
     (folder.path / "checkpoints" / "5.orbax-checkpoint-tmp").mkdir(parents=True)
-    # Looking leaves the tidying to the trainer: done in a thread, two at once fail.
+    # A read-only check must not remove temporary files, since orbax does so in a thread and two
+    # concurrent removals fail.
     removed = []
     with monkeypatch.context() as looking:
         looking.setattr(shutil, "rmtree", removed.append)
@@ -125,8 +126,36 @@ def test_a_resumed_run_keeps_its_pretrained_weights_and_their_image_size(small_r
     args = ["--run-dir", folder.path, "--resume"]
     assert resolve(*args)[0] == config
     assert resolve(*args, "--pretrained", config.pretrained)[0] == config
-    with pytest.raises(ValueError, match="cannot change the config to --pretrained auto"):
+    with pytest.raises(ValueError, match=r"cannot resume the run in .* with --pretrained auto"):
         resolve(*args, "--pretrained", "auto")
+
+
+def test_the_weights_of_a_resumed_run_may_have_been_moved_but_not_changed(
+    small_run, weights, tmp_path
+):
+    config, folder = small_run
+    with folder:
+        folder.write_json("config.json", config.to_json())
+    args = ["--run-dir", folder.path, "--resume"]
+    moved = weights.rename(tmp_path / "moved.safetensors")
+    resumed, _ = resolve(*args, "--pretrained", moved)
+    assert resumed == dataclasses.replace(config, pretrained=str(moved))
+    moved.write_bytes(moved.read_bytes() + b" ")
+    with pytest.raises(ValueError, match=r"cannot resume the run in .* with --pretrained"):
+        resolve(*args, "--pretrained", moved)
+
+
+def test_weights_with_nan_are_refused_by_name(small_run, weights, from_zeros):
+    import safetensors.numpy
+
+    config, folder = small_run
+    tensors = dict(safetensors.numpy.load_file(weights))
+    name = next(name for name in tensors if name.endswith("conv1.weight"))
+    tensors[name] = np.full_like(tensors[name], np.nan)
+    safetensors.numpy.save_file(tensors, weights)
+    config = dataclasses.replace(config, pretrained_sha256=sha256(weights))
+    with pytest.raises(ValueError, match=r"ones\.safetensors must contain finite weights only"):
+        _start.start_state(config, folder)
 
 
 def test_a_config_of_an_earlier_version_is_one_without_pretrained_weights():

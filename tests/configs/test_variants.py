@@ -1,4 +1,4 @@
-"""The ablations of the paper: their effect on the loss, and the option that selects one."""
+"""Tests for the paper's ablations: their effect on the loss, and the option to select them."""
 
 import dataclasses
 from typing import Any
@@ -45,7 +45,7 @@ def test_continuous_similarity_changes_nothing_on_single_label_data(labels):
 
 
 class Flat(nn.Module):
-    """A backbone that is cheap to compile: a dense layer over the pixels."""
+    """A backbone that is cheap to compile: a dense layer on the flattened pixels."""
 
     dtype: Any = jnp.float32
     axis_name: str | None = None
@@ -125,6 +125,6 @@ def test_another_schedule_combines_with_every_variant_but_the_one_without_contin
 
     assert config("--variant", "hashnet+c", "--beta-schedule", "stages").variant == "custom"
     with pytest.raises(
-        ValueError, match="hashnet-sgn'` has no continuation, got `beta_schedule='sqrt'`"
+        ValueError, match="does not use continuation, but got `beta_schedule='sqrt'`"
     ):
         config("--variant", "hashnet-sgn", "--beta-schedule", "sqrt")

@@ -1,4 +1,4 @@
-"""COCO through TFDS, on a folder of a few pictures written without TensorFlow."""
+"""Tests loading COCO through TFDS, using a few pictures prepared without TensorFlow."""
 
 import sys
 
@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from hashnet_jax.data import DATASETS, Options
+from hashnet_jax.data import DATASETS, Options, _tfds_labels
 from hashnet_jax.data.tfds_source import open_builder, read_split
+from hashnet_jax.distributed import array_cache
+from hashnet_jax.distributed.array_cache import save_array
 from tests.data.tfds_folders import png, prepare
 
 CLASSES = ["person", "bicycle", "car"]
-# Categories of the objects of each image, one image without any.
+# Categories of the objects in each image. One image has no objects.
 OBJECTS = {
     "train": [[0], [2, 2], [], [0, 1], [1]],
     "validation": [[2], [0, 1, 2], [1]],
@@ -20,7 +22,7 @@ OBJECTS = {
 
 @pytest.fixture
 def data_dir(tmp_path, monkeypatch):
-    """TFDS's folder with a prepared coco/2014 of 5 + 3 images, and a cache of its own."""
+    """Returns a TFDS folder with coco/2014 prepared from 5 + 3 images, and sets up a new cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     features = {
         "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
@@ -45,18 +47,42 @@ def test_coco_pools_its_splits_and_leaves_out_images_without_labels(data_dir):
     used = np.sort(np.concatenate([split.query, split.database]))
     np.testing.assert_array_equal(used, [0, 1, 3, 4, 5, 6, 7])
     assert np.isin(split.train, split.database).all()
-    assert dataset.notes == ("images without labels, left out: 1",)
+    assert dataset.notes == ("unlabelled images left out: 1",)
     np.testing.assert_array_equal(dataset.source[6], np.full((4, 6, 3), 1))
     assert "tensorflow" not in sys.modules
 
 
-def test_coco_labels_are_read_from_all_records_once_and_then_cached(data_dir, tmp_path):
+def test_coco_labels_are_read_from_all_records_once_and_then_cached(
+    data_dir, tmp_path, monkeypatch
+):
     builder = open_builder("coco/2014", data_dir=data_dir)
     _, labels = read_split(builder, "train", "object_labels")
     (cached,) = (tmp_path / "cache" / "hashnet_jax").iterdir()
     np.testing.assert_array_equal(np.load(cached), labels)
+    monkeypatch.setattr(_tfds_labels, "chunks", None)  # reads all records
+    np.testing.assert_array_equal(read_split(builder, "train", "object_labels")[1], labels)
+
+
+def test_cached_labels_that_are_not_those_of_the_records_are_not_used(data_dir, tmp_path, capsys):
+    builder = open_builder("coco/2014", data_dir=data_dir)
+    _, labels = read_split(builder, "train", "object_labels")
+    (cached,) = (tmp_path / "cache" / "hashnet_jax").iterdir()
     np.save(cached, 1 - labels)
-    np.testing.assert_array_equal(read_split(builder, "train", "object_labels")[1], 1 - labels)
+    np.testing.assert_array_equal(read_split(builder, "train", "object_labels")[1], labels)
+    assert f"note: {cached} is damaged" in capsys.readouterr().err
+    # A whole file, but computed from other records.
+    stem = cached.stem.rpartition("-")[0]
+    save_array(cached.parent, stem, 1 - labels)
+    np.testing.assert_array_equal(read_split(builder, "train", "object_labels")[1], labels)
+    assert "do not fit the data" in capsys.readouterr().err
+
+
+def test_coco_is_loaded_although_the_cache_cannot_be_written(data_dir, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/cache")
+    array_cache._say_once.cache_clear()
+    dataset = DATASETS["coco"](Options(data_dir=str(data_dir), queries=2, train_images=3))
+    assert len(dataset.labels) == 8
+    assert capsys.readouterr().err.count("cannot be written") == 1
 
 
 def test_the_database_of_coco_leaves_out_training_images_on_request(data_dir):
@@ -70,8 +96,11 @@ def test_the_database_of_coco_leaves_out_training_images_on_request(data_dir):
     ("options", "message"),
     [
         ({"queries": 5_000, "train_images": 10_000}, "the 7 images .* got 5,000 queries, 10,000"),
-        ({"queries_per_class": 100}, "coco takes no `queries_per_class`, got 100: .*`queries`"),
-        ({"queries": 2}, "coco needs `queries` and `train_images`, got 2 and None"),
+        (
+            {"queries_per_class": 100},
+            "`queries_per_class` does not apply to coco, but is set to 100. .*`queries`",
+        ),
+        ({"queries": 2}, "coco requires `queries` and `train_images`, got 2 and None"),
     ],
 )
 def test_coco_names_the_sizes_it_needs(data_dir, options, message):
@@ -81,5 +110,5 @@ def test_coco_names_the_sizes_it_needs(data_dir, options, message):
 
 def test_coco_that_is_not_prepared_names_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(ModuleNotFoundError, match=r"no prepared coco/2014 in .*pip"):
+    with pytest.raises(ModuleNotFoundError, match=r"coco/2014 is not prepared in .*pip"):
         DATASETS["coco"](Options(data_dir=str(tmp_path), queries=2, train_images=3))

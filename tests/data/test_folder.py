@@ -1,4 +1,4 @@
-"""Folders of users' own pictures: found, checked, split; and what must not stop a run."""
+"""Tests data sets made from the user's own pictures, including unreadable ones."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.support.bad_pictures import jpeg, picture, write_bad, write_good
 
 @pytest.fixture
 def root(tmp_path):
-    """Two classes, cat of 10 and dog of 25 pictures, some nested deeper."""
+    """Returns a folder with 10 cat and 25 dog pictures, some in nested subfolders."""
     for name, count in {"cat": 10, "dog": 25}.items():
         deeper = tmp_path / "pictures" / name / "deeper"
         deeper.mkdir(parents=True)
@@ -40,7 +40,10 @@ def test_links_are_followed_but_each_folder_is_entered_once(root):
     found = list(find_pictures(root, lambda *what: skipped.append(what)))
     assert len(found) == 35
     assert not any("loop" in path or "link to" in path for path in found)
-    assert not skipped
+    assert sorted(skipped) == [
+        (str(root / "cat" / ".hidden.jpg"), "hidden file"),
+        (str(root / "cat" / "notes.txt"), "not the suffix of a picture: .txt"),
+    ]
 
 
 def test_a_class_may_be_a_link_to_a_folder_elsewhere(root, tmp_path):
@@ -82,9 +85,9 @@ def test_pictures_that_cannot_be_read_are_named_and_left_out(root):
     for name, reason in reasons.items():
         assert reason in skipped[f"cat/{name}"]
     notes = "\n".join(dataset.notes)
-    assert f"skipped {len(reasons)} that cannot be read" in notes
+    assert f"unreadable pictures skipped: {len(reasons)}" in notes
     assert "skipped cat/empty.jpg: empty (0 bytes)" in notes
-    assert "pictures outside any subfolder, left out: 1 (first: in no class.jpg)" in notes
+    assert "pictures outside any subfolder left out: 1 (first: in no class.jpg)" in notes
 
 
 def test_a_file_that_disappears_later_is_named(root):
@@ -105,7 +108,7 @@ def test_a_csv_file_gives_each_picture_any_number_of_labels(tmp_path):
     assert dataset.classes == ("sand", "sea", "sky")
     assert dataset.labels.tolist() == [[1, 1, 0]] * 8 + [[0, 0, 1], [0, 0, 0]]
     assert dataset.split.sizes() == {"train": 8, "query": 1, "database": 8, "validation": 0}
-    assert "pictures without labels, left out: 1" in dataset.notes
+    assert "unlabelled pictures left out: 1" in dataset.notes
     assert dataset.skipped == (("gone.png", "no such file or directory"),)
 
 
@@ -123,10 +126,12 @@ def test_a_csv_file_with_one_label_per_picture_is_split_by_class(root):
     [
         ("a.jpg,x,y\n", r"line 1: expected `path,label1;label2`, got \['a.jpg', 'x', 'y'\]"),
         ("a.jpg,x\nb.jpg\n", "line 2: expected `path,label1;label2`"),
-        ("a.jpg,x\na.jpg,y\n", "line 2: expected each picture once, got 'a.jpg' again"),
+        ("a.jpg,x\n./a.jpg,y\n", r"line 2: the labels of './a.jpg' differ from .* line 1, which"),
+        ("a.jpg,x\na\0b.jpg,x\n", "line 2: it contains a NUL character; save the file as UTF-8"),
+        ("a.jpg,x\n  ,x\n", r"line 2: expected `path,label1;label2`, got \['  ', 'x'\]"),
         ('"a.jpg,x\n', "line 1: unexpected end of data"),
-        ("a.jpg,x\n", r"at least one readable picture, got none \(1 skipped; first: "),
-        ("", r"at least one readable picture, got none \(0 skipped\)"),
+        ("a.jpg,x\n", r"at least one readable picture, but contains none \(1 files skipped\)"),
+        ("", r"at least one readable picture, but contains none \(0 files skipped\)"),
     ],
 )
 def test_a_malformed_csv_file_is_refused_naming_its_lines(tmp_path, rows, message):
@@ -135,24 +140,108 @@ def test_a_malformed_csv_file_is_refused_naming_its_lines(tmp_path, rows, messag
         folder(Options(csv=str(tmp_path / "labels.csv")))
 
 
+def test_paths_in_a_csv_file_are_stripped_unless_the_file_is_named_so(tmp_path):
+    for name in ("a.png", "b.png", "c.png", " d.png"):
+        picture().save(tmp_path / name)
+    rows = "path,labels\na.png, x\nb.png , x\n c.png , y\n d.png,y\n"
+    (tmp_path / "labels.csv").write_text(rows)
+    dataset = folder(Options(csv=str(tmp_path / "labels.csv"), queries_per_class=1))
+    assert dataset.names == (" d.png", "a.png", "b.png", "c.png")
+    assert dataset.labels.tolist() == [1, 0, 0, 1]
+    assert dataset.skipped == ()
+
+
+def test_a_picture_under_two_paths_in_a_csv_file_is_one_picture(tmp_path):
+    (tmp_path / "sub").mkdir()
+    for i in range(4):
+        picture(i).save(tmp_path / f"{i}.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "3.png")
+    paths = ["0.png", "./0.png", "1.png", f"{tmp_path}/1.png", "2.png", "sub/../2.png", "3.png"]
+    rows = [f"{path},{'xxxxyyyy'[i]}\n" for i, path in enumerate([*paths, "link.png"])]
+    (tmp_path / "labels.csv").write_text("".join(rows))
+    dataset = folder(Options(csv=str(tmp_path / "labels.csv"), queries_per_class=1))
+    assert dataset.names == ("0.png", "1.png", "2.png", "3.png")
+    assert dataset.notes == ("lines that repeat a picture listed earlier: 4",)
+
+
+def test_a_csv_file_stays_multi_label_if_its_only_picture_with_two_labels_is_unreadable(tmp_path):
+    for i in range(6):
+        picture(i).save(tmp_path / f"{i}.png")
+    (tmp_path / "0.png").write_bytes(b"damaged")
+    rows = ["0.png,x;y\n", *(f"{i}.png,{'xy'[i % 2]}\n" for i in range(1, 6))]
+    (tmp_path / "labels.csv").write_text("".join(rows))
+    dataset = folder(Options(csv=str(tmp_path / "labels.csv"), queries=1))
+    assert dataset.labels.tolist() == [[0, 1], [1, 0], [0, 1], [1, 0], [0, 1]]
+
+
+def test_the_reasons_for_skipping_pictures_are_shown_before_an_error_that_follows(tmp_path):
+    for i in range(3):
+        picture(i).save(tmp_path / f"{i}.png")
+    (tmp_path / "2.png").write_bytes(b"")
+    (tmp_path / "labels.csv").write_text("0.png,x\n1.png,y\n2.png,y\n3.png,y\n")
+    with pytest.raises(ValueError, match="too few in 2 of 2 classes") as error:
+        folder(Options(csv=str(tmp_path / "labels.csv")))
+    assert str(error.value).splitlines()[:3] == [
+        "unreadable pictures skipped: 2 (full list in pictures.json)",
+        "skipped 2.png: empty (0 bytes)",
+        "skipped 3.png: no such file or directory",
+    ]
+
+
+def test_a_class_without_readable_pictures_and_all_files_passed_over_are_reported(root):
+    for i in range(4):
+        (root / "owl").mkdir(exist_ok=True)
+        (root / "owl" / f"{i}.HEIC").write_bytes(b"heic")
+    (root / "empty").mkdir()
+    (root / ".cache").mkdir()
+    (root / "cat" / "notes.txt").write_text("no picture")
+    dataset = load(root)
+    assert dataset.classes == ("cat", "dog")
+    assert dataset.notes == (
+        "class 'empty' is left out: it has no readable picture",
+        "class 'owl' is left out: it has no readable picture",
+        "passed over, hidden folder: 1 (.cache)",
+        "passed over, not the suffix of a picture: .txt: 1 (cat/notes.txt)",
+        "passed over, HEIC is not supported; convert it to JPEG or PNG: 4 "
+        "(owl/0.HEIC, owl/1.HEIC, owl/2.HEIC and 1 more)",
+    )
+    assert len(dataset.skipped) == 6
+    heic = "HEIC is not supported; convert it to JPEG or PNG"
+    assert ("owl/3.HEIC", heic) in dataset.skipped
+
+
+def test_names_of_any_bytes_are_kept_as_they_are_and_printed_escaped(root):
+    latin = os.fsdecode(b"caf\xe9")
+    (root / latin).mkdir()
+    for i in range(3):
+        (root / latin / f"{i}\x1b[31m.jpg").write_bytes(jpeg(i))
+    (root / latin / "bad\u202egpj.jpg").write_bytes(b"")
+    dataset = load(root)
+    assert latin in dataset.classes
+    assert f"{latin}/0\x1b[31m.jpg" in dataset.names
+    assert json.loads(json.dumps(dataset.names)) == list(dataset.names)
+    assert dict(dataset.skipped) == {f"{latin}/bad\u202egpj.jpg": "empty (0 bytes)"}
+    assert r"skipped caf\xe9/bad\u202egpj.jpg: empty (0 bytes)" in dataset.notes
+
+
 def test_errors_name_the_parameter_and_what_it_must_hold(root):
-    with pytest.raises(ValueError, match=r"needs `image_root`, .* or a `csv` file"):
+    with pytest.raises(ValueError, match=r"requires `image_root` .* or a `csv` file"):
         folder(Options())
-    with pytest.raises(FileNotFoundError, match="`image_root` must be a folder"):
+    with pytest.raises(FileNotFoundError, match="`image_root` must be an existing folder"):
         load(root / "none")
     with pytest.raises(ValueError, match="at least two classes"):
         load(root / "cat")
     (root / "owl").mkdir()
     (root / "owl" / "only.jpg").write_bytes(jpeg())
-    message = r"too few in 1 of 3 classes, owl \(1\): add pictures, remove"
+    message = r"too few in 1 of 3 classes: owl \(1\). Add pictures, remove"
     with pytest.raises(ValueError, match=message):
         load(root)
     (root / "owl" / "another.jpg").write_bytes(jpeg())
-    with pytest.raises(ValueError, match="takes no `queries`, got 5"):
+    with pytest.raises(ValueError, match="`queries` does not apply to folder, but is set to 5"):
         load(root, queries=5)
-    with pytest.raises(ValueError, match="`train_in_database=False` needs `train_per_class`"):
+    with pytest.raises(ValueError, match="`train_in_database=False` requires `train_per_class`"):
         load(root, queries_per_class=1, train_in_database=False)
-    with pytest.raises(ValueError, match="digits takes no `csv`"):
+    with pytest.raises(ValueError, match="`csv` does not apply to digits"):
         DATASETS["digits"](Options(queries_per_class=20, csv="labels.csv"))
 
 
@@ -162,14 +251,14 @@ def test_pictures_outside_any_subfolder_are_an_error_saying_where_to_put_them(tm
     (tmp_path / "empty").mkdir()
     message = (
         r"`image_root` must contain one subfolder per class, but .* contains 2 pictures outside "
-        r"any subfolder \(first: a\.png\).*: move them into folders named after .* `csv` file"
+        r"any subfolder \(first: a\.png\).* Move them into folders named after .* `csv` file"
     )
     with pytest.raises(ValueError, match=message):
         load(tmp_path)
 
 
 def test_a_folder_without_pictures_is_an_error(tmp_path):
-    with pytest.raises(FileNotFoundError, match="at least one readable picture, got none"):
+    with pytest.raises(FileNotFoundError, match="at least one readable picture, but contains none"):
         load(tmp_path)
 
 

@@ -1,12 +1,15 @@
-"""List files: what they mean, and every way in which they can be wrong."""
+"""Tests how list files are read, and every way in which they can be malformed."""
 
 import re
+import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from hashnet_jax.data import DATASETS, Options
+from hashnet_jax.data import DATASETS, Options, list_files
 from hashnet_jax.data.list_files import MAX_FAULTS_SHOWN, read_lists
 
 LISTS = {
@@ -18,7 +21,7 @@ LISTS = {
 
 @pytest.fixture
 def write(tmp_path):
-    """Writes the list files, with some of them replaced, beside images a, b, c and a photo."""
+    """Returns a function that writes images and list files, and can replace some of the lists."""
     (tmp_path / "sub").mkdir()
     for level, name in enumerate(["a", "b", "c", "sub/my photo (1)"]):
         Image.fromarray(np.full((2, 3, 3), level, np.uint8)).save(tmp_path / f"{name}.png")
@@ -69,7 +72,7 @@ def test_paths_start_from_the_image_root(write, tmp_path):
         (elsewhere / name).write_text(text)
     write()
     assert read_lists(elsewhere, tmp_path).paths == read_lists(tmp_path).paths
-    with pytest.raises(FileNotFoundError, match="`image_root`, but 6 lines break this"):
+    with pytest.raises(FileNotFoundError, match="`image_root`, but 6 lines violate this rule"):
         read_lists(elsewhere)
 
 
@@ -79,9 +82,9 @@ def test_every_malformed_line_is_named_with_file_number_expected_and_got(write):
         "test.txt": "sub/my photo (1).png 0 2 1\n0 0 1\n",
         "database.txt": "b.png 0 1 1\na.png 1 0 0\nc.png 1 1 0\nc.png\n",
     }
-    with pytest.raises(ValueError, match=r"`path 0 1 0 \.\.\.`, but 4 lines break") as error:
+    with pytest.raises(ValueError, match=r"`path 0 1 0 \.\.\.`, but 4 lines violate") as error:
         read_lists(write(broken))
-    expected = "expected a path and 3 labels 0 or 1, as on most lines"
+    expected = "expected a path and 3 labels (0 or 1), as on most lines"
     assert str(error.value).splitlines()[1:] == [
         f"  train.txt, line 3: {expected}, got 'b.png' and 2 labels",
         f"  test.txt, line 1: {expected}, got 'sub/my photo (1).png 0 2' and 1 labels",
@@ -102,13 +105,54 @@ def test_lists_without_any_label_are_malformed(write):
         read_lists(write(dict.fromkeys(LISTS, "a.png\n")))
 
 
+@pytest.mark.parametrize(
+    ("line", "n_labels"),
+    [
+        ("a" + " 0" * 200_000, 200_000),
+        ("a" + " 0" * 200_000 + " 2", 0),
+        ("0" + " " * 400_000 + "x", 0),
+        ("a" + " " * 400_000 + "1", 1),
+        ("a " + "0" * 400_000, 0),
+    ],
+)
+def test_a_long_line_is_parsed_in_linear_time(line, n_labels):
+    start = time.process_time()
+    length = list_files._length_of_labels(line)
+    assert time.process_time() - start < 1  # it took minutes when the time was quadratic
+    assert line[len(line) - length :].split() == ["0" if " 0" in line else "1"] * n_labels
+
+
+@given(st.text(" \t01a", max_size=12))
+def test_the_labels_are_all_trailing_fields_that_are_0_or_1(text):
+    line = text.strip()
+    fields = re.search(r"(?:\s+[01])+$", line)
+    assert list_files._length_of_labels(line) == (len(fields[0]) if fields else 0)
+
+
+def test_a_list_that_is_not_text_is_named_with_its_line(write):
+    text = LISTS["train.txt"]
+    with pytest.raises(ValueError, match=r"train\.txt must be UTF-8 text, but line 2 contains"):
+        read_lists(write({"train.txt": text.replace("b.png", "b\0.png")}))
+    folder = write()
+    (folder / "train.txt").write_bytes(text.encode("utf-16"))
+    with pytest.raises(ValueError, match=r"train\.txt must be UTF-8 text, but line 1 contains"):
+        read_lists(folder)
+
+
+def test_names_in_errors_about_lists_are_escaped(write):
+    with pytest.raises(FileNotFoundError) as error:
+        read_lists(write({"train.txt": "no\x1b[31m.png 1 0 0\n"}))
+    assert r"no\x1b[31m.png" in str(error.value)
+    assert "\x1b" not in str(error.value)
+
+
 def test_many_faults_are_counted_and_the_first_named(write):
     missing = "".join(f"no-{i}.png 1 0 0\n" for i in range(MAX_FAULTS_SHOWN + 1_000))
-    with pytest.raises(FileNotFoundError, match="1,020 lines break this") as error:
+    with pytest.raises(FileNotFoundError, match="1,020 lines violate this rule") as error:
         read_lists(write({"database.txt": missing}))
     lines = str(error.value).splitlines()
     assert len(lines) == MAX_FAULTS_SHOWN + 2
-    assert re.search(r"database.txt, line 1: there is no file .*no-0.png", lines[1])
+    assert re.search(r"database.txt, line 1: file not found: .*no-0.png", lines[1])
     assert lines[-1].strip() == "and 1,000 more"
 
 
@@ -121,11 +165,11 @@ def test_an_image_with_different_labels_on_two_lines_is_an_error(write):
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_missing_or_an_empty_list_is_named(write, name):
-    with pytest.raises(ValueError, match=f"{name} must list at least one image, but is empty"):
+    with pytest.raises(ValueError, match=f"{name} must list at least one image, but it is empty"):
         read_lists(write({name: "\n"}))
     folder = write()
     (folder / name).unlink()
-    with pytest.raises(FileNotFoundError, match=f"no {name} in .*: `lists` must be a folder"):
+    with pytest.raises(FileNotFoundError, match=f"`lists` must be a folder .* has no {name}"):
         read_lists(folder)
 
 
@@ -136,7 +180,7 @@ def test_the_dataset_counts_images_without_label_and_repeated_lines(write):
     )
     dataset = DATASETS["lists"](Options(lists=str(folder)))
     assert dataset.notes == (
-        "images without labels, which are similar to no other image: 1",
+        "images without labels (not similar to any other image): 1",
         "lines that repeat an image listed earlier in the same file: 3",
     )
     assert dataset.split.sizes() == {"train": 1, "query": 1, "database": 3, "validation": 0}
@@ -146,9 +190,8 @@ def test_the_dataset_counts_images_without_label_and_repeated_lines(write):
 
 def test_a_query_in_the_database_is_an_error_or_if_allowed_a_note(write):
     folder = write({"test.txt": "c.png 1 1 0\n"})
-    with pytest.raises(
-        ValueError, match=r"no query may be in database, got 1 .*`allow_overlap=True`"
-    ):
+    message = r"database.txt must not list the same images, but have 1 .*`allow_overlap=True`"
+    with pytest.raises(ValueError, match=message):
         DATASETS["lists"](Options(lists=str(folder)))
     dataset = DATASETS["lists"](Options(lists=str(folder), allow_overlap=True))
     assert dataset.notes == ("images in both test.txt and database.txt: 1",)
@@ -158,18 +201,19 @@ def test_a_query_in_the_database_is_an_error_or_if_allowed_a_note(write):
 def test_validation_images_are_drawn_from_those_only_in_the_database(write):
     dataset = DATASETS["lists"](Options(lists=str(write()), validation_images=1))
     assert dataset.split.sizes() == {"train": 2, "query": 1, "database": 3, "validation": 1}
-    with pytest.raises(
-        ValueError, match=r"`validation_images` must be at most 1, .* got 2: lower it"
-    ):
+    with pytest.raises(ValueError, match=r"`validation_images` must be at most 1, .* got 2"):
         DATASETS["lists"](Options(lists=str(write()), validation_images=2))
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lists": None}, "lists needs `lists`"),
-        ({"queries": 5}, "lists takes no `queries`, got 5"),
-        ({"train_in_database": False}, "lists takes no `train_in_database`, got False"),
+        ({"lists": None}, "lists requires `lists`"),
+        ({"queries": 5}, "`queries` does not apply to lists, but is set to 5"),
+        (
+            {"train_in_database": False},
+            "`train_in_database` does not apply to lists, but is set to False",
+        ),
     ],
 )
 def test_an_option_that_lists_decide_themselves_is_refused(write, options, message):

@@ -1,4 +1,4 @@
-"""The same image, or the same picture, in more than one part of a split."""
+"""Tests counting images and pictures that are in more than one part of a split."""
 
 import numpy as np
 import pytest
@@ -89,7 +89,7 @@ def test_without_content_indices_are_compared_and_nothing_is_read():
     assert source.reads == []
     assert found["train/database"] == {"same_image": 1, "same_picture": None}
     assert not overlap.has_content(found)
-    assert "copies under other names not checked" in overlap.describe(found)
+    assert "copies under other names were not checked" in overlap.describe(found)
 
 
 @pytest.mark.parametrize(("in_memory", "limit"), [(True, 1), (False, 10), (False, 1)])

@@ -1,4 +1,4 @@
-"""Training batches depend on (seed, t) alone; batches to encode keep the order of the images."""
+"""Tests that training batches depend only on (seed, t), and that others are in order."""
 
 import dataclasses
 
@@ -14,7 +14,7 @@ SPEC = ModelSpec("small_cnn", bits=12, image_size=8, resize=8)
 
 
 def tiny_dataset(n=40):
-    """Images whose every pixel is their index."""
+    """Returns a data set in which each image's pixels all equal its index."""
     images = np.broadcast_to(np.arange(n, dtype=np.uint8)[:, None, None, None], (n, 8, 8, 1))
     labels = np.arange(n) % 4
     split = per_class_split(labels, queries=1, train=6)
@@ -63,7 +63,7 @@ def test_the_rows_of_one_process_are_rows_of_the_whole_batch(rows):
 
 def test_an_epoch_has_no_image_twice_and_every_epoch_has_another_order():
     dataset = tiny_dataset()
-    stream = batches(dataset, stop=20)  # ten epochs of two batches of ten, of 24 training images
+    stream = batches(dataset, stop=20)  # 10 epochs of 2 batches of 10, from 24 training images
     seen = np.stack([batch["image"].max(axis=(1, 2, 3)) for batch in stream])
     epochs = seen.reshape(10, 20)
     assert all(len(np.unique(epoch)) == 20 for epoch in epochs)

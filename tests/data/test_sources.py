@@ -1,4 +1,4 @@
-"""Sources: images by index, and squashed for a network, large JPEGs decoded at reduced size."""
+"""Tests image sources, which return images by index or squashed to a square."""
 
 import io
 import pickle
@@ -23,7 +23,7 @@ SIZE = 32
 
 
 def jpeg(width, height, **options):
-    """A smooth picture with noise, as photographs are."""
+    """Returns a smooth picture with noise, similar to a photograph."""
     rng = np.random.default_rng(0)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3)).astype(np.uint8))
     smooth = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC), np.float32)
@@ -98,7 +98,7 @@ def test_a_pool_reads_from_all_its_sources():
 
 def test_pictures_are_turned_upright_by_their_exif_orientation(tmp_path):
     stored = np.zeros((8, 16, 3), np.uint8)
-    stored[:, :8] = 255  # the left half, which orientation 6 shows on top
+    stored[:, :8] = 255  # the left half, which orientation 6 turns to the top
     stored_picture = Image.fromarray(stored)
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -1,4 +1,4 @@
-"""Splits: drawn class by class or regardless of class, sorted, and disjoint unless allowed."""
+"""Tests splits drawn class by class or regardless of class."""
 
 import numpy as np
 import pytest
@@ -61,29 +61,40 @@ def test_random_split_can_leave_training_images_out_of_the_database():
     ],
 )
 def test_random_split_names_the_parameters_when_there_are_too_few_images(sizes):
-    with pytest.raises(ValueError, match=r"the 100 images .* lower `queries`, `train_images`"):
+    with pytest.raises(ValueError, match=r"the 100 images .* Lower `queries`, `train_images`"):
         random_split(np.arange(100), **sizes)
 
 
 def test_a_query_in_the_database_is_an_error_unless_allowed():
     parts = {"train": [1], "query": [0], "database": [0, 1]}
-    with pytest.raises(ValueError, match="no image may be both query and database, got 1"):
+    with pytest.raises(
+        ValueError, match="query and database must not overlap, but have 1 in common"
+    ):
         Split(**parts)
     assert Split(**parts, allow_overlap=True).sizes()["database"] == 2
 
 
 def test_a_validation_image_that_is_trained_on_is_an_error_even_where_overlap_is_allowed():
-    with pytest.raises(ValueError, match="both validation and train"):
+    with pytest.raises(ValueError, match="validation and train must not overlap"):
         Split(train=[1], query=[0], database=[2], validation=[1], allow_overlap=True)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"queries": 10}, "digits takes no `queries`, got 10: .*`queries_per_class`"),
-        ({"validation_images": 10}, "digits takes no `validation_images`, got 10"),
-        ({"lists": "folder"}, "digits takes no `lists`, got folder: .*`dataset='folder'`"),
-        ({"queries_per_class": None}, "digits needs `queries_per_class`, got None"),
+        (
+            {"queries": 10},
+            "`queries` does not apply to digits, but is set to 10. .*`queries_per_class`",
+        ),
+        (
+            {"validation_images": 10},
+            "`validation_images` does not apply to digits, but is set to 10",
+        ),
+        (
+            {"lists": "folder"},
+            "`lists` does not apply to digits, but is set to folder. .*`dataset='folder'`",
+        ),
+        ({"queries_per_class": None}, "digits requires `queries_per_class`, got None"),
     ],
 )
 def test_an_option_of_another_kind_of_data_is_refused_with_the_right_one(options, message):
@@ -130,7 +141,7 @@ def test_a_split_sorts_its_indices_and_drops_repeats():
 
 
 def test_a_split_that_leaks_or_is_empty_is_refused():
-    with pytest.raises(ValueError, match="both query and train, got 1"):
+    with pytest.raises(ValueError, match="query and train must not overlap, but have 1 in common"):
         Split(train=[1], query=[1], database=[2])
     with pytest.raises(ValueError, match="query must contain at least one"):
         Split(train=[1], query=[], database=[2])

@@ -1,4 +1,4 @@
-"""Folders of TFDS with a few pictures, prepared as array_record without TensorFlow."""
+"""Prepares small TFDS data sets as array_record, without TensorFlow."""
 
 import io
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from tensorflow_datasets.core.dataset_info import DatasetIdentity
 
 
 def png(level: int, size: tuple[int, int] = (6, 4)) -> io.BytesIO:
-    """A PNG file whose every pixel has this level."""
+    """Returns a PNG file with all pixels at the given level."""
     data = io.BytesIO()
     Image.fromarray(np.full((size[1], size[0], 3), level, np.uint8)).save(data, "PNG")
     data.seek(0)
@@ -29,11 +29,12 @@ def prepare(
     """Writes a prepared data set.
 
     Args:
-      data_dir: TFDS's folder.
-      name: with the config, if there is one: ``"coco/2014"``.
-      version: e.g. ``"1.1.0"``.
-      features: of each example.
-      examples: of each split, by its name.
+      data_dir: TFDS's data folder.
+      name: name of the data set, including the config if there is one, e.g.
+        ``"coco/2014"``.
+      version: version of the data set, e.g. ``"1.1.0"``.
+      features: features of each example.
+      examples: the examples in each split, keyed by the split's name.
     """
     folder = data_dir / name / version
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Functions over one device and over several."""
+"""Tests functions that run on one device or are mapped over several."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ def test_rows_come_back_in_order_from_any_number_of_devices(n_devices):
 
 
 def test_a_batch_that_does_not_split_evenly_is_refused():
-    message = "`batch_size` must be a multiple of the number of devices 4, got 6"
+    message = r"`batch_size` must be a multiple of the number of devices \(4\), got 6"
     with pytest.raises(ValueError, match=message):
         check_divisible(6, 4)
     with pytest.raises(ValueError, match=message):
@@ -26,7 +26,7 @@ def test_a_batch_that_does_not_split_evenly_is_refused():
 def test_the_batch_splits_over_the_devices_of_all_processes(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 3)
     check_divisible(12, 2)
-    with pytest.raises(ValueError, match="number of devices 6, got 8"):
+    with pytest.raises(ValueError, match=r"number of devices \(6\), got 8"):
         check_divisible(8, 2)
 
 

@@ -1,4 +1,4 @@
-"""Files: whole or not at all, and one writer at a time."""
+"""Tests atomic writes, and locks that allow one writer at a time."""
 
 import hashlib
 import os

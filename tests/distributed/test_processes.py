@@ -1,4 +1,4 @@
-"""Several processes, started as on several machines, over the loopback; see also integration/."""
+"""Tests processes that communicate over the loopback interface; see also tests/integration."""
 
 from pathlib import Path
 
@@ -27,17 +27,17 @@ def test_processes_with_different_options_are_rejected(tmp_path):
 
     for status, _, errors in end(start(RUN, arguments)):
         assert status == 1
-        assert "the same config; process 1 differs from the first" in errors.splitlines()[-1]
+        assert "the same config, but process 1 differs from the first" in errors.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("host", 2, 0), "`coordinator` must be HOST:PORT"),
-        (("host:1234", 2, None), "needs `processes` N >= 1 and `process` I in 0..N-1"),
+        (("host", 2, 0), "`coordinator` must be auto or the first process's HOST:PORT"),
+        (("host:1234", 2, None), "requires `processes` N >= 1 and `process` I in 0..N-1"),
         (("host:1234", 2, 2), "got N = 2 and I = 2"),
-        (("auto", 2, 0), "leave them out"),
-        ((None, 2, 0), "need `coordinator` HOST:PORT"),
+        (("auto", 2, 0), "Leave them out"),
+        ((None, 2, 0), "require `coordinator` HOST:PORT"),
     ],
 )
 def test_incomplete_arguments_are_rejected_naming_what_is_missing(arguments, message):

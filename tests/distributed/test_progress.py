@@ -1,4 +1,4 @@
-"""Progress: few lines in a log, a bar on a terminal."""
+"""Tests that progress is reported as a few lines in a log or as a bar on a terminal."""
 
 import sys
 
@@ -10,7 +10,7 @@ from hashnet_jax.distributed.progress import Progress
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Sets the time: ``clock(seconds)``."""
+    """Returns a function ``clock(seconds)`` that sets the time."""
     now = [0.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
 

@@ -51,7 +51,7 @@ PROGRAMS: dict[str, tuple[str, list[str]]] = {
 }
 COMMANDS = ("train", "report", "encode", "search", "info")
 # Options of other programs that the pages mention.
-FOREIGN_OPTIONS = {"--keep-going"}
+FOREIGN_OPTIONS = {"--sample", "--keep-going", "--mutations", "--kills"}
 
 
 def name_of(path: Path) -> str:

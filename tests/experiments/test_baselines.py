@@ -1,4 +1,4 @@
-"""The shallow baselines, and a new one."""
+"""Tests for the shallow baselines, and for registering a new one."""
 
 import jax
 import numpy as np
@@ -14,7 +14,7 @@ from hashnet_jax.training import load_or_compute_features
 
 @pytest.fixture(scope="module")
 def bright(tmp_path_factory):
-    """Features and data set whose classes are a brightness each, which any features tell apart."""
+    """Features and a data set whose classes differ in brightness, which is easy to recognize."""
     rng = np.random.default_rng(0)
     labels = np.arange(120) % 3
     images = np.clip(rng.normal(60 + 70 * labels[:, None, None, None], 8, (120, 8, 8, 3)), 0, 255)
@@ -39,7 +39,7 @@ def test_itq_refuses_more_bits_than_features(bright):
 
 
 def test_a_new_rival_is_one_function_and_one_registration(bright, monkeypatch):
-    # A copy, so that the toy is gone after this test.
+    # A copy, so that the new baseline is not registered after this test.
     copy = dict(BASELINES)
     monkeypatch.setattr("experiments.baselines._registry.BASELINES", copy)
     monkeypatch.setattr("experiments.baselines._evaluate.BASELINES", copy)

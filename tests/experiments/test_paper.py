@@ -1,4 +1,4 @@
-"""The paper's figures in the table, and what is said of their sources."""
+"""Tests for the paper's figures in the table, and the notes on their sources."""
 
 from experiments.table import markdown
 

@@ -1,4 +1,4 @@
-"""The table of variants, made of runs that can be interrupted."""
+"""Tests for `experiments/reproduce.py`, including interruptions."""
 
 import json
 import os
@@ -24,11 +24,11 @@ def test_the_table_holds_every_run_and_continues_after_an_interruption(tmp_path,
         ("hashnet-w", 12, 2),
     ]
     table = (out / "table.md").read_text()
-    assert "MAP@all, ties expected" in table
+    assert "MAP@all, expected over ties" in table
     assert "| hashnet-w | 0." in table
     assert table in capsys.readouterr().out
 
-    # As if it had been killed before one run ended.
+    # Simulate that the study was killed before one run finished.
     (out / "hashnet-w-12bits-seed1" / "result.json").unlink()
     kept = out / "hashnet-12bits-seed0" / "result.json"
     before = kept.stat().st_mtime_ns
@@ -39,7 +39,7 @@ def test_the_table_holds_every_run_and_continues_after_an_interruption(tmp_path,
 
     with pytest.raises(SystemExit):
         reproduce.main([*args, "--split-seed", "9"])
-    assert "change the config to --split-seed 9 " in capsys.readouterr().err
+    assert "with --split-seed 9, because its config must not change" in capsys.readouterr().err
 
 
 def test_baselines_stand_beside_the_runs(tmp_path):

@@ -1,4 +1,4 @@
-"""`hashnet encode`: what it writes, what it skips, and how it survives a kill."""
+"""Tests for `hashnet encode`: its output, skipped pictures, and continuing after a kill."""
 
 import configparser
 import fcntl
@@ -39,13 +39,14 @@ def test_codes_equal_those_of_encode_and_the_manifest_describes_them(trained, tm
     paths = (tmp_path / "codes" / "ids.txt").read_text().splitlines()
     assert paths == [str(path) for path in sorted((tmp_path / "pictures").iterdir())]
     params = hashnet_jax.load(trained)
-    # Squashed on the device here, by PIL there, which are equal to within a level of 255.
+    # Here, images are resized on the device, whereas the command uses PIL. The results differ by at
+    # most one level out of 255.
     images = np.stack([read_picture(path) for path in paths])
     expected = np.asarray(hashnet_jax.encode(params, images))
     got = np.asarray(hashnet_jax.unpack_bits(codes, 12))
     assert len(np.unique(got, axis=0)) > 3
     assert np.mean(got == expected) > 0.98
-    assert not np.any(codes[:, 1] & 0x0F), "the bits that fill the last byte are zeros"
+    assert not np.any(codes[:, 1] & 0x0F), "the padding bits must be zeros"
 
     manifest = json.loads((tmp_path / "codes" / "manifest.json").read_text())
     assert manifest["number"] == 21
@@ -63,7 +64,7 @@ def test_bad_pictures_are_named_and_skipped_and_the_rest_encoded(
     folder = tmp_path / "my pictures ☃"
     folder.mkdir()
     good, reasons = write_good(folder), write_bad(folder)
-    if sys.platform == "linux":  # elsewhere names are Unicode
+    if sys.platform == "linux":  # On other systems, file names must be Unicode.
         latin = os.fsdecode(b"caf\xe9.jpg")
         (folder / latin).write_bytes(jpeg())
         good[latin] = None
@@ -71,7 +72,7 @@ def test_bad_pictures_are_named_and_skipped_and_the_rest_encoded(
     reasons["forbidden.jpg"] = "permission denied"
     (folder / "loop").symlink_to(folder)
     (folder / "two\nlines.jpg").write_bytes(jpeg())
-    reasons["two\ufffdlines.jpg"] = "line break"
+    reasons[r"two\nlines.jpg"] = "line break"
     assert hashnet("encode", trained, folder, "-o", tmp_path / "codes", *ONE) == 0
     printed = capsys.readouterr()
     assert f"{len(good)} codes of 12 bits" in printed.out
@@ -116,6 +117,34 @@ def test_files_folders_and_globs_are_encoded_once_each(trained, tmp_path, monkey
     ]  # fmt: skip
 
 
+def test_named_files_are_encoded_and_files_passed_over_in_folders_are_named(
+    trained, tmp_path, capsys
+):
+    mix = make_pictures(tmp_path / "mix", 1)
+    make_pictures(mix / "sub", 1)
+    for name in ("noext", ".hidden", "photo.heic"):
+        (mix / name).write_bytes((mix / "0000.png").read_bytes())
+    make_pictures(mix / ".folder", 1)
+    (mix / "notes.doc").write_text("no picture")
+    named = [mix / "noext", mix / ".hidden", mix / "photo.heic", mix / "0000.png"]
+    codes = tmp_path / "codes"
+    requested = [*named[:2], mix, mix / "sub", mix / ".folder", *named[2:]]
+    assert hashnet("encode", trained, *requested, "-o", codes, *ONE) == 0
+    assert "6 codes of 12 bits" in capsys.readouterr().out
+    manifest = read_manifest(codes)
+    ids = read_ids(codes, range(6)).values()
+    inner = [mix / "sub" / "0000.png", mix / ".folder" / "0000.png"]
+    assert sorted(ids) == sorted(map(str, named + inner))
+    skipped = [skip["path"] for skip in manifest.skipped]
+    assert skipped == [str(mix / ".folder"), str(mix / "notes.doc")]
+
+    assert hashnet("encode", trained, mix, "-o", tmp_path / "folder", *ONE) == 0
+    err = capsys.readouterr().err
+    for name in ("noext", ".hidden", "photo.heic", "notes.doc"):
+        assert f"skipped {mix / name}: " in err
+    assert read_manifest(tmp_path / "folder").number == 2
+
+
 def test_killed_half_way_and_run_again_the_output_equals_that_of_an_uninterrupted_run(
     trained, tmp_path, capsys
 ):
@@ -132,10 +161,10 @@ def test_killed_half_way_and_run_again_the_output_equals_that_of_an_uninterrupte
         process = start(*args, codes, *ONE)
         while process.poll() is None and done_of(codes) <= before:
             time.sleep(0.005)
-        time.sleep(0.02)  # into the next batches, which no journal says are done
+        time.sleep(0.02)  # Continue into the next batches, which are not in the journal yet.
         process.send_signal(signal.SIGKILL)
         process.communicate()
-        assert process.returncode == -signal.SIGKILL, "it had ended before it was killed"
+        assert process.returncode == -signal.SIGKILL, "the process ended before it was killed"
         assert not (codes / "manifest.json").exists()
     assert hashnet(*args, codes, *ONE) == 0
     assert "continuing after" in capsys.readouterr().err
@@ -178,7 +207,7 @@ def test_an_interruption_at_any_replacement_of_a_file_is_harmless(
         assert "interrupted; run the same command again to continue" in capsys.readouterr().err
         assert hashnet(*args, codes, *ONE) == 0
         assert content(codes) == content(tmp_path / "whole")
-    assert until >= 7, "the journal five times, codes, ids and manifest"
+    assert until >= 7, "five journals, the codes, the ids and the manifest"
 
 
 def test_the_same_call_finds_the_codes_finished_and_another_call_is_refused(
@@ -193,12 +222,12 @@ def test_the_same_call_finds_the_codes_finished_and_another_call_is_refused(
     assert "already finished: 3 codes" in capsys.readouterr().out
     assert hashnet(*args, "--devices", 1, "--batch-size", 4) == 1
     assert (
-        "contains codes from another call, with batch_size 8 instead of 4"
+        "contains codes from a call with different arguments (batch_size: 8, now 4)"
         in capsys.readouterr().err
     )
     other = make_run(tmp_path / "other", seed=1)
     assert hashnet("encode", other, tmp_path / "pictures", "-o", codes, *ONE) == 1
-    assert "codes from another call, with weights_sha256" in capsys.readouterr().err
+    assert "codes from a call with different arguments (weights_sha256: " in capsys.readouterr().err
     assert content(codes) == before
 
 
@@ -216,17 +245,17 @@ def test_two_processes_do_not_write_to_the_same_folder(trained, tmp_path, capsys
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ("none pictures -o codes", "no model.npz in none: it is written when a run ends"),
-        ("run nowhere -o codes", "no picture or folder at 'nowhere': name files"),
-        ("run empty -o codes", "there must be at least one readable picture in"),
-        ("run text.txt -o codes", "got none (1 skipped)"),
+        ("none pictures -o codes", "no model.npz in none. It is written when a run ends"),
+        ("run nowhere -o codes", "no file or folder matches 'nowhere'"),
+        ("run empty -o codes", "no readable pictures found in"),
+        ("run text.txt -o codes", "(1 skipped)"),
         ("run pictures -o text.txt", "--output must be a folder, but text.txt is a file"),
         (
             "run pictures -o pictures",
             "must be a new or empty folder, but pictures contains '0000.png'",
         ),
         ("run pictures -o codes --batch-size 0", "must be >= 1, got 0"),
-        ("run pictures -o codes --batch-size 9 --devices 2", "multiple of the number of devices 2"),
+        ("run pictures -o codes --batch-size 9 --devices 2", "of the number of devices (2), got 9"),
         ("run pictures -o codes --devices 99", "the number of devices must be in 1..8, got 99"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`hashnet search` and `hashnet info`: neighbours found by faiss, the page, and errors."""
+"""Tests for `hashnet search` and `hashnet info`."""
 
 import json
 import re
@@ -28,7 +28,7 @@ faiss = pytest.importorskip("faiss")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder with a run, 40 pictures and their codes; read only."""
+    """A folder with a run, 40 pictures and their codes. Tests must not modify it."""
     folder = tmp_path_factory.mktemp("made")
     make_run(folder / "run")
     make_pictures(folder / "pictures", 40)
@@ -39,14 +39,14 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def case(made, tmp_path, monkeypatch):
-    """A copy of that folder, as the working directory."""
+    """A copy of the folder ``made``, which is the working directory."""
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def write_codes(folder, packed, bits):
-    """A folder of codes without pictures."""
+    """Writes a folder of codes without pictures."""
     folder.mkdir()
     np.save(folder / "codes.npy", packed)
     (folder / "ids.txt").write_text("".join(f"{i}.jpg\n" for i in range(len(packed))))
@@ -115,7 +115,7 @@ def test_every_kind_of_index_takes_few_codes_and_short_ones(tmp_path, kind, numb
 
 def test_the_index_is_kept_in_the_format_of_faiss(case, capsys):
     assert hashnet("search", "run", "codes", "pictures/0003.png") == 0
-    assert "building flat.faiss over 40 codes" in capsys.readouterr().err
+    assert "building flat.faiss for 40 codes" in capsys.readouterr().err
     index = faiss.read_index_binary("codes/flat.faiss")
     assert (index.ntotal, index.d) == (40, 16)
     assert hashnet("search", "run", "codes", "pictures/0003.png") == 0
@@ -145,7 +145,7 @@ def test_json_holds_the_same(case, capsys):
     place = {name.rsplit("/", 1)[1]: i for i, name in ids.items()}
     distance = np.bitwise_count(codes ^ codes[place["0003.png"]]).sum(axis=1)
     neighbours = result["neighbours"]
-    assert len(neighbours) == 40, "no more than there are"
+    assert len(neighbours) == 40, "there are only 40 codes"
     assert [n["distance"] for n in neighbours] == sorted(distance.tolist())
     for n in neighbours:
         assert distance[place[n["picture"].rsplit("/", 1)[1]]] == n["distance"]
@@ -166,15 +166,15 @@ def test_the_page_holds_its_pictures_and_describes_them(case, made, capsys):
     assert "cannot be shown: no such file" in page
     assert 'name="viewport"' in page
     assert "<b>" not in page
-    assert not re.search(r'(src|href)="(?!data:|#)', page), "nothing is loaded from elsewhere"
+    assert not re.search(r'(src|href)="(?!data:|#)', page), "the page must be self-contained"
 
 
 def test_codes_of_another_network_are_refused(case, capsys):
     make_run(case / "other", seed=1)
     assert hashnet("search", "other", "codes", "pictures/0003.png") == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "the codes in codes are from another network (weights SHA-256" in error
-    assert "than the one in other (SHA-256" in error
+    assert "the codes in codes were computed by a different network (weights SHA-256" in error
+    assert "from the one in other (SHA-256" in error
 
 
 def test_unreadable_queries_are_named_and_the_others_are_searched(case, capsys):
@@ -185,13 +185,13 @@ def test_unreadable_queries_are_named_and_the_others_are_searched(case, capsys):
     assert len(json.loads(printed.out)["results"]) == 1
     assert len(re.findall("^skipped ", printed.err, flags=re.MULTILINE)) == len(reasons)
     assert hashnet("search", "run", "codes", "queries") == 1
-    assert "no query could be read" in capsys.readouterr().err
+    assert "none of the queries could be read" in capsys.readouterr().err
 
 
 def test_without_faiss_the_error_is_the_command_that_installs_it(case, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     assert hashnet("search", "run", "codes", "pictures/0003.png") == 1
-    assert "faiss is needed to search: pip install faiss-cpu" in capsys.readouterr().err
+    assert "faiss is needed to search. Install faiss-cpu" in capsys.readouterr().err
 
 
 def test_damaged_files_are_named_with_a_remedy(case, capsys):
@@ -200,18 +200,19 @@ def test_damaged_files_are_named_with_a_remedy(case, capsys):
         return capsys.readouterr().err.splitlines()[-1]
 
     assert "error: -k must be >= 1, got 0" in error_of("-k", "0")
-    assert "--html must be a file in an existing folder" in error_of("--html", "no/page.html")
+    assert "--html must be in an existing folder" in error_of("--html", "no/page.html")
     (case / "codes" / "flat.faiss").write_bytes(b"nothing")
-    assert "delete it to rebuild the index" in error_of()
-    (case / "codes" / "flat.faiss").unlink()
+    (case / "codes" / "flat.faiss.json").write_text("{}")
+    assert "flat.faiss.json is damaged" in error_of()
+    (case / "codes" / "flat.faiss.json").unlink()
     np.save("codes/codes.npy", np.zeros((3, 2), np.uint8))
-    assert "must be uint8 [40, 2] to match manifest.json, got uint8 [3, 2]" in error_of()
+    assert "it must be uint8 [40, 2] to match manifest.json, got uint8 [3, 2]" in error_of()
     (case / "codes" / "codes.npy").write_bytes(b"nothing")
-    assert "codes.npy is damaged or missing" in error_of()
+    assert "codes.npy is damaged or not the codes of this folder" in error_of()
     (case / "codes" / "manifest.json").write_text("{}")
     assert "is damaged or not a manifest of codes" in error_of()
     (case / "codes" / "manifest.json").unlink()
-    assert "no codes in codes (no manifest.json): encode pictures" in error_of()
+    assert "no codes found in codes (manifest.json is missing). Encode pictures" in error_of()
     (case / "codes" / ".partial").mkdir()
     assert "the codes in codes are unfinished" in error_of()
 

@@ -1,4 +1,4 @@
-"""Tests that need the folder of shared material, a browser, or minutes; run them by name."""
+"""Tests that are slow, or need shared data files or a browser; they must be selected by name."""
 
 import os
 from pathlib import Path

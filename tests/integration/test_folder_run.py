@@ -1,4 +1,4 @@
-"""From a folder of pictures to search results: train, encode and search, as a user types it."""
+"""Tests the commands that lead from a folder of pictures to search results."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def command(*args, cwd):
 
 
 def write_digits(folder):
-    """A subfolder of JPEGs per digit, and a broken picture."""
+    """Writes one subfolder of JPEG files per digit, and a broken picture."""
     digits = load_digits()
     for i, (levels, label) in enumerate(zip(digits.images, digits.target, strict=True)):
         path = folder / f"digit {label}" / f"{i:04}.jpg"

@@ -1,4 +1,4 @@
-"""Training on features of ImageNet weights: the paper's order of methods, on real pictures."""
+"""Tests that methods rank as in the paper when trained on features from ImageNet weights."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The loss and the beta schedule against figures from runs of the authors' own code."""
+"""Compares the loss and the beta schedule with values recorded from the authors' own code."""
 
 import csv
 
@@ -15,7 +15,7 @@ GOLDEN = SHARED / "golden"
 
 
 def golden_case(number):
-    """The authors' arrays of one case, {name: array}."""
+    """Returns the authors' arrays for one case, keyed by name."""
     prefix = f"case{number}_"
     with np.load(GOLDEN / "pairwise_loss.npz") as file:
         names = [name for name in file.files if name.startswith(prefix)]
@@ -39,7 +39,7 @@ def test_loss_and_gradients_equal_the_authors(case):
     )
     np.testing.assert_allclose(value, golden["loss"], rtol=1e-5)
     for got, expected in ((grad_a, golden["grad_a"]), (grad_b, golden["grad_b"])):
-        # Relative to the largest entry: entries near zero are differences of larger ones.
+        # Relative to the largest entry, since entries near zero are differences of larger numbers.
         np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
 

@@ -1,4 +1,4 @@
-"""Our evaluation against the authors', run on rankings without ties."""
+"""Compares our MAP with the authors' evaluation code on rankings without ties."""
 
 import numpy as np
 import pytest

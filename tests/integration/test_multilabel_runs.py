@@ -1,4 +1,4 @@
-"""COCO, list files and the ImageNet-100 protocol on small real data, as a user runs them."""
+"""Tests training runs on small subsets of COCO (also as list files) and ImageNet-100."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def test_coco_trains_and_reports_its_map(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert "200 train, 100 query, 620 database" in result.stdout
-    assert "note: images without labels, left out: 30" in result.stdout
+    assert "note: unlabelled images left out: 30" in result.stdout
     saved = json.loads((folder / "result.json").read_text())
     assert saved["variant"] == "hashnet+c"
     assert saved["map"]["cutoff"] == 5000
@@ -80,7 +80,7 @@ def test_hashnet_c_changes_the_gradients_on_coco_according_to_its_formula(monkey
 
 @pytest.fixture(scope="module")
 def lists(tmp_path_factory):
-    """List files and JPEGs from the miniature of COCO, as users of such lists have them."""
+    """Writes a small subset of COCO as list files and JPEG files."""
     folder = tmp_path_factory.mktemp("lists")
     (folder / "val 2014").mkdir()
     builder = open_builder("coco/2014", data_dir=TFDS)

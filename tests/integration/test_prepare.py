@@ -1,4 +1,4 @@
-"""Preparing ImageNet from its archives; needs the extra `prepare`, in its own environment."""
+"""Tests preparing ImageNet from its archives; needs an environment with the `prepare` extra."""
 
 import json
 import subprocess

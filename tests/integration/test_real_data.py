@@ -1,4 +1,4 @@
-"""Training on real data in the formats that users have, without TensorFlow."""
+"""Tests training on real data without TensorFlow."""
 
 import importlib.util
 import json
@@ -15,14 +15,16 @@ DATA = SHARED / "data" / "tfds"
 
 @pytest.fixture(autouse=True)
 def without_tensorflow():
-    """Reading needs no TensorFlow, which only an environment without it can show."""
-    assert importlib.util.find_spec("tensorflow") is None, "run this where TensorFlow is missing"
+    """Requires an environment without TensorFlow, to show that reading data does not need it."""
+    assert importlib.util.find_spec("tensorflow") is None, (
+        "this test must run in an environment without TensorFlow"
+    )
 
 
 def run(*args):
     return subprocess.run(
         [sys.executable, ROOT / "experiments" / "run.py", *map(str, args)],
-        # As for a user: fake devices would change the order of sums.
+        # Use the default flags, since fake devices would change the order of summation.
         env=os.environ | {"PYTHONPATH": str(ROOT), "XLA_FLAGS": ""},
         capture_output=True,
         text=True,

@@ -1,7 +1,7 @@
-"""The report and the search page, opened in headless Chromium as a reader opens them.
+"""Tests the report and the search page in headless Chromium.
 
-Needs Chromium and its driver (Debian: chromium, chromium-driver) and selenium. Screenshots go to
-the folder that HASHNET_SCREENSHOTS names, or to pytest's own.
+Requires selenium, Chromium and its driver (Debian: chromium, chromium-driver). Screenshots are
+saved to the folder $HASHNET_SCREENSHOTS, or to a temporary folder if it is not set.
 """
 
 import os
@@ -22,7 +22,7 @@ FIGURES = 8
 WIDTHS = (320, 390, 768, 1280)
 FLAGS = (
     "--headless",
-    "--no-sandbox",  # needed as root, where CI runs
+    "--no-sandbox",  # needed because CI runs as root
     "--disable-gpu",
     "--hide-scrollbars",
     "--no-first-run",
@@ -49,14 +49,14 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["digits", "pictures"])
 def report_page(request, tmp_path_factory):
-    """A report: of small grey digits, or of pictures with several labels."""
+    """Writes a report on small grey digits, or on pictures with several labels."""
     folder = tmp_path_factory.mktemp("runs") / request.param
     return write_report(folder, *make_run(folder, multi_label=request.param == "pictures"))
 
 
 @pytest.fixture(scope="module")
 def search_page(tmp_path_factory):
-    """A search page, of pictures of all shapes and with long names."""
+    """Writes a search page for pictures of various shapes and with long names."""
     folder = tmp_path_factory.mktemp("runs") / "search"
     folder.mkdir()
     rng, paths = np.random.default_rng(0), []
@@ -70,13 +70,13 @@ def search_page(tmp_path_factory):
 
 @pytest.fixture
 def report(browser, report_page):
-    """The browser with the report open."""
+    """Returns the browser with the report open."""
     return _open(browser, report_page)
 
 
 @pytest.fixture
 def search(browser, search_page):
-    """The browser with the search page open."""
+    """Returns the browser with the search page open."""
     return _open(browser, search_page)
 
 
@@ -113,7 +113,7 @@ def test_all_pictures_of_the_search_page_are_drawn(search):
 @pytest.mark.parametrize("press", ["click", "keyboard"])
 def test_a_press_on_a_head_sorts_the_table_and_another_reverses_it(report, press):
     report.refresh()
-    column = 2  # the expected MAP of a class
+    column = 2  # the class's expected MAP
     button = report.find_elements(By.CSS_SELECTOR, "#classes th button")[column]
     head = button.find_element(By.XPATH, "..")
 
@@ -203,11 +203,11 @@ def _expect_no_sideways_scroll(page, width):
 
 
 def _take_screenshot(page, folder, width, *, dark):
-    """Saves a picture of the whole page, and returns its height in pixels."""
+    """Saves a screenshot of the whole page, and returns its height in pixels."""
     _resize(page, width, dark=dark)
     height = page.execute_script("return document.documentElement.scrollHeight")
     _resize(page, width, dark=dark, height=height)
-    page.refresh()  # laid out again: a resized page may keep stale parts in its picture
+    page.refresh()  # a resized page may leave stale parts in the screenshot
     name = f"{page.page_name}-{width}{'-dark' if dark else ''}.png"
     assert page.save_screenshot(str(folder / name))
     return height

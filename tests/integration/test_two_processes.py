@@ -1,4 +1,4 @@
-"""Two processes: the same parameters as one, and whole runs killed, resumed and stopped."""
+"""Tests training in two processes, including runs that are killed, resumed and stopped."""
 
 import json
 import os
@@ -64,7 +64,7 @@ def test_a_run_of_two_processes_killed_and_resumed_ends_like_one_never_killed(tm
         for name in expected.files:
             np.testing.assert_array_equal(got[name], expected[name], err_msg=name)
     assert lines_of(killed) == lines_of(whole)
-    # One process can finish what two began.
+    # A single process can finish a run that two processes started.
     (killed / "result.json").unlink()
     alone = [sys.executable, *RUN[:2], "--run-dir", killed, "--resume"]
     done = subprocess.run(

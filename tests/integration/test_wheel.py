@@ -1,4 +1,4 @@
-"""The wheel alone, in an empty environment outside of the checkout."""
+"""Tests the wheel in a new environment, outside the checkout."""
 
 import json
 import os
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """The ``bin`` folder of an environment that holds the wheel and what it requires."""
+    """Returns the ``bin`` folder of an environment with only the wheel and its dependencies."""
     folder = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", folder, ROOT], check=True)

@@ -1,4 +1,4 @@
-"""The benchmarks that start processes of their own, or take seconds even at tiny sizes."""
+"""Tests benchmarks that start their own processes, or take seconds even at tiny sizes."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def test_scaling_measures_a_process_with_its_own_devices(monkeypatch, capsys):
 
 
 def test_costs_are_fitted_and_plotted(monkeypatch, tmp_path, capsys):
-    # One curve per kind of size.
+    # There is one curve per kind of size.
     names = {kind: name for name, (kind, *_) in cost.CURVES.items()}.values()
     monkeypatch.setattr(cost, "CURVES", {name: cost.CURVES[name] for name in names})
     plot = tmp_path / "cost.png"

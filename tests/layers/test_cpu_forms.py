@@ -1,4 +1,4 @@
-"""The CPU forms of max pooling and convolution against `jax.lax`."""
+"""Compares the CPU implementations of max pooling and convolution with `jax.lax`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +22,7 @@ POOLS = [
     (7, 2, 2, 0),
 ]
 
-# side, C, F, k, stride, padding: every kind in a backbone, with odd and even sides
+# side, C, F, k, stride, padding; every kind that occurs in a backbone, with odd and even sides
 CONVOLUTIONS = [
     (63, 3, 8, 11, 4, 2),
     (15, 4, 6, 5, 1, 2),
@@ -61,7 +61,7 @@ def convolution(stride: int, padding: int) -> Callable[[Array, Array], Array]:
 def test_max_pooling_sends_the_gradient_to_the_first_maximum_as_lax_does(
     side: int, window: int, stride: int, padding: int, dtype: str
 ) -> None:
-    # Integers from -3 to 3, also after ReLU: nearly every window has ties.
+    # With integers from -3 to 3, also after ReLU, nearly every window has ties.
     inputs = jax.random.randint(jax.random.key(0), (3, side, side + 2, 5), -3, 4).astype(dtype)
     forms = [
         jax.jit(lambda x, f=f: with_gradients(f, x))
@@ -73,7 +73,7 @@ def test_max_pooling_sends_the_gradient_to_the_first_maximum_as_lax_does(
     for values in (inputs, jnp.maximum(inputs, 0), jnp.zeros_like(inputs) - 1):
         got, expected = (form(values) for form in forms)
         np.testing.assert_array_equal(got[0], expected[0])
-        # A pixel in several windows sums their gradients, in bfloat16 in another order.
+        # Overlapping windows sum their gradients, in a different order in bfloat16.
         assert_close(got[1:], expected[1:], 1e-6 if dtype == "float32" else 2e-2)
 
 
@@ -94,7 +94,7 @@ def test_a_convolution_and_its_gradients_match_lax(
     dtype: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Small enough to unfold a batch in several chunks.
+    # Small enough for a batch to be unfolded in several chunks.
     monkeypatch.setattr("hashnet_jax.layers._cpu_batch_chunks.WORKING_SET_BYTES", 2**17)
     images = random(0, batch, side, side, channels, dtype=dtype)
     kernel = random(1, size, size, channels, filters, dtype=dtype)
@@ -176,5 +176,5 @@ def test_a_program_exported_for_several_platforms_runs_on_this_one() -> None:
     [("feature_group_count", 2), ("rhs_dilation", (2, 2)), ("precision", "highest")],
 )
 def test_unsupported_convolution_options_are_refused(name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"`{name}` must be .*use plain flax"):
+    with pytest.raises(ValueError, match=f"`{name}` must be .*Use plain flax"):
         convolve(jnp.ones((1, 5, 5, 4)), jnp.ones((3, 3, 4, 4)), (1, 1), "SAME", **{name: value})

@@ -1,4 +1,4 @@
-"""Depthwise convolution: its CPU form against XLA's grouped convolution."""
+"""Compares the CPU implementation of depthwise convolution with XLA's grouped convolution."""
 
 from collections.abc import Callable
 from functools import partial
@@ -29,7 +29,7 @@ def images_and_kernel(
 def values_and_gradients(
     form: Callable[..., Array], images: Array, kernel: Array, stride: int
 ) -> tuple[Array, ...]:
-    """The output, and the gradients of a sum that weights each output differently."""
+    """Returns the output, and the gradients of a sum that weights each output differently."""
 
     @jax.jit
     def output_and_gradients(images: Array, kernel: Array) -> tuple[Array, ...]:

@@ -1,4 +1,4 @@
-"""Winograd's algorithm against `jax.lax`."""
+"""Compares Winograd's algorithm with `jax.lax`."""
 
 import jax
 import pytest
@@ -9,7 +9,7 @@ from hashnet_jax.layers._cpu_winograd import is_faster
 from hashnet_jax.layers._geometry import ConvGeometry
 from tests.support.gradients import assert_close, random, with_gradients
 
-# side, C, F, k, stride, padding, batch: tiles that end with the image, and that extend beyond it
+# side, C, F, k, stride, padding, batch; tiles end with the image or extend beyond it
 WINOGRAD = [
     (12, 64, 64, 3, 1, ((1, 1), (1, 1)), 6),
     (24, 64, 70, 3, 1, ((0, 1), (2, 0)), 2),
@@ -31,7 +31,7 @@ def test_winograds_algorithm_and_its_gradients_match_lax(
     batch: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # The batch of two is unfolded at once, the others in chunks.
+    # The batch of two is unfolded at once, while the others are unfolded in chunks.
     working_set = 2**20 if batch > 2 else 2**26
     monkeypatch.setattr("hashnet_jax.layers._cpu_batch_chunks.WORKING_SET_BYTES", working_set)
     images = random(0, batch, side, side, channels)

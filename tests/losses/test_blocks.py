@@ -1,4 +1,4 @@
-"""The blocked form of the pairwise loss, against the plain form."""
+"""Compares the blocked implementation of the pairwise loss with the plain one."""
 
 import dataclasses
 
@@ -136,7 +136,7 @@ def test_a_step_in_blocks_equals_the_plain_step_on_one_and_on_two_devices(monkey
     monkeypatch.setattr(hashnet, "BLOCKED_FROM", 1)
     monkeypatch.setattr(_columns, "_BLOCK_PAIRS", 48)
     fresh = dataclasses.replace(state, key=jax.random.clone(state.key))
-    # A new function, which jit has not compiled in the plain form.
+    # A new function, because jit has cached the plain implementation for the old one.
     results = [jax.jit(lambda *args: train_step(*args))(fresh, batch)]
     results.append(map_step(train_step, local_devices(2))(fresh, batch))
     for new, metrics in results:

@@ -1,4 +1,4 @@
-"""The plain pairwise loss and its weights, against a loop over pairs."""
+"""Compares the plain pairwise loss and its weights with a loop over pairs."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from hashnet_jax.losses import jaccard, pair_weights, pairwise_loss, similarity
 
 
 def loss_by_a_loop_over_pairs(codes_a, codes_b, labels_a, labels_b, alpha, balance, continuous):
-    """Numerator and denominator in float64, one pair at a time, from the paper's formula."""
+    """Computes numerator and denominator in float64 with the paper's formula, pair by pair."""
     pairs = [(i, j) for i in range(len(codes_a)) for j in range(len(codes_b))]
     similar = {(i, j): bool((labels_a[i] & labels_b[j]).any()) for i, j in pairs}
     n_similar = sum(similar.values())

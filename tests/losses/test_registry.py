@@ -1,4 +1,4 @@
-"""A loss added from outside the package."""
+"""Tests a loss added from outside the package."""
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from tests.support.tiny import TINY
 
 
 def toy_loss(labels, *, alpha, balance, continuous, axis_name):
-    """The mean squared entry of the codes, times alpha; labels are ignored."""
+    """Returns alpha times the mean squared code entry; labels are ignored."""
     del labels, balance, continuous, axis_name
 
     def share(codes):

@@ -1,4 +1,4 @@
-"""Average precision over all orders of ties, against brute force and scikit-learn."""
+"""Compares average precision over all orders of ties with brute force and scikit-learn."""
 
 import itertools
 import math
@@ -16,7 +16,7 @@ from hashnet_jax.metrics._ties import harmonic_difference, hits_within
 
 
 def all_orders(relevant, total):
-    """The ranking of every order of ties, as 0/1 relevance by rank; all are equally likely."""
+    """Returns the ranking for every order of ties, all equally likely, as 0/1 relevance by rank."""
     groups = [
         [np.isin(np.arange(n), hits).astype(float) for hits in itertools.combinations(range(n), r)]
         for r, n in zip(relevant, total, strict=True)
@@ -25,7 +25,7 @@ def all_orders(relevant, total):
 
 
 def ap_of_ranking(ranking, cutoff, divisor):
-    """(AP@R, has a hit) of one ranking, by the definition."""
+    """Returns (AP@R, whether there is a hit) for one ranking, computed from the definition."""
     first = ranking[:cutoff]
     total = np.sum(np.cumsum(first) / np.arange(1, len(first) + 1) * first)
     divisors = {"hits": first.sum(), "min": min(cutoff, ranking.sum()), "cutoff": cutoff}
@@ -90,7 +90,7 @@ def test_tie_free_rankings_equal_scikit_learn(divisor):
 
 
 def random_counts(queries, database, bits, classes, seed=0):
-    """Counts of queries whose class lies nearer than the rest, as with trained codes."""
+    """Generates counts in which relevant codes are nearer than the rest, as for trained codes."""
     rng = np.random.default_rng(seed)
     distance = np.arange(bits + 1)
     near, far = (

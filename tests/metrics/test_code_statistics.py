@@ -1,4 +1,4 @@
-"""Statistics of codes, and the alarm for collapsed ones."""
+"""Tests the statistics of codes and the alarms for collapsed codes."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_mostly_constant_bits_raise_the_alarm_even_if_a_few_codes_differ():
     assert statistics.constant_bits == 8
     assert not statistics.collapsed
     packed[:, 1] &= 0b01111111
-    assert code_statistics(packed, bits=16, classes=10).alarms == ("9 of 16 bits constant",)
+    assert code_statistics(packed, bits=16, classes=10).alarms == ("9 of 16 bits are constant",)
 
 
 def test_too_few_bits_for_the_classes_raise_no_alarm():
@@ -45,5 +45,5 @@ def test_too_few_bits_for_the_classes_raise_no_alarm():
 def test_malformed_codes_are_refused():
     with pytest.raises(TypeError, match="pack_bits"):
         code_statistics(np.ones((3, 8)), bits=8, classes=2)
-    with pytest.raises(ValueError, match="at least one code and one class, got 0 codes"):
+    with pytest.raises(ValueError, match="at least one code and one class, but got 0 codes"):
         code_statistics(packed_codes(0), bits=12, classes=2)

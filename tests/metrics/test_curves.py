@@ -1,4 +1,4 @@
-"""Precision and recall curves from counts."""
+"""Tests the precision and recall curves."""
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,8 @@ def test_precision_recall_pools_the_pairs_within_each_radius():
 
 
 def test_an_empty_ball_has_precision_zero_and_is_reported():
-    # Query 0 finds 3 of 4 within radius 2, query 1 nothing, query 2 has nothing relevant at all.
+    # Within radius 2, query 0 finds 3 of 4 relevant codes and query 1 finds nothing; query 2 has no
+    # relevant codes.
     relevant = np.array([[1, 1, 1, 3], [0, 0, 0, 2], [0, 0, 0, 0]])
     total = np.array([[1, 1, 2, 6], [0, 0, 0, 10], [2, 0, 0, 8]])
     result = within_radius(DistanceCounts(relevant, total))

@@ -1,4 +1,4 @@
-"""MAP with its tie band and conventions, against brute force over all orders."""
+"""Compares MAP over all ways of breaking ties with brute force, for every convention."""
 
 import itertools
 
@@ -32,7 +32,7 @@ BAND = ("worst", "expected", "best")
 
 
 def trained_codes(queries=30, database=400, bits=12, classes=5, flips=0.2, seed=0):
-    """Packed codes around a random center of each class, with random bit flips, and class ids."""
+    """Generates class ids and packed codes with random bit flips around class centers."""
     rng = np.random.default_rng(seed)
     centers = rng.random((classes, bits)) < 0.5
     labels = [rng.integers(0, classes, n) for n in (queries, database)]
@@ -108,7 +108,7 @@ def test_collapsed_codes_on_a_class_sorted_database_score_chance_and_raise_the_a
     chance = sum((1 + (k - 1) * (r - 1) / (n - 1)) / k for k in range(1, n + 1)) / n
     np.testing.assert_allclose(result.expected, chance, rtol=1e-12)
 
-    # The value that sorting the one large tie in database order would print.
+    # The value that would be reported if the one large tie were kept in database order.
     ranking = [(labels == label).astype(float) for label in query_labels]
     printed = np.mean([ap_of_ranking(row, n, "hits")[0] for row in ranking])
     assert printed > 1.7 * chance
@@ -116,7 +116,7 @@ def test_collapsed_codes_on_a_class_sorted_database_score_chance_and_raise_the_a
 
     statistics = code_statistics(database, bits=16, classes=classes)
     assert statistics.collapsed
-    assert "COLLAPSED: 1 distinct codes for 10 classes" in str(statistics)
+    assert "COLLAPSED: fewer distinct codes (1) than classes (10)" in str(statistics)
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_collapsed_codes_on_a_class_sorted_database_score_chance_and_raise_the_a
 )
 def test_map_on_device_under_jit_equals_the_host_to_1e_minus_6(divisor, no_hit):
     counts = random_counts(queries=50, database=100_000, bits=64, classes=10)
-    # A query that never has a hit, and one that may have none.
+    # One query never has a hit, and one may have none.
     counts.relevant[0], counts.relevant[1] = 0, 0
     counts.relevant[1, np.argmax(counts.total[1].cumsum() > 5_000)] = 1
     options = {"cutoff": 5_000, "divisor": divisor, "no_hit": no_hit}
@@ -170,7 +170,7 @@ def test_evaluation_in_blocks_on_device_equals_the_host(bits, monkeypatch):
 
 @pytest.mark.parametrize("on_device", [True, False])
 def test_codes_packed_from_more_bits_are_refused(on_device):
-    with pytest.raises(ValueError, match="must be zero, but some are set: pass the `bits` that"):
+    with pytest.raises(ValueError, match=r"must be zero, but some are set\. Pass the `bits` that"):
         evaluate(*trained_codes(bits=16), bits=12, on_device=on_device)
 
 

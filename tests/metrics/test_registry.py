@@ -1,4 +1,4 @@
-"""Metrics by name, and one added from outside the package."""
+"""Tests the metrics registry, including a metric added from outside the package."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ COUNTS = DistanceCounts(
 
 
 def toy_metric(counts):
-    """The share of relevant codes among all."""
+    """The fraction of all codes that are relevant."""
     return counts.relevant.sum() / counts.total.sum()
 
 

@@ -1,4 +1,4 @@
-"""encode: its transformations, preprocessing, saved and exported networks, and its errors."""
+"""Tests encode under transformations, its preprocessing, saving, exporting, and its errors."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""HashNetParams: a pytree with a static spec, a one-line repr, and identity as equality."""
+"""Tests that HashNetParams is a pytree with a static spec, a short repr and identity equality."""
 
 import jax
 import jax.numpy as jnp

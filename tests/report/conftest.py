@@ -1,4 +1,4 @@
-"""Made-up runs with their reports, written once."""
+"""Fixtures for synthetic runs whose reports are written once per session."""
 
 import dataclasses
 from html.parser import HTMLParser
@@ -15,7 +15,7 @@ VOID = ("meta", "link", "img", "wbr")
 
 
 class Page(HTMLParser):
-    """Elements of a page in order, as (tag, attributes); checks that tags are balanced."""
+    """Collects the elements of a page as (tag, attributes), and checks that tags are balanced."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Page(HTMLParser):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MadeRun:
-    """A finished run with its data set and network; the report of some is written."""
+    """A finished run with its data set and network; only some of these runs have a report."""
 
     folder: Path
     dataset: Dataset
@@ -51,7 +51,7 @@ class MadeRun:
 
 @pytest.fixture(scope="session", params=["digits", "pictures"])
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MadeRun:
-    """A run of digits, or of pictures with several labels and names, with its report."""
+    """A run with its report, on digits or on named pictures with several labels."""
     folder = tmp_path_factory.mktemp("runs") / request.param
     run = MadeRun(folder, *make_run(folder, multi_label=request.param == "pictures"))
     write_report(folder, run.dataset, run.params)
@@ -60,6 +60,13 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.fixture
 def collapsed(tmp_path: Path) -> MadeRun:
-    """A run whose codes are all equal, without a report."""
+    """A run without a report whose codes are all equal."""
     folder = tmp_path / "collapsed"
     return MadeRun(folder, *make_run(folder, collapsed=True))
+
+
+@pytest.fixture
+def digits_run(tmp_path: Path) -> Path:
+    """The folder of a finished run on digits, without a report."""
+    make_run(tmp_path / "digits")
+    return tmp_path / "digits"

@@ -1,4 +1,4 @@
-"""Labels of figures stand in free space, spikes do not take the scale, classes have names."""
+"""Tests the placement of labels, axis limits with spikes, and class names in figures."""
 
 import matplotlib
 import numpy as np

@@ -1,4 +1,4 @@
-"""The table of classes, and the gallery of queries with their results."""
+"""Tests the table of classes and the gallery of queries with their results."""
 
 import numpy as np
 
@@ -37,7 +37,7 @@ def test_the_gallery_shows_the_nearest_codes_with_hits_marked(made):
             assert result.hit == bool(set(result.shown.labels) & set(query.shown.labels))
     text = made.page().text
     hits = sum(result.hit for query in queries for result in query.results)
-    assert text.count(">✓ hit</span>") == hits + 1  # and the key
+    assert text.count(">✓ hit</span>") == hits + 1  # one more in the key
     assert text.count(">✗ miss</span>") == 120 - hits + 1
 
 

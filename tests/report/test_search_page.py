@@ -1,6 +1,8 @@
-"""The page of search results."""
+"""Tests the page of search results."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -71,3 +73,16 @@ def test_the_page_needs_no_library_of_the_report():
     command = [sys.executable, "-c", script]
     result = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert result.stdout == "False\n"
+
+
+def test_names_are_text_whatever_they_contain(pictures):
+    one = str(pictures / "one.jpg")
+    name = os.fsdecode(b"\x1b[1m<b>caf\xe9\xe2\x80\xae.jpg")
+    shutil.copy(one, pictures / name)
+    foreign = str(pictures / name)
+    missing = "gone\0.jpg"
+    page = write(pictures, [(foreign, [(0, foreign), (9, missing)])])
+    shown = r"\x1b[1m&lt;b&gt;caf\xe9\u202e.jpg"
+    assert f'title="{pictures}/{shown}"' in page
+    assert r"gone\x00" in page
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ud800-\udfff]", page)

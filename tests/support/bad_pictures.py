@@ -1,9 +1,10 @@
-"""Every kind of file found in users' folders of pictures: unusual, damaged, or not a picture."""
+"""Writes files like those in users' folders: unusual pictures, damaged ones, and other files."""
 
 import io
 import os
 import struct
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,36 +16,67 @@ from hashnet_jax.data import pictures
 
 
 def picture(seed: int = 0, size: tuple[int, int] = (20, 16)) -> Image.Image:
-    """A picture of noise, another one for each seed."""
+    """Returns a picture of random noise generated from ``seed``."""
     noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3)).astype(np.uint8)
     return Image.fromarray(noise)
 
 
 def jpeg(seed: int = 0, size: tuple[int, int] = (20, 16)) -> bytes:
-    """:func:`picture` as a JPEG file."""
+    """Returns :func:`picture` as a JPEG file."""
     buffer = io.BytesIO()
     picture(seed, size).save(buffer, "JPEG")
     return buffer.getvalue()
 
 
+def png(
+    row: bytes,
+    width: int,
+    *,
+    depth: int,
+    colour: int = 0,
+    transparent: Sequence[int] = (),
+    exif: bytes = b"",
+) -> bytes:
+    """Returns a PNG file with one row of pixels, in bit depths that Pillow cannot write.
+
+    Args:
+      row: the packed pixels.
+      width: number of pixels.
+      depth: bits per channel.
+      colour: 0 for grey, 2 for RGB.
+      transparent: level of each channel that stands for a transparent pixel.
+      exif: EXIF data.
+    """
+    chunks = [_chunk(b"IHDR", struct.pack(">IIBBBBB", width, 1, depth, colour, 0, 0, 0))]
+    if transparent:
+        chunks.append(_chunk(b"tRNS", struct.pack(f">{len(transparent)}H", *transparent)))
+    if exif:
+        chunks.append(_chunk(b"eXIf", exif.removeprefix(b"Exif\0\0")))
+    chunks += [_chunk(b"IDAT", zlib.compress(b"\0" + row)), _chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    crc = zlib.crc32(kind + data)
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
+
+
 def bomb(width: int = 20_000, height: int = 20_000) -> bytes:
-    """A small PNG whose header declares ``width`` x ``height`` grey pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        crc = zlib.crc32(kind + data)
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc)
-
+    """Returns a small PNG file whose header declares ``width`` x ``height`` grey pixels."""
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
     rows = zlib.compress(
         bytes(width + 1) * 64, 9
-    )  # not all rows: it must be refused before decoding
+    )  # not all rows, since it must be rejected before decoding
     return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", header)
+        + _chunk(b"IDAT", rows)
+        + _chunk(b"IEND", b"")
     )
 
 
 def write_good(folder: Path) -> dict[str, tuple[int, int, int] | None]:
-    """Pictures of unusual kinds that must be read: {name: its middle pixel, or None if random}."""
+    """Writes unusual but valid pictures; returns {name: middle pixel, or None if random}."""
     picture(1).save(folder / "plain.jpg")
     picture(2, (1, 1)).save(folder / "one pixel.png")
     Image.new("CMYK", (8, 8), (0, 0, 0, 0)).save(folder / "cmyk.jpg")
@@ -78,7 +110,7 @@ def write_good(folder: Path) -> dict[str, tuple[int, int, int] | None]:
 
 
 def write_bad(folder: Path) -> dict[str, str]:
-    """Files that must be refused: {name: part of the reason}."""
+    """Writes files that must be rejected; returns {name: part of the reason}."""
     (folder / "empty.jpg").write_bytes(b"")
     (folder / "text.jpg").write_text("This is not a picture.\n")
     whole = jpeg(5, (64, 64))
@@ -103,7 +135,7 @@ def write_bad(folder: Path) -> dict[str, str]:
 
 
 def write_forbidden(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A picture that this user must not read, even as root."""
+    """Writes a picture that raises PermissionError when it is opened, even by root."""
     path.write_bytes(jpeg(6))
     path.chmod(0)
 

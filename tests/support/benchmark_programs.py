@@ -1,4 +1,4 @@
-"""What every suite of the benchmarks has to print and write."""
+"""Checks what every benchmark suite must print and write."""
 
 import json
 

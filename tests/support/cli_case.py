@@ -1,4 +1,4 @@
-"""A run with a tiny random network and folders of pictures, for tests of the command `hashnet`."""
+"""Helpers for testing the `hashnet` command with a tiny random network and folders of pictures."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def make_run(folder, seed=0):
 
 
 def make_pictures(folder, count, size=(12, 10)):
-    """Blots of colour, which even a random network tells apart."""
+    """Writes pictures with large patches of colour, which even a random network can distinguish."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     for i in range(count):
@@ -48,7 +48,7 @@ def start(*args, **kwargs):
 
 
 def content(folder):
-    """The content of all files below a folder, by name."""
+    """Returns the content of all files in a folder and its subfolders, keyed by path."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))

@@ -1,2 +1,2 @@
-# The networks in torch are imported by the tests that compare with them, where it is installed.
+# Only tests that compare with the PyTorch models import them, and only if torch is installed.
 collect_ignore_glob = ["torch_*.py"]

@@ -1,4 +1,4 @@
-"""Values with their gradients, and random inputs, for the tests of layers."""
+"""Helpers for testing layers: random inputs, and functions that compare values and gradients."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Finished runs made for tests of the report: their files without their training."""
+"""Writes the files of finished runs without any training, for testing reports."""
 
 import dataclasses
 import json
@@ -15,6 +15,7 @@ from hashnet_jax.data import DATASETS, ArraySource, Dataset, Split
 from hashnet_jax.data.overlap import overlaps
 from hashnet_jax.metrics import CodeStatistics, MeanAveragePrecision, code_statistics, evaluate
 from hashnet_jax.model import HashNetParams
+from hashnet_jax.report import bound_result
 from hashnet_jax.training import RunFolder
 
 BITS = 16
@@ -24,12 +25,14 @@ MULTI_LABEL_CLASSES = ("person", "traffic light", "dog", "<b>bold & brave</b>", 
 def make_run(
     path: Path, *, multi_label: bool = False, collapsed: bool = False
 ) -> tuple[Dataset, HashNetParams]:
-    """Writes the folder of a finished run with made-up codes: those of the classes, with errors.
+    """Writes the folder of a finished run with made-up codes.
+
+    The codes are noisy copies of a random prototype for each class.
 
     Args:
-      path: a new folder.
-      multi_label: whether to take pictures of 120 x 80 pixels with several labels each and with
-        names, instead of scikit-learn's digits.
+      path: path of the folder, which must not exist.
+      multi_label: whether to use named pictures of 120 x 80 pixels with several labels each,
+        instead of scikit-learn's digits.
       collapsed: whether all codes are equal.
 
     Returns:
@@ -59,21 +62,22 @@ def make_run(
     with RunFolder(path) as folder:
         folder.write_json("config.json", config.to_json() | {"dataset": dataset.name})
         folder.write_arrays("codes.npz", arrays)
-        folder.write_json("result.json", _result(config, dataset, mean, statistics))
         (folder.path / "metrics.jsonl").write_text("".join(_history(config.train.total_steps)))
         hashnet_jax.save(folder.path, params)
+        result = _result(config, dataset, mean, statistics)
+        folder.write_json("result.json", bound_result(result, folder.path))
     return dataset, params
 
 
 def pictures(rng: np.random.Generator) -> Dataset:
-    """80 noisy pictures of 120 x 80 pixels with none to three of five labels."""
+    """Returns 80 noisy pictures of 120 x 80 pixels, each with some of five labels."""
     labels = (rng.random((80, 5)) < 0.3).astype(np.int64)
     images = rng.integers(0, 90, (80, 80, 120, 3), dtype=np.uint8)
     for image, label in zip(images, labels, strict=True):
         for class_id in np.flatnonzero(label):
             image[:, 24 * class_id : 24 * class_id + 20, class_id % 3] += 160
     return Dataset(
-        "pictures",
+        "folder",
         ArraySource(images),
         labels,
         MULTI_LABEL_CLASSES,
@@ -86,7 +90,7 @@ def pictures(rng: np.random.Generator) -> Dataset:
 def _codes(
     rng: np.random.Generator, dataset: Dataset, indices: np.ndarray, collapsed: bool
 ) -> np.ndarray:
-    """The sum of the prototypes of an image's classes, with one bit in eight wrong."""
+    """Returns codes that combine the prototypes of each image's classes, with 1/8 of bits wrong."""
     labels = dataset.labels[indices]
     hot = labels if labels.ndim == 2 else np.eye(len(dataset.classes))[labels]
     prototypes = np.random.default_rng(1).choice([-1, 1], (len(dataset.classes), BITS))
@@ -98,7 +102,7 @@ def _codes(
 def _result(
     config: Config, dataset: Dataset, mean: MeanAveragePrecision, statistics: CodeStatistics
 ) -> dict[str, Any]:
-    """The content of `result.json`."""
+    """Returns the content of `result.json`."""
     return {
         "summary": str(mean),
         "map": dataclasses.asdict(mean),
@@ -115,7 +119,7 @@ def _result(
 
 
 def _history(total_steps: int) -> Iterator[str]:
-    """The lines of `metrics.jsonl`."""
+    """Yields the lines of `metrics.jsonl`."""
     for step in range(10, total_steps + 1, 10):
         done = step / total_steps
         line = {

@@ -1,4 +1,4 @@
-"""An oracle for HashNet's variants: every pair by itself, in float64, straight from the formula."""
+"""Reference gradients for HashNet's variants, computed pair by pair in float64."""
 
 import math
 
@@ -12,7 +12,7 @@ from hashnet_jax.losses import jaccard, pair_weights, pairwise_loss, similarity
 
 
 def pair_weight(labels: Int[np.ndarray, "B C"], i: int, j: int, variant: str) -> tuple[bool, float]:
-    """``(similar, w_ij)`` by the paper's formula, from sets; |S|, |S1|, |S0| count pairs i != j."""
+    """Returns ``(similar, w_ij)`` by the paper's formula; |S|, |S1| and |S0| count pairs i != j."""
     sets = [set(np.flatnonzero(row)) for row in labels]
     pairs = [(a, b) for a in range(len(sets)) for b in range(len(sets)) if a != b]
     n_similar = sum(bool(sets[a] & sets[b]) for a, b in pairs)
@@ -28,7 +28,7 @@ def pair_weight(labels: Int[np.ndarray, "B C"], i: int, j: int, variant: str) ->
 def gradient_by_loop(
     codes: Float[np.ndarray, "B K"], labels: Int[np.ndarray, "B C"], alpha: float, variant: str
 ) -> Float[np.ndarray, "B K"]:
-    """The gradient of sum(w l) / sum(w) over pairs i != j with respect to the codes."""
+    """Returns the gradient of sum(w l) / sum(w) over pairs i != j with respect to the codes."""
     gradient, total = np.zeros_like(codes), 0.0
     for i in range(len(codes)):
         for j in range(len(codes)):
@@ -45,7 +45,7 @@ def gradient_by_loop(
 def gradient_by_package(
     codes: Float[np.ndarray, "B K"], labels: Shaped[np.ndarray, "B *C"], alpha: float, variant: str
 ) -> Float[Array, "B K"]:
-    """The same gradient, computed by the package."""
+    """Returns the same gradient as computed by the package."""
     fields = VARIANTS[variant]
     similar = similarity(labels, labels)
     weights = pair_weights(

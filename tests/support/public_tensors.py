@@ -1,4 +1,4 @@
-"""Stand-ins for public weight files, made from the names of their tensors alone."""
+"""Makes stand-ins for public weight files from nothing but the names of their tensors."""
 
 import jax
 import numpy as np
@@ -9,7 +9,7 @@ from hashnet_jax.backbones import BACKBONES, Target
 
 
 def targets_of(backbone: str) -> dict[str, Target]:
-    """Where each tensor that a public file must hold goes."""
+    """Returns where each tensor in a public weight file belongs, keyed by the tensor's name."""
     weights = BACKBONES[backbone].weights
     assert weights is not None
     targets = weights.tensor_names()
@@ -19,7 +19,7 @@ def targets_of(backbone: str) -> dict[str, Target]:
 def zeros_and_tensors_of_ones(
     backbone: str = "resnet18", side: int = 32
 ) -> tuple[HashNetParams, dict[str, np.ndarray]]:
-    """``(params, tensors)``: params of zeros, and tensors of ones under a public file's names."""
+    """Returns params of zeros, and tensors of ones with the names used in a public weight file."""
     spec = ModelSpec(backbone, image_size=side, resize=side)
     shapes = jax.eval_shape(lambda: hashnet_jax.init(jax.random.key(0), spec))
     params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)

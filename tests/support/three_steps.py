@@ -1,4 +1,4 @@
-"""Three updates of a small network with BatchNorm in one of several processes; tests start it."""
+"""A program that takes three training steps with BatchNorm in one of several processes."""
 
 import sys
 
@@ -12,14 +12,14 @@ from tests.support.tiny import TINY
 
 
 def batch(seed, n=32):
-    """Images and labels; sorted, so that processes get different numbers of similar pairs."""
+    """Returns images and labels; sorting gives each process a different number of similar pairs."""
     rng = np.random.default_rng(seed)
     label = np.sort(rng.integers(0, 4, n) ** 2)
     return {"image": rng.integers(0, 256, (n, 8, 8, 3)).astype(np.uint8), "label": label}
 
 
 def after_three_steps(devices):
-    """The state, its metrics, and whether every earlier state was donated."""
+    """Returns the state, its metrics, and whether every earlier state was donated."""
     state = init_state(jax.random.key(0), TINY, TrainSpec(total_steps=10, learning_rate=1e-3))
     step, donated = map_step(train_step, devices), []
     for seed in range(3):

@@ -1,7 +1,8 @@
-"""The backbones in PyTorch, for the tests of converted weights: images [B, 3, H, W] to features.
+"""The backbones in PyTorch, for testing converted weights.
 
-Written from the papers' tables; parameters have torchvision's names, as in the public weight files.
-The classifier is a module that is not applied.
+Each maps images [B, 3, H, W] to features. They follow the tables in the papers; parameters have
+torchvision's names, as in the public weight files. The classifier's parameters exist, but the
+classifier is not applied.
 """
 
 from collections.abc import Callable
@@ -12,14 +13,14 @@ from torch.nn import functional as F  # noqa: N812 (its usual name)
 
 from tests.support.torch_modern import EfficientNetLite0, ViT
 
-# VGG's table 1, columns A, B, D, E: filters of each convolution, 0 for max pooling.
+# Columns A, B, D and E of VGG's table 1: filters of each convolution, and 0 for max pooling.
 VGG_COLUMNS = {
     11: (64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0),
     13: (64, 64, 0, 128, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0),
     16: (64, 64, 0, 128, 128, 0, *3 * (256,), 0, *3 * (512,), 0, *3 * (512,), 0),
     19: (64, 64, 0, 128, 128, 0, *4 * (256,), 0, *4 * (512,), 0, *4 * (512,), 0),
 }
-# ResNet's table 1: blocks per stage.
+# Blocks per stage, from ResNet's table 1.
 RESNET_BLOCKS = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),
@@ -30,7 +31,7 @@ RESNET_BLOCKS = {
 
 
 class AlexNet(nn.Module):
-    """Krizhevsky 2014, one column."""
+    """AlexNet with a single column, from Krizhevsky 2014."""
 
     def __init__(self, classes: int = 10) -> None:
         super().__init__()
@@ -53,7 +54,7 @@ class AlexNet(nn.Module):
 
 
 class VGG(nn.Module):
-    """Simonyan and Zisserman 2015, table 1: columns A, B, D, E."""
+    """VGG, from Simonyan and Zisserman 2015, table 1, columns A, B, D and E."""
 
     def __init__(self, depth: int, normalized: bool = False, classes: int = 10) -> None:
         super().__init__()
@@ -79,7 +80,7 @@ class VGG(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """He et al. 2016, figure 5; the stride in the 3x3 convolution of a bottleneck."""
+    """A residual block from He et al. 2016, figure 5; bottlenecks stride in the 3x3 convolution."""
 
     def __init__(self, inputs: int, filters: int, stride: int, bottleneck: bool) -> None:
         super().__init__()
@@ -109,7 +110,7 @@ class ResidualBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """He et al. 2016, table 1."""
+    """ResNet, from He et al. 2016, table 1."""
 
     def __init__(self, depth: int, classes: int = 10) -> None:
         super().__init__()
@@ -145,9 +146,9 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
 
 @torch.no_grad()
 def random_model(backbone: str, seed: int = 0) -> nn.Module:
-    """A model in evaluation mode whose random weights keep activations near 1.
+    """Returns a model in evaluation mode with random weights that keep activations near 1.
 
-    Its running statistics are not 0 and 1, which would hide that they were swapped or missing.
+    Its running statistics are random as well, so that swapped or missing ones do not go unnoticed.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.device("meta"):
@@ -157,7 +158,7 @@ def random_model(backbone: str, seed: int = 0) -> nn.Module:
         if name.endswith("running_var"):
             tensor.uniform_(0.5, 1.5, generator=generator)
         elif name.endswith("weight") and tensor.ndim == 1:
-            # At full gain, activations would grow with every residual block.
+            # With the full gain, activations would grow with every residual block.
             summed = name.startswith("layer") and name.endswith(("bn2.weight", "bn3.weight"))
             tensor.uniform_(0.5, 1.5, generator=generator).mul_(0.4 if summed else 1.0)
         elif tensor.ndim in (2, 4):

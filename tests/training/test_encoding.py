@@ -1,4 +1,4 @@
-"""Codes of whole data sets: the right ones, in order, from one compiled program."""
+"""Tests encoding whole data sets, in order and with a single compiled program."""
 
 import contextlib
 
@@ -29,7 +29,7 @@ def images():
 
 @contextlib.contextmanager
 def compilations():
-    """A list with an entry for each program that XLA compiles meanwhile."""
+    """Returns a list that gets an entry for each program XLA compiles during the test."""
     seen = []
 
     def note(name, seconds, **kwargs):

@@ -1,8 +1,9 @@
-"""Training with a frozen backbone: what is trained, what stays, and what is refused."""
+"""Tests training with a frozen backbone on cached features."""
 
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -14,6 +15,7 @@ from hashnet_jax.cli import main as hashnet
 from hashnet_jax.configs import Config
 from hashnet_jax.data import DATASETS, Options
 from hashnet_jax.distributed.devices import local_devices
+from hashnet_jax.distributed.seals import sealed, unsealed
 from hashnet_jax.model import hash_layer, with_hash_layer
 from hashnet_jax.training import (
     CachedFeatures,
@@ -21,6 +23,7 @@ from hashnet_jax.training import (
     feature_batches,
     load_or_compute_features,
 )
+from tests.support.bad_pictures import picture
 from tests.support.same_codes import assert_codes_of
 
 SPEC = hashnet_jax.ModelSpec("small_cnn", bits=12, image_size=8, resize=8)
@@ -35,16 +38,19 @@ def digits():
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A weight file for the small CNN, which has no public one."""
+    """Returns a weight file for the small CNN, which has no public weights."""
     folder = tmp_path_factory.mktemp("weights")
     saved = hashnet_jax.save(folder, hashnet_jax.init(jax.random.key(7), SPEC))
-    # Not named model.npz: from a run's network the hash layer would be loaded as well.
+    # Not named model.npz, since loading a run's network would load its hash layer as well.
     return shutil.copy(saved, folder / "weights.npz")
 
 
 @pytest.fixture
 def program(weights, monkeypatch, tmp_path, capsys):
-    """Runs `hashnet train` with them: ``(folder name, *options) -> (status, folder, stderr)``."""
+    """Returns a function that runs `hashnet train`.
+
+    Its signature is ``(folder name, *options) -> (status, folder, stderr)``.
+    """
 
     def load_backbone(params, file):
         trained = hashnet_jax.load(file.parent)
@@ -147,21 +153,19 @@ def test_runs_share_a_feature_folder_and_validation_selects_the_checkpoint(
 def test_a_frozen_backbone_needs_pretrained_weights(program):
     code, folder, errors = program("run", "--pretrained", "none")
     assert code == 1
-    assert "--freeze-backbone needs a pretrained backbone" in errors
+    assert "--freeze-backbone requires pretrained weights" in errors
     assert not folder.exists()
 
 
 def test_a_run_cannot_be_resumed_as_one_of_another_kind(program):
-    assert program("run")[0] == 0
-    folder = program("run", "--resume")[1]
-    (folder / "config.json").write_text(
-        (folder / "config.json")
-        .read_text()
-        .replace('"freeze_backbone": true', '"freeze_backbone": false')
-    )
+    _, folder, errors = program("run")
+    path = folder / "config.json"
+    config = unsealed(json.loads(path.read_text()))
+    changed = config | {"freeze_backbone": False, "augmentation": "shift"}
+    path.write_text(json.dumps(sealed(changed)))
     code, _, errors = program("run", "--resume")
     assert code == 1
-    assert "change the config to --freeze-backbone" in errors
+    assert "with --freeze-backbone, because its config must not change" in errors
 
 
 def test_features_with_other_weights_preprocessing_or_split_get_their_own_file(digits, tmp_path):
@@ -185,17 +189,54 @@ def test_features_with_other_weights_preprocessing_or_split_get_their_own_file(d
     assert new_files(params, dataclasses.replace(digits, split=split)) == 1
 
 
-def test_a_damaged_feature_file_is_named(digits, tmp_path):
+def test_damaged_features_are_named_and_computed_again(digits, tmp_path, capsys):
     params = hashnet_jax.init(jax.random.key(0), SPEC)
-    load_or_compute_features(tmp_path, params, digits, devices=local_devices(1))
+    whole = load_or_compute_features(tmp_path, params, digits, devices=local_devices(1))
+    expected = np.array(whole.array)
     (path,) = tmp_path.iterdir()
-    path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(ValueError, match=rf"{path} is damaged .* delete it"):
-        load_or_compute_features(tmp_path, params, digits, devices=local_devices(1))
+    data = path.read_bytes()
+    for damaged in (data[:-1000], data[:-5] + b"x" + data[-4:], b"", expected.tobytes()):
+        path.write_bytes(damaged)
+        capsys.readouterr()
+        again = load_or_compute_features(tmp_path, params, digits, devices=local_devices(1))
+        assert f"note: {path} is damaged" in capsys.readouterr().err
+        np.testing.assert_array_equal(again.array, expected)
+        assert path.read_bytes() == data
+
+
+def test_features_of_other_pictures_with_the_same_names_and_labels_are_computed(tmp_path):
+    params = hashnet_jax.init(jax.random.key(0), SPEC)
+    found = []
+    for part in ("a", "b"):
+        for i in range(8):
+            file = tmp_path / part / f"class {i % 2}" / f"{i}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            picture(i + 8 * (part == "b")).save(file)
+        dataset = DATASETS["folder"](Options(image_root=str(tmp_path / part)))
+        features = load_or_compute_features(
+            tmp_path / "features", params, dataset, devices=local_devices(1)
+        )
+        found.append((features, dataset))
+    (a, first), (b, second) = found
+    assert first.names == second.names
+    np.testing.assert_array_equal(first.labels, second.labels)
+    right = _feature_cache.compute_features(
+        params, second.source, b.indices, devices=local_devices(1)
+    )
+    np.testing.assert_array_equal(b.array, right)
+    assert (a.array != b.array).any(axis=1).all()
+
+
+def test_features_are_used_although_their_folder_cannot_be_written(digits, monkeypatch, capsys):
+    params = hashnet_jax.init(jax.random.key(0), SPEC)
+    folder = Path("/dev/null/features")
+    features = load_or_compute_features(folder, params, digits, devices=local_devices(1))
+    assert len(features.array) == len(features.indices)
+    assert "cannot be written" in capsys.readouterr().err
 
 
 def test_batches_are_a_function_of_seed_and_number_and_contain_no_image_twice(digits):
-    # The feature of an image is its index.
+    # Each image's feature is its index.
     n = len(digits.source)
     features = CachedFeatures(np.arange(n, dtype=np.float32)[:, None], np.arange(n))
     kwargs = {"batch_size": 32, "stop": 12, "seed": 3}
@@ -209,7 +250,7 @@ def test_batches_are_a_function_of_seed_and_number_and_contain_no_image_twice(di
         images = batch["image"][:, 0].astype(int)
         assert len(set(images)) == 32
         np.testing.assert_array_equal(batch["label"], digits.labels[images])
-    # Three whole batches per epoch; the images left out differ from one epoch to the next.
+    # An epoch has three whole batches. The leftover images differ from one epoch to the next.
     epochs = [{int(i) for b in batches[e : e + 3] for i in b["image"][:, 0]} for e in (0, 3)]
     assert all(len(epoch) == 96 for epoch in epochs)
     assert epochs[0] != epochs[1]
@@ -236,4 +277,4 @@ def test_a_run_starts_from_the_network_of_a_finished_run_including_its_hash_laye
         np.testing.assert_array_equal(start["hash"]["kernel"], file["params/hash/kernel"])
     code, _, errors = program("third", "--pretrained", first, "--bits", 16)
     assert code == 1
-    assert "the backbone, bits, mean and std must be those of the run to start from" in errors
+    assert "the backbone, bits, mean and std must match the network in" in errors

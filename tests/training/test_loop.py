@@ -1,9 +1,10 @@
-"""The loop: interrupted, killed and resumed, it ends as if nothing had happened."""
+"""Tests that an interrupted or killed training loop resumes as if nothing had happened."""
 
 import concurrent.futures
 import dataclasses
 import json
 import os
+import shutil
 import signal
 
 import jax
@@ -12,6 +13,7 @@ import pytest
 
 from hashnet_jax.data import DATASETS, Options
 from hashnet_jax.distributed.devices import local_devices
+from hashnet_jax.distributed.reading import DamagedFile
 from hashnet_jax.training import Checkpoints, Interrupted, RunFolder, TrainSpec, fit, init_state
 from hashnet_jax.training._stop_signals import catch_stop_signals
 from tests.support.tiny import TINY
@@ -59,7 +61,7 @@ def test_an_interrupted_run_saves_and_resumes_as_if_never_interrupted(digits, tm
     whole, _ = train(digits, tmp_path / "whole")
 
     class InterruptAtStep6:
-        """Images that send SIGINT while the sixth batch is read."""
+        """An image source that sends SIGINT while the sixth batch is being read."""
 
         in_memory = False
 
@@ -104,6 +106,30 @@ def test_a_kill_between_validation_and_checkpoint_loses_no_line(digits, tmp_path
             train(digits, tmp_path / "killed", **validation)
     train(digits, tmp_path / "killed", resume=True, **validation)
     assert lines(tmp_path / "killed") == lines(tmp_path / "whole")
+
+
+def test_a_run_whose_newest_checkpoint_is_damaged_ends_as_if_nothing_had_happened(digits, tmp_path):
+    whole, _ = train(digits, tmp_path / "whole")
+    train(digits, tmp_path / "damaged", state=fresh_state())
+    shutil.rmtree(tmp_path / "damaged" / "checkpoints" / "12" / "state")
+    said = []
+    resumed, _ = train(digits, tmp_path / "damaged", resume=True, say=said.append)
+    assert_equal_bit_for_bit(resumed, whole)
+    assert lines(tmp_path / "damaged") == lines(tmp_path / "whole")
+    assert len(said) == 1
+    assert "checkpoints/12 is damaged" in said[0]
+    assert "Continuing from step 8." in said[0]
+
+
+def test_checkpoints_and_metrics_of_another_run_are_refused(digits, tmp_path):
+    train(digits, tmp_path / "run", run="mine")
+    with pytest.raises(DamagedFile, match="it was written by another run"):
+        train(digits, tmp_path / "run", resume=True, run="other")
+    path = tmp_path / "run" / "metrics.jsonl"
+    path.write_text(path.read_text().replace('"step": 3', '"step": 2'))
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "12")
+    with pytest.raises(DamagedFile, match=r"metrics\.jsonl .* do not match their SHA-256"):
+        train(digits, tmp_path / "run", resume=True, run="mine")
 
 
 def test_the_callers_state_stays_valid_and_training_works_outside_the_main_thread(digits, tmp_path):

@@ -1,4 +1,4 @@
-"""The step: the gradient of the loss over all pairs, on one device and on several."""
+"""Tests that a step follows the gradient of the loss over all pairs on one or several devices."""
 
 import dataclasses
 
@@ -27,7 +27,7 @@ TRAIN = TrainSpec(total_steps=10, learning_rate=1e-3)
 
 
 def batch(seed, n=32, *, multi_label=False):
-    """Images and labels; sorted, so that devices get different numbers of similar pairs."""
+    """Returns images and labels; sorting gives each device a different number of similar pairs."""
     rng = np.random.default_rng(seed)
     if multi_label:
         label = (rng.random((n, 6)) < np.linspace(0, 0.6, n)[:, None]).astype(np.int8)
@@ -87,7 +87,7 @@ def test_the_step_follows_the_gradient_of_the_loss_over_all_pairs_of_different_i
     trained = state.params.variables["params"]
     value, gradients = jax.jit(jax.value_and_grad(loss))(trained)
     np.testing.assert_allclose(metrics["loss"], value, rtol=1e-5)
-    # Nesterov's first step is 1 + momentum times the gradient; the hash layer's rate is tenfold.
+    # Nesterov's first step is (1 + momentum) times the gradient. The hash layer's rate is 10x.
     for part, rate in (("backbone", 1e-3), ("hash", 1e-2)):
         expected = jax.tree.map(
             lambda p, g, r=rate: p - r * 1.9 * g, trained[part], gradients[part]
@@ -237,16 +237,31 @@ def test_in_inference_mode_the_weights_learn_and_the_running_statistics_stay():
 
 def test_a_batch_that_does_not_split_over_the_devices_is_refused():
     step = map_step(train_step, local_devices(4))
-    with pytest.raises(ValueError, match="multiple of the number of devices 4, got 6"):
+    with pytest.raises(ValueError, match=r"multiple of the number of devices \(4\), got 6"):
         step(init_state(jax.random.key(0), TINY, TRAIN), batch(0, n=6))
 
 
+@pytest.mark.bad_input
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"learning_rate": 0.0}, "`learning_rate` must be > 0"),
+        ({"total_steps": 0}, "`total_steps` must be an integer >= 1, got 0"),
+        ({"total_steps": 2.5}, "`total_steps` must be an integer >= 1, got 2.5"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be > 0 and finite, got 0.0"),
+        ({"learning_rate": np.nan}, "`learning_rate` must be > 0 and finite, got nan"),
+        ({"hash_multiplier": np.inf}, "`hash_multiplier` must be > 0 and finite, got inf"),
         ({"momentum": 1.0}, r"`momentum` must be in \[0, 1\)"),
-        ({"alpha": -1.0}, "`alpha` must be > 0"),
+        ({"momentum": np.nan}, r"`momentum` must be in \[0, 1\), got nan"),
+        ({"weight_decay": np.inf}, "`weight_decay` must be >= 0 and finite, got inf"),
+        ({"decay_rate": np.nan}, r"`decay_rate` must be in \(0, 1\], got nan"),
+        ({"decays": 0}, "`decays` must be an integer >= 1, got 0"),
+        ({"alpha": -1.0}, "`alpha` must be > 0 and finite, or None"),
+        ({"alpha": np.inf}, "`alpha` must be > 0 and finite, or None to use 10/K, got inf"),
+        ({"balance": 0}, "`balance` must be 'batch', 'none' or a finite number > 0, got 0"),
+        ({"balance": -1.0}, "or a finite number > 0, got -1.0"),
+        ({"balance": np.nan}, "or a finite number > 0, got nan"),
+        ({"balance": "median"}, "or a finite number > 0, got 'median'"),
+        ({"continuous_similarity": 1}, "`continuous_similarity` must be True or False, got 1"),
         ({"beta_schedule": "linear"}, "one of sqrt, stages, constant"),
         ({"backbone_mode": "eval"}, "one of train, inference"),
     ],

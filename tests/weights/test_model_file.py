@@ -1,5 +1,10 @@
-"""`model.npz`: what save and load refuse, and how."""
+"""Tests saving and loading `model.npz`, including the inputs that are rejected."""
 
+import io
+import json
+import resource
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -8,6 +13,8 @@ import pytest
 
 import hashnet_jax
 from hashnet_jax import HashNetParams, ModelSpec
+from hashnet_jax.distributed.reading import DamagedFile
+from hashnet_jax.weights import read_spec
 
 SPEC = ModelSpec("small_cnn", bits=20, image_size=12, resize=14)
 
@@ -38,7 +45,7 @@ def test_the_file_holds_the_spec_and_the_arrays_by_their_paths(
 
 
 def test_saving_needs_an_existing_folder(params: HashNetParams, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"`folder` .*none does not exist: create it"):
+    with pytest.raises(FileNotFoundError, match=r"`folder` .*none does not exist. Create it"):
         hashnet_jax.save(tmp_path / "none", params)
     path = hashnet_jax.save(tmp_path, params)
     whole = path.read_bytes()
@@ -54,11 +61,11 @@ def test_loading_needs_the_folder_not_the_file(params: HashNetParams, tmp_path: 
     with pytest.raises(NotADirectoryError) as caught:
         hashnet_jax.load(path)
     assert str(caught.value) == (
-        f"`folder` must be an existing folder, got the file {path}: pass the folder that holds "
+        f"`folder` must be an existing folder, got the file {path}. Pass the folder that contains "
         f"it, {tmp_path}."
     )
     (tmp_path / "codes.npy").touch()
-    with pytest.raises(NotADirectoryError, match=r"codes\.npy: pass a folder that holds a mod"):
+    with pytest.raises(NotADirectoryError, match=r"codes\.npy. Pass a folder that contains a mod"):
         hashnet_jax.load(tmp_path / "codes.npy")
 
 
@@ -72,9 +79,95 @@ def test_damaged_foreign_and_missing_files_are_named(params: HashNetParams, tmp_
         with pytest.raises(ValueError, match="damaged"):
             hashnet_jax.load(tmp_path)
     np.savez(path, a=np.zeros(3))
-    with pytest.raises(ValueError, match="damaged or not a model"):
+    with pytest.raises(DamagedFile, match=r"model.npz is damaged or not a hashnet_jax model"):
         hashnet_jax.load(tmp_path)
     other = hashnet_jax.init(jax.random.key(0), ModelSpec("small_cnn", 8, 12, 14))
     hashnet_jax.save(tmp_path, HashNetParams(other.variables, SPEC))
     with pytest.raises(ValueError, match="params/hash/bias"):
         hashnet_jax.load(tmp_path)
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    """Lets this process allocate only 2 GiB more than it has, so that a larger array fails."""
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + 2**31, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, limits)
+
+
+def replace_member(path: Path, name: str, content: bytes) -> None:
+    """Replaces an array of a model, keeping the others."""
+    with zipfile.ZipFile(path) as archive:
+        members = {member: archive.read(member) for member in archive.namelist()}
+    members[f"{name}.npy"] = content
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, whole in members.items():
+            archive.writestr(member, whole)
+
+
+def header(shape: tuple[int, ...], *, descr: str = "<f4") -> bytes:
+    file = io.BytesIO()
+    fields = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, fields)
+    return file.getvalue()
+
+
+def test_a_header_of_a_trillion_floats_is_refused_without_allocating_them(
+    params: HashNetParams, tmp_path: Path, little_memory: None
+) -> None:
+    path = hashnet_jax.save(tmp_path, params)
+    replace_member(path, "params/hash/bias", header((2**40,)))
+    with pytest.raises(DamagedFile, match=r"model.npz .*describes 4,398,046,511,104 bytes"):
+        hashnet_jax.load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["spec", "params/hash/bias", "a foreign array"])
+def test_a_member_of_4_gib_is_refused_without_being_unpacked(
+    params: HashNetParams, tmp_path: Path, little_memory: None, name: str
+) -> None:
+    path = hashnet_jax.save(tmp_path, params)
+    with zipfile.ZipFile(path) as archive:
+        members = {member: archive.read(member) for member in archive.namelist()}
+    members.pop(f"{name}.npy", None)
+    size = 2**32
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for member, whole in members.items():
+            archive.writestr(member, whole)
+        start, block = header((size // 4,)), bytes(2**20)
+        # Declares 4 GiB but holds 1 MiB: sizes are compared before anything is unpacked.
+        archive.writestr(f"{name}.npy", start + block)
+        info = archive.getinfo(f"{name}.npy")
+        info.file_size = len(start) + size
+    with pytest.raises(DamagedFile, match=r"model\.npz is damaged"):
+        hashnet_jax.load(tmp_path)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"bits": 10**30}, "OverflowError|bits"),
+        ({"bits": 2**40}, "arrays do not match its spec"),
+        ({"backbone": "resnet99"}, "must be one of"),
+        ({"mean": 0.5}, "three finite entries"),
+    ],
+)
+def test_a_spec_that_cannot_be_right_is_refused(
+    params: HashNetParams, tmp_path: Path, change: dict[str, object], reason: str
+) -> None:
+    path = hashnet_jax.save(tmp_path, params)
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    arrays["spec"] = np.array(json.dumps(json.loads(str(arrays["spec"])) | change))
+    np.savez(path, **arrays)
+    with pytest.raises(DamagedFile, match=rf"model.npz is damaged .*({reason})"):
+        hashnet_jax.load(tmp_path)
+
+
+def test_only_the_spec_can_be_read(params: HashNetParams, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="finished run"):
+        read_spec(tmp_path)
+    hashnet_jax.save(tmp_path, params)
+    assert read_spec(tmp_path) == SPEC

@@ -1,4 +1,4 @@
-"""Public weights: with them the backbones compute what torch computes."""
+"""Tests that backbones with public weights compute the same features as in torch."""
 
 from collections.abc import Mapping
 
@@ -27,7 +27,7 @@ torch = pytest.importorskip("torch")
 
 from tests.support.torch_models import MODELS, random_model  # noqa: E402 (needs torch)
 
-# The classifier in the files of a family, which only the tests use.
+# Name of the classifier in each family's weights files, used only by the tests.
 CLASSIFIERS = {
     "alexnet": "classifier.6",
     "vgg": "classifier.6",
@@ -49,7 +49,7 @@ def shapes_of(backbone: str, side: int) -> HashNetParams:
 
 
 def nan_params(backbone: str, side: int) -> HashNetParams:
-    """Parameters that are all NaN: an array that a conversion misses shows in the features."""
+    """Returns parameters that are all NaN, so that a missed array shows up in the features."""
     return jax.tree.map(
         lambda leaf: np.full(leaf.shape, np.nan, np.float32), shapes_of(backbone, side)
     )
@@ -71,7 +71,7 @@ def numpy_tensors(model: torch.nn.Module) -> dict[str, np.ndarray]:
 def compare_with_torch(backbone: str, side: int) -> None:
     model = random_model(backbone)
     tensors = numpy_tensors(model)
-    # Noise: a rotated or mirrored image would have other features.
+    # Noise, so that a rotated or mirrored image would have different features.
     images = np.random.default_rng(1).normal(size=(2, side, side, 3)).astype(np.float32)
     with torch.inference_mode():
         expected = model(torch.from_numpy(images.transpose(0, 3, 1, 2).copy()))
@@ -84,7 +84,7 @@ def compare_with_torch(backbone: str, side: int) -> None:
     np.testing.assert_allclose(got_logits, expected_logits, rtol=0, atol=1e-4)
 
 
-# 63 is odd: there TensorFlow's padding is symmetric, at 64 it is not.
+# TensorFlow's padding is symmetric at odd sizes such as 63, but not at 64.
 @pytest.mark.parametrize(
     ("backbone", "side"),
     [
@@ -172,6 +172,6 @@ def test_the_packaged_efficientnet_lite0_recognises_a_cat_and_an_espresso() -> N
     images = [preprocess(image[None], spec) for image in (data.chelsea(), data.coffee())]
     features = np.asarray(jax.jit(extract_features)(params, jnp.concatenate(images)))
     best = np.argsort(-classify("efficientnet_lite0", tensors, features), axis=1)[:, :3]
-    # ImageNet: 281 to 285 are tabby, tiger cat, Persian, Siamese and Egyptian cat.
+    # In ImageNet, classes 281 to 285 are tabby, tiger cat, Persian, Siamese and Egyptian cat.
     assert set(best[0]) <= {281, 282, 283, 284, 285}
     assert best[1, 0] in (967, 968), "espresso, or cup"

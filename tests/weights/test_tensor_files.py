@@ -1,7 +1,9 @@
-"""Files of weights: what is read, what is refused, and the errors."""
+"""Tests reading weights files: what is accepted, what is rejected, and the error messages."""
 
+import json
 import os
 import pickle
+import struct
 import sys
 import zipfile
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 
 from hashnet_jax import HashNetParams, ModelSpec
 from hashnet_jax.distributed.files import sha256
+from hashnet_jax.distributed.reading import DamagedFile
 from hashnet_jax.weights import convert_backbone, find_weights, load_backbone, read_tensors
 from tests.support.public_tensors import targets_of, zeros_and_tensors_of_ones
 
@@ -23,7 +26,7 @@ TENSORS = {
 
 
 class Malicious:
-    """Unpickling it creates a folder."""
+    """An object whose unpickling creates a folder."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -60,7 +63,7 @@ def test_safetensors_are_loaded_without_torch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     safetensors = pytest.importorskip("safetensors.numpy")
-    monkeypatch.setitem(sys.modules, "torch", None)  # import torch fails
+    monkeypatch.setitem(sys.modules, "torch", None)  # makes `import torch` fail
     params, tensors = zeros_and_tensors_of_ones()
     path = tmp_path / "resnet18.safetensors"
     safetensors.save_file(tensors, path)
@@ -95,10 +98,10 @@ def test_a_pickle_with_code_is_refused_and_not_executed(tmp_path: Path, form: st
         path.write_bytes(pickle.dumps(Malicious(marker)))
     else:
         torch_file(path, content, zipped=form == "zip")
-    with pytest.raises(ValueError, match="objects other than tensors, which are never executed"):
+    with pytest.raises(ValueError, match=r"weights\.pth is .*\(other objects are never executed\)"):
         read_tensors(path)
     assert not marker.exists()
-    pickle.loads(pickle.dumps(Malicious(marker)))  # the trap works when it is unpickled
+    pickle.loads(pickle.dumps(Malicious(marker)))  # unrestricted unpickling executes it
     assert marker.exists()
 
 
@@ -107,7 +110,7 @@ def test_a_pickle_with_code_is_refused_and_not_executed(tmp_path: Path, form: st
 def test_a_truncated_torch_file_is_refused(tmp_path: Path, zipped: bool, kept: int) -> None:
     path = torch_file(tmp_path / "weights.pth", torch_tensors(), zipped=zipped)
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ValueError, match="damaged or holds objects other than tensors"):
+    with pytest.raises(ValueError, match=r"weights.pth is damaged or not a file of tensors only"):
         read_tensors(path)
 
 
@@ -117,16 +120,55 @@ def test_a_truncated_safetensors_file_is_refused(tmp_path: Path, kept: int) -> N
     path = tmp_path / "weights.safetensors"
     safetensors.save_file(TENSORS, path)
     path.write_bytes(path.read_bytes()[:kept])
-    with pytest.raises(ValueError, match="damaged or not in safetensors format"):
+    with pytest.raises(ValueError, match=r"weights\.safetensors is damaged or not a file"):
         read_tensors(path)
 
 
 def test_a_whole_training_checkpoint_is_refused_with_what_to_save(tmp_path: Path) -> None:
     path = torch_file(tmp_path / "weights.pth", {"epoch": 3, "state_dict": torch_tensors()})
     with pytest.raises(
-        ValueError, match=r"got a dict \(epoch, state_dict\): save only .*state_dict"
+        ValueError,
+        match=r"weights\.pth .* dict \(epoch, state_dict\)\. Save only .*state_dict",
     ):
         read_tensors(path)
+
+
+def test_a_tensor_larger_than_its_data_is_refused_before_it_is_copied(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    huge = torch.zeros(1, dtype=torch.float16).expand(2**40)
+    path = torch_file(tmp_path / "weights.pth", {"conv.weight": huge})
+    with pytest.raises(DamagedFile, match=r"weights.pth .*'conv.weight' has the shape \[109951162"):
+        read_tensors(path)
+
+
+def test_a_torch_file_that_unpacks_to_more_than_its_size_is_refused(tmp_path: Path) -> None:
+    path = torch_file(tmp_path / "weights.pth", torch_tensors())
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(DamagedFile, match=r"weights\.pth .*torch\.save does not compress"):
+        read_tensors(path)
+
+
+def test_a_header_of_a_trillion_floats_in_safetensors_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("safetensors")
+    offsets = [0, 2**42]
+    entry = {"conv.weight": {"dtype": "F32", "shape": [2**40], "data_offsets": offsets}}
+    text = json.dumps(entry).encode()
+    path = tmp_path / "weights.safetensors"
+    for start in (struct.pack("<Q", len(text)), struct.pack("<Q", 2**62)):
+        path.write_bytes(start + text + bytes(64))
+        with pytest.raises(DamagedFile, match=r"weights\.safetensors is damaged"):
+            read_tensors(path)
+
+
+def test_weights_that_are_no_floats_are_refused() -> None:
+    params, tensors = zeros_and_tensors_of_ones()
+    tensors["conv1.weight"] = np.ones((64, 3, 7, 7), np.int8)
+    with pytest.raises(ValueError, match=r"resnet18 .*not floats: conv1.weight is int8\."):
+        convert_backbone(params, tensors)
 
 
 @pytest.mark.parametrize("version", ["2.5.1+cpu", "2.9.1"])
@@ -180,10 +222,10 @@ def test_the_classifier_and_the_counters_are_skipped() -> None:
 
 def test_a_backbone_without_public_weights_is_refused() -> None:
     params = HashNetParams({}, ModelSpec("small_cnn", image_size=8, resize=8))
-    with pytest.raises(ValueError, match="small_cnn has no public weights: choose one of"):
+    with pytest.raises(ValueError, match=r"small_cnn has no public weights\. Choose one of"):
         convert_backbone(params, {})
     with pytest.raises(
-        ValueError, match="small_cnn has no public weights: set `pretrained` to 'none'"
+        ValueError, match=r"small_cnn has no public weights\. Set `pretrained` to 'none'"
     ):
         find_weights("small_cnn")
 

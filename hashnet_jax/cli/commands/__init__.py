@@ -1,6 +1,6 @@
-"""The `hashnet` subcommands: one module each, with its options and a function that runs it."""
+"""The `hashnet` commands. Each module declares the options of a command and runs it."""
 
 from hashnet_jax.cli.commands import encode, info, report, search, train
 
-# In the order of `hashnet --help`.
+# In the order shown by `hashnet --help`.
 COMMANDS = {"train": train, "report": report, "encode": encode, "search": search, "info": info}

@@ -10,16 +10,22 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         "encode",
         help="encode pictures into a folder of codes",
-        description="Encodes pictures, and writes codes.npy, ids.txt and manifest.json to a\n"
-        "folder. Unreadable pictures are reported and skipped. After an interruption,\n"
-        "run the same command again to continue.",
+        description="Encodes pictures and writes codes.npy, ids.txt and manifest.json to a\n"
+        "folder. Unreadable pictures are reported and skipped. If interrupted, run the\n"
+        "same command again to continue.",
     )
     parser.add_argument(
-        "run_dir", metavar="RUN", type=Path, help="folder of a finished run (with model.npz)"
+        "run_dir", metavar="RUN", type=Path, help="folder of a finished run (contains model.npz)"
     )
-    parser.add_argument("pictures", metavar="PICTURES", nargs="+", help="files, folders or globs")
     parser.add_argument(
-        *("-o", "--output"), metavar="CODES", type=Path, required=True, help="a new or empty folder"
+        "pictures", metavar="PICTURES", nargs="+", help="picture files, folders or globs"
+    )
+    parser.add_argument(
+        *("-o", "--output"),
+        metavar="CODES",
+        type=Path,
+        required=True,
+        help="output folder; must be new or empty",
     )
     parser.add_argument(
         "--batch-size", type=int, default=64, metavar="N", help="pictures per batch (default: 64)"

@@ -10,10 +10,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         "info",
         help="describe a run folder or a folder of codes",
-        description="Describes the network of a finished run, or a folder of codes.",
+        description="Describes the network of a finished run or the contents of a folder of codes.",
     )
     parser.add_argument(
-        "folder", metavar="RUN|CODES", type=Path, help="folder of a finished run, or of codes"
+        "folder", metavar="RUN|CODES", type=Path, help="folder of a finished run or folder of codes"
     )
     return parser
 
@@ -21,7 +21,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Prints the description; returns the exit status."""
     from hashnet_jax.cli._info import describe_folder
+    from hashnet_jax.distributed.printing import printable
 
     for name, content in describe_folder(args.folder).items():
-        print(f"{name + ':':<15} {content}")
+        print(f"{name + ':':<15} {printable(str(content))}")
     return 0

@@ -14,7 +14,13 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     )
     parser.add_argument("run_dir", type=Path, metavar="RUN", help="folder of a finished run")
     parser.add_argument(
-        "--card", action="store_true", help="print the protocol card and write nothing"
+        "--card", action="store_true", help="only print the protocol card; write no files"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        help="folder to write the report to, e.g. if RUN is read-only (default: RUN)",
     )
     parser.add_argument(
         "--seed",
@@ -29,9 +35,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Writes the report or prints the card; returns the exit status."""
     from hashnet_jax.cli._report import print_card, rewrite_report
+    from hashnet_jax.distributed.printing import printable
 
     if args.card:
         print_card(args.run_dir)
     else:
-        print(rewrite_report(args.run_dir, seed=args.seed))
+        print(printable(rewrite_report(args.run_dir, seed=args.seed, output=args.output)))
     return 0

@@ -1,4 +1,4 @@
-"""`hashnet search`: finds the encoded pictures nearest to queries."""
+"""`hashnet search`: finds the encoded pictures nearest to each query."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Adds the command to the subparsers of `hashnet`."""
     return commands.add_parser(
         "search",
-        help="find the encoded pictures nearest to queries",
-        description="Prints the pictures in CODES nearest to each query, by Hamming distance. The\n"
-        "index is built on first use, and stored with the codes in faiss's format.",
+        help="find the encoded pictures nearest to each query",
+        description="Prints the pictures in CODES that are nearest to each query by Hamming\n"
+        "distance. The index is built on first use and stored in CODES in faiss's format.",
         add_options=add_options,
     )
 
@@ -23,12 +23,14 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
 
     del argv
     parser.add_argument(
-        "run_dir", metavar="RUN", type=Path, help="folder of a finished run (with model.npz)"
+        "run_dir", metavar="RUN", type=Path, help="folder of a finished run (contains model.npz)"
     )
     parser.add_argument(
-        "codes", metavar="CODES", type=Path, help="folder of codes, from `hashnet encode`"
+        "codes", metavar="CODES", type=Path, help="folder of codes written by `hashnet encode`"
     )
-    parser.add_argument("queries", metavar="QUERY", nargs="+", help="files, folders or globs")
+    parser.add_argument(
+        "queries", metavar="QUERY", nargs="+", help="picture files, folders or globs"
+    )
     parser.add_argument(
         "-k",
         type=int,
@@ -41,12 +43,12 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         dest="kind",
         choices=KINDS,
         default="flat",
-        help="flat is exact; the others search only part of the codes, which pays off for millions "
-        "of them (default: flat)",
+        help="type of index: flat is exact; the others search only some of the codes, which is "
+        "faster for millions of codes (default: flat)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
-        "--html", metavar="FILE", type=Path, help="also write a page with the pictures"
+        "--html", metavar="FILE", type=Path, help="also write an HTML page that shows the pictures"
     )
 
 

@@ -1,4 +1,4 @@
-"""`hashnet train`: trains on a data set, encodes the queries and the database, and reports MAP."""
+"""`hashnet train`: trains on a data set and reports the MAP of the codes."""
 
 import argparse
 from collections.abc import Sequence
@@ -12,22 +12,22 @@ reports MAP. For example:
   %(prog)s --dataset imagenet100 --data-dir DIR
   %(prog)s --run-dir DIR --resume
 
-Without options it trains on scikit-learn's digits, which needs no download.
-Defaults depend on the data set: --dataset coco --help shows COCO's defaults."""
+By default, it trains on scikit-learn's digits, which need no download. Other
+defaults depend on the data set; --dataset coco --help shows those for COCO."""
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Adds the command to the subparsers of `hashnet`."""
     return commands.add_parser(
         "train",
-        help="train on a data set, and report the MAP of the codes",
+        help="train on a data set and report the MAP of the codes",
         description=DESCRIPTION,
         add_options=add_options,
     )
 
 
 def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
-    """Declares the options; ``argv`` selects the data set whose defaults `--help` shows."""
+    """Declares the options; ``argv`` determines which data set's defaults `--help` shows."""
     from hashnet_jax.cli import _options
 
     _options.add_options(parser, argv)

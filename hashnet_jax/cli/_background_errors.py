@@ -1,0 +1,31 @@
+"""Holds back what libraries print about errors in their background threads.
+
+When the disk is full, orbax and tensorstore print up to 70 tracebacks from the threads that write a
+checkpoint. They also pass the error on to the main thread, where a command reports it in one line.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from typing import Any
+
+_shown: list[Callable[[Any], object]] = []  # the hook that was installed before ours
+
+
+def hold_back() -> None:
+    """Holds them back until the process exits, since tensorstore's threads outlive the command."""
+    for library in ("absl", "asyncio"):
+        logging.getLogger(library).addFilter(_has_no_traceback)
+    if sys.unraisablehook is not _show_others:
+        _shown[:] = [sys.unraisablehook]
+        sys.unraisablehook = _show_others
+
+
+def _has_no_traceback(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and record.levelno <= logging.ERROR)
+
+
+def _show_others(unraisable: Any) -> None:
+    """Shows errors that nobody can catch, except those of writes that orbax has given up."""
+    if str(unraisable.exc_value) != "Event loop is closed":
+        _shown[0](unraisable)

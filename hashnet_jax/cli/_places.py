@@ -1,0 +1,108 @@
+"""Finds a run's data and weights again, after the run or its data has been moved.
+
+A config contains paths, which say where the data is. They may change when a run is resumed, but
+what the data contains must not. Paths may be relative to the working folder of the command that
+started the run. That folder is saved in `data.json`, together with the run folder.
+"""
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hashnet_jax.cli._fields import option_fields
+from hashnet_jax.configs import Config
+from hashnet_jax.data import Options
+from hashnet_jax.distributed.reading import damage_named, read_json
+from hashnet_jax.distributed.seals import content_sha256, unsealed
+
+DATA_FILE = "data.json"
+# What the file should be, and what to do if it is damaged.
+RECORD_DAMAGE = ("the record of this run's data", "restore it, or delete it to skip its checks")
+
+# Options that locate the data. They may change when a run is resumed, but the data must not.
+LOCATIONS = tuple(field.name for field in option_fields(Options) if field.metadata.get("location"))
+
+# Values of `pretrained` that are not paths.
+WORDS = ("none", "auto")
+
+
+def read_located_config(run_dir: Path) -> Config:
+    """Reads the config of a run, with paths that lead to its data from the working folder.
+
+    Raises:
+      DamagedFile: if `config.json` or `data.json` is damaged.
+      OSError: if there is no config.
+    """
+    config, file = Config.read(run_dir / "config.json"), run_dir / DATA_FILE
+    if not file.is_file():
+        return config
+    content = read_json(file, *RECORD_DAMAGE)
+    with damage_named(file, *RECORD_DAMAGE):
+        return located(config, unsealed(content), run_dir)
+
+
+def located(config: Config, saved: Mapping[str, Any], run_dir: Path) -> Config:
+    """Returns the config with paths that exist, as far as they are found.
+
+    Args:
+      config: the config of a run.
+      saved: the content of its `data.json`; empty if it is unknown.
+      run_dir: the current path of its folder.
+    """
+
+    def find(value: str | None) -> str | None:
+        if value is None:
+            return None
+        candidates = _candidates(value, saved, run_dir)
+        return next((path for path in candidates if Path(path).expanduser().exists()), value)
+
+    data = {name: find(getattr(config.data, name)) for name in LOCATIONS}
+    weights = config.pretrained if config.pretrained in WORDS else find(config.pretrained)
+    return dataclasses.replace(
+        config, data=dataclasses.replace(config.data, **data), pretrained=str(weights)
+    )
+
+
+def _candidates(value: str, saved: Mapping[str, Any], run_dir: Path) -> Iterator[str]:
+    """Yields the paths at which data may be now that a run has found at ``value``."""
+    moved = saved.get("working_folder", os.getcwd()) != os.getcwd()
+    if not moved or os.path.isabs(value):
+        yield value
+    if "run_folder" in saved:
+        old = os.path.join(saved["working_folder"], os.path.expanduser(value))
+        yield old
+        # The run folder and the data may have been moved together.
+        relative = os.path.relpath(old, saved["run_folder"])
+        yield os.path.normpath(run_dir.resolve() / relative)
+    yield value
+
+
+def places_now(run_dir: Path) -> dict[str, str]:
+    """Returns the folders that relative paths of a run refer to."""
+    return {"working_folder": os.getcwd(), "run_folder": str(run_dir.resolve())}
+
+
+def without_places(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a config in JSON without the paths of its data and weights."""
+    data = {name: value for name, value in content["data"].items() if name not in LOCATIONS}
+    rest = {name: value for name, value in content.items() if name != "pretrained"}
+    return rest | {"data": data, "has_pretrained": content.get("pretrained", "none") != "none"}
+
+
+def with_places(content: Mapping[str, Any], config: Config) -> dict[str, Any]:
+    """Returns a saved config in JSON with the paths of ``config``, and everything else unchanged.
+
+    A run that was started by an earlier version, whose configs had fewer fields, therefore keeps
+    its identity.
+    """
+    places = {name: getattr(config.data, name) for name in LOCATIONS}
+    known = {k: v for k, v in places.items() if k in content["data"] or v is not None}
+    weights = {"pretrained": config.pretrained} if "pretrained" in content else {}
+    return {**content, **weights, "data": {**content["data"], **known}}
+
+
+def run_identity(content: Mapping[str, Any]) -> str:
+    """Returns a hash of everything in a config that determines the result of its run."""
+    return content_sha256(without_places(content))

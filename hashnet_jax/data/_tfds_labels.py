@@ -1,0 +1,135 @@
+"""Reads the labels of TFDS records, and caches those of large data sets."""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Integer
+from tqdm import tqdm
+
+from hashnet_jax.distributed.array_cache import load_array, save_array
+from hashnet_jax.distributed.reading import damage_named
+
+PREPARE_AGAIN = "move the folder away, and start again to prepare the data set"
+
+# So many labels are read from the records and compared with the cached ones.
+_LABELS_COMPARED = 32
+
+Record = dict[str, Any]
+# Labels are class ids or multi-hot rows.
+LabelReader = Callable[[Record], np.integer | Integer[np.ndarray, " C"]]
+
+
+@runtime_checkable
+class RecordSource(Protocol):
+    """Records by index, see :class:`hashnet_jax.data.tfds_source.TfdsSource`."""
+
+    def __len__(self) -> int: ...
+
+    def records(self, start: int, stop: int, /) -> list[Record]: ...
+
+
+def class_ids(features: Any) -> LabelReader:
+    """Returns ``record -> class id`` (an int64 scalar), for data with one label per image."""
+    del features
+    return lambda record: np.int64(record["label"])
+
+
+def object_labels(features: Any) -> LabelReader:
+    """Returns ``record -> multi-hot int8 [C]``, marking all object categories, including crowds."""
+    n_classes = features["objects"].feature["label"].num_classes
+
+    def read(record: Record) -> Integer[np.ndarray, " C"]:
+        row = np.zeros(n_classes, np.int8)
+        row[np.asarray(record["objects"]["label"], np.int64)] = 1
+        return row
+
+    return read
+
+
+# Label readers, ``features -> (record -> label)``. The names are part of the label cache's key.
+LABEL_READERS: dict[str, Callable[[Any], LabelReader]] = {
+    "class_ids": class_ids,
+    "object_labels": object_labels,
+}
+
+
+def cached_labels(
+    builder: Any, split: str, source: RecordSource, labels: str
+) -> Integer[np.ndarray, "N *C"]:
+    """Returns all labels, cached in a file because reading them requires reading the images."""
+    read_label = LABEL_READERS[labels](builder.info.features)
+    folder, stem = _cache_folder(), _cache_stem(builder, split, labels)
+
+    def is_valid(array: np.ndarray) -> bool:
+        with record_named(builder, split, 0):
+            return len(array) == len(source) and _agree(array, source, read_label)
+
+    cached = None if folder is None else load_array(folder, stem, is_valid=is_valid)
+    if cached is not None:
+        return np.array(cached)
+    read = chunks(source, f"indexing {builder.info.name} {split}")
+    rows = []
+    for start, records in read:
+        with record_named(builder, split, start):
+            rows += [read_label(record) for record in records]
+    labels_of_all = np.stack(rows)
+    if folder is not None:
+        save_array(folder, stem, labels_of_all)
+    return labels_of_all
+
+
+def record_named(builder: Any, split: str, index: int) -> contextlib.AbstractContextManager[None]:
+    """Names a record in errors that are raised within the block because it is damaged."""
+    return damage_named(
+        f"{builder.data_path}, {split} record {index}",
+        "an image with its labels",
+        PREPARE_AGAIN,
+    )
+
+
+def _agree(labels: np.ndarray, source: RecordSource, read_label: LabelReader) -> bool:
+    """Returns whether some of the labels, spread over the split, are those of the records."""
+    places = np.unique(np.linspace(0, len(source) - 1, _LABELS_COMPARED).astype(int))
+    return all(
+        np.array_equal(labels[i], read_label(source.records(i, i + 1)[0])) for i in places.tolist()
+    )
+
+
+def _cache_folder() -> Path | None:
+    """Returns the folder for cached labels, or None if the user has no home folder."""
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given) / "hashnet_jax"
+    with contextlib.suppress(RuntimeError):
+        return Path.home() / ".cache" / "hashnet_jax"
+    return None
+
+
+def _cache_stem(builder: Any, split: str, labels: str) -> str:
+    """Returns a file name for a split's labels, with a hash of everything that they depend on.
+
+    Hashing the records would take as long as reading the labels from them. Sizes and modification
+    times of the files tell whether they have been replaced.
+    """
+    info = builder.info.splits[split]
+    folder = Path(builder.data_path).resolve()
+    files = [folder / "dataset_info.json", folder / "features.json", *map(Path, info.filepaths)]
+    states = [(file.name, file.stat()) for file in files]
+    content = [builder.info.full_name, split, labels, str(folder)]
+    content += [[name, status.st_size, status.st_mtime_ns] for name, status in states]
+    digest = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
+    return f"{builder.info.name}-{split}-{digest}"
+
+
+def chunks(source: RecordSource, what: str, size: int = 1024) -> Iterator[tuple[int, list[Record]]]:
+    """Yields chunks ``(index of the first record, records)``, showing a progress bar."""
+    with tqdm(total=len(source), desc=what, unit="image", disable=None, leave=False) as bar:
+        for start in range(0, len(source), size):
+            records = source.records(start, min(start + size, len(source)))
+            yield start, records
+            bar.update(len(records))

@@ -1,0 +1,190 @@
+"""Ends a process with one line when another process of the program is lost.
+
+If a process is killed, the runtime of `jax.distributed` ends the others by ``abort()``, after
+writing a C++ stack trace to stderr. It has no hook for this: the callback that jaxlib accepts
+crashes because the error has no Python type. Therefore two things are done here while the processes
+are connected. What native code writes to stderr goes to a file first, from which it is copied to
+the terminal unless it announces the end. And ``abort()`` calls a function of ours, which prints the
+line and exits.
+"""
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+# Lines of native code are shown with this delay.
+SECONDS_BETWEEN_COPIES = 0.25
+# The first process hosts the coordination service, which has to tell the others who was lost.
+SECONDS_FOR_OTHERS = 2.0
+
+# From the first such line on, what the runtime writes is about a lost process.
+_ANNOUNCEMENT = re.compile(rb"^[EF]\d{4} .*(coordination_service|client\.h:)", re.MULTILINE)
+_FATAL = b"Terminating process because the JAX distributed service detected fatal errors"
+_LOST_FIRST = re.compile(r"Failed to send RPC to coordination service|Socket closed")
+_LOST_OTHERS = re.compile(
+    r"stopped sending heartbeats\):\n(.*?)\nThe tasks have crashed", re.DOTALL
+)
+_ENDED_ALONE = re.compile(r"The first task at the barrier: \S*?(\d+)\. ")
+# What collectives raise when the connection to a process breaks.
+_BROKEN_COLLECTIVE = re.compile(
+    r"Gloo|NCCL|coordination service|Connection (reset|closed)|UNAVAILABLE|CANCELLED"
+)
+
+_AbortHandler = ctypes.CFUNCTYPE(None, ctypes.c_int)
+
+
+def describe_loss(text: str) -> str:
+    r"""Describes which processes were lost, as far as the runtime's error message says it.
+
+    Examples:
+      >>> describe_loss("unhealthy (stopped sending heartbeats):\n1\n3\nThe tasks have crashed.")
+      'lost process 1, 3 (killed, or no longer reachable)'
+      >>> describe_loss("Failed to send RPC to coordination service.")
+      'lost process 0 (killed, or no longer reachable)'
+      >>> describe_loss("The first task at the barrier: 2. Some timed out")
+      'process 2 has failed'
+      >>> describe_loss("RPC: /xla.coordination.CoordinationService/RegisterTask")
+      'not all processes have connected in time'
+      >>> describe_loss("Connection reset by peer")
+      'lost another process (killed, or no longer reachable)'
+    """
+    if "/RegisterTask" in text:
+        return "not all processes have connected in time"
+    if match := _ENDED_ALONE.search(text):
+        return f"process {match[1]} has failed"
+    lost = "another process"
+    if match := _LOST_OTHERS.search(text):
+        lost = "process " + ", ".join(re.findall(r"(\d+)$", match[1], re.MULTILINE))
+    elif _LOST_FIRST.search(text):
+        lost = "process 0"
+    return f"lost {lost} (killed, or no longer reachable)"
+
+
+def is_broken_collective(error: BaseException) -> bool:
+    """Whether ``error`` was raised because the connection to another process broke."""
+    return _BROKEN_COLLECTIVE.search(str(error)) is not None
+
+
+@contextlib.contextmanager
+def explained_abort(explain: Callable[[str], str]) -> Iterator[None]:
+    """Makes the runtime end this process with a line and exit status 1, within the block.
+
+    Args:
+      explain: function from the runtime's error message to the line; "" if nothing is to be said.
+    """
+    stderr = _NativeStderr()
+
+    @_AbortHandler
+    def on_abort(number: int) -> None:
+        message = stderr.take_announcement()
+        if _FATAL not in message:  # some other failure of native code, which stays as it is
+            os.write(stderr.terminal, message)
+            _set_abort_handler(None)
+            return
+        line = explain(message.decode(errors="replace"))
+        os.write(stderr.terminal, f"{line}\n".encode() if line else b"")
+        _leave()
+
+    _set_abort_handler(on_abort)
+    try:
+        with stderr:
+            yield
+    finally:
+        _set_abort_handler(None)
+
+
+def _leave() -> None:
+    """Ends the process at once, since the main thread may wait for the lost process forever."""
+    for child in multiprocessing.active_children():
+        child.kill()
+    # In a thread, since the main thread may hold the lock of stdout.
+    if sys.__stdout__ is not None:
+        flush = threading.Thread(target=sys.__stdout__.flush, daemon=True)
+        flush.start()
+        flush.join(1.0)
+    time.sleep(SECONDS_FOR_OTHERS)
+    os._exit(1)
+
+
+def _set_abort_handler(handler: Callable[[int], None] | None) -> None:
+    # Not by signal.signal: Python would call the handler later, in the main thread, but ``abort()``
+    # never returns.
+    set_handler = ctypes.CDLL(None).signal
+    set_handler.argtypes, set_handler.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
+    pointer = None if handler is None else ctypes.cast(handler, ctypes.c_void_p)  # type: ignore
+    set_handler(signal.SIGABRT, pointer)
+
+
+class _NativeStderr:
+    """Copies what native code writes to stderr, up to the announcement of a lost process.
+
+    Native code writes to a file instead of a pipe, so it never has to wait for the copying thread.
+    Python's own ``sys.stderr`` keeps writing to the terminal directly.
+
+    Attributes:
+      terminal: descriptor of the real stderr.
+    """
+
+    def __init__(self) -> None:
+        self.terminal = os.dup(2)
+        self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115, closed in __exit__
+        self._copied = 0
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._copy_repeatedly, daemon=True)
+        self._python: object = None
+
+    def __enter__(self) -> "_NativeStderr":
+        sys.stderr.flush()
+        self._python = sys.stderr
+        with contextlib.suppress(OSError, ValueError):  # a stderr without a descriptor stays
+            if sys.stderr.fileno() == 2:
+                sys.stderr = os.fdopen(os.dup(self.terminal), "w", buffering=1)
+        os.dup2(self._file.fileno(), 2)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._end.set()
+        self._thread.join()
+        os.dup2(self.terminal, 2)
+        if sys.stderr is not self._python:
+            sys.stderr.flush()
+            sys.stderr.close()
+            sys.stderr = self._python
+        os.write(self.terminal, self.take_announcement())
+        os.close(self.terminal)
+        self._file.close()
+
+    def take_announcement(self) -> bytes:
+        """Copies the rest up to the announcement, and returns the announcement."""
+        with self._lock:
+            self._copy()
+            announcement = self._unread()
+            self._copied += len(announcement)
+            return announcement
+
+    def _copy_repeatedly(self) -> None:
+        while not self._end.wait(SECONDS_BETWEEN_COPIES):
+            with self._lock:
+                self._copy()
+
+    def _copy(self) -> None:
+        text = self._unread()
+        announcement = _ANNOUNCEMENT.search(text)
+        if announcement is not None:
+            text = text[: announcement.start()]
+        os.write(self.terminal, text)
+        self._copied += len(text)
+
+    def _unread(self) -> bytes:
+        size = os.fstat(self._file.fileno()).st_size - self._copied
+        return os.pread(self._file.fileno(), size, self._copied)

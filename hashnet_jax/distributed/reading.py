@@ -1,0 +1,124 @@
+"""Reads JSON, text and NumPy files that may be damaged.
+
+Every file that the package reads goes through these functions. They raise :class:`DamagedFile`,
+whatever exception the parser raises, and check the sizes that a file declares against the sizes
+that it has before they allocate memory.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from hashnet_jax.distributed._array_files import ArrayHeader, read_npy, read_npz
+from hashnet_jax.distributed._damage import DamagedFile, StrPath, damage_named
+from hashnet_jax.distributed.files import refuse_pipe, sha256
+
+__all__ = [
+    "ArrayHeader",
+    "DamagedFile",
+    "StrPath",
+    "check_sha256",
+    "damage_named",
+    "parse_json",
+    "read_json",
+    "read_npy",
+    "read_npz",
+    "read_text",
+]
+
+MAX_JSON_BYTES = 2**30
+
+
+def read_json(
+    path: StrPath, what: str, remedy: str, *, kind: type | tuple[type, ...] = dict
+) -> Any:
+    """Reads a JSON file.
+
+    Args:
+      path: path of the file.
+      what: see :class:`DamagedFile`.
+      remedy: see :class:`DamagedFile`.
+      kind: the allowed type or types of the top-level value.
+
+    Returns:
+      The value.
+
+    Raises:
+      DamagedFile: if the file is not JSON, or its top-level value has a type that is not allowed.
+      OSError: if the file cannot be read.
+
+    Examples:
+      >>> import tempfile
+      >>> with tempfile.NamedTemporaryFile("w") as file:
+      ...     _ = file.write('{"seed": 0}')
+      ...     file.flush()
+      ...     read_json(file.name, "a config", "restore it")
+      {'seed': 0}
+    """
+    refuse_pipe(path)
+    with damage_named(path, what, remedy), open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size > MAX_JSON_BYTES:
+            raise ValueError(f"it has more than {MAX_JSON_BYTES:,} bytes")
+        value = parse_json(file.read())
+        if not isinstance(value, kind):
+            raise ValueError(f"its top-level value is of type {type(value).__name__}")
+        return value
+
+
+def parse_json(text: bytes | str) -> Any:
+    """Parses JSON strictly: a key may not appear twice in an object.
+
+    Raises:
+      ValueError: if the text is not JSON.
+
+    Examples:
+      >>> parse_json('{"a": 1, "a": 2}')
+      Traceback (most recent call last):
+      ...
+      ValueError: the key 'a' appears twice
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def read_text(path: StrPath, what: str, remedy: str) -> str:
+    """Reads a UTF-8 text file; raises :class:`DamagedFile` if it is not UTF-8."""
+    refuse_pipe(path)
+    with damage_named(path, what, remedy):
+        return Path(path).read_bytes().decode()
+
+
+def check_sha256(path: StrPath, expected: str, what: str, remedy: str) -> None:
+    """Checks that a file still has the content whose hash was recorded.
+
+    Args:
+      path: path of the file.
+      expected: the SHA-256 recorded for it, 64 hexadecimal digits.
+      what: see :class:`DamagedFile`.
+      remedy: see :class:`DamagedFile`.
+
+    Raises:
+      DamagedFile: if its content has a different hash.
+
+    Examples:
+      >>> check_sha256(os.devnull, "0" * 64, "the codes of this folder", "encode again")
+      Traceback (most recent call last):
+      ...
+      hashnet_jax.distributed._damage.DamagedFile: /dev/null is damaged or not the codes of this ...
+    """
+    found = sha256(path)
+    if found != expected:
+        reason = f"its SHA-256 is {found[:12]}..., but {str(expected)[:12]}... was recorded"
+        raise DamagedFile(path, what, reason, remedy)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for key, item in pairs:
+        if key in value:
+            raise ValueError(f"the key {key!r} appears twice")
+        value[key] = item
+    return value

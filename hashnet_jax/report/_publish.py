@@ -1,0 +1,96 @@
+"""Replaces the files of a report together, and checks whether they belong to the run's result."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hashnet_jax.distributed.files import make_folder, sha256, sync_folder, write_whole
+from hashnet_jax.distributed.json_values import record, table, text
+from hashnet_jax.distributed.reading import DamagedFile, check_sha256, damage_named, read_json
+from hashnet_jax.distributed.seals import is_sealed, sealed, unsealed
+from hashnet_jax.report._result_file import RESULT
+
+PAGE, CARD = "report.html", "card.json"
+
+# Hidden, so that nobody mistakes an incomplete report for a report.
+_STAGING = ".report-new"
+
+_check_card = record({"files": table(text), "provenance": record({"result_sha256": text})})
+
+
+def card_file(card: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
+    """Returns the content of `card.json`: the card, the hashes of the report's other files, and the
+    hash of all this.
+
+    Args:
+      card: the card, from :func:`hashnet_jax.report.protocol_card`.
+      files: contents of the other files, keyed by name.
+    """
+    hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    return json.dumps(sealed({**card, "files": hashes}), indent=2).encode() + b"\n"
+
+
+def publish(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Writes the files of a report, so that old and new files never stand side by side.
+
+    All files are first written to a hidden folder, so that a full disk leaves the old report
+    unchanged. Then the old page is deleted, the other files are renamed, and the new page is
+    renamed last. If the process is killed in between, there is no page, and
+    :func:`why_outdated` says so.
+
+    Args:
+      folder: the run's folder.
+      files: contents of the files, keyed by their path in the folder, including ``PAGE``.
+    """
+    staging = folder / _STAGING
+    if staging.exists():
+        shutil.rmtree(staging)
+    for name, content in files.items():
+        make_folder((staging / name).parent)
+        make_folder((folder / name).parent)
+        write_whole(staging / name, lambda file, content=content: file.write(content))
+    (folder / PAGE).unlink(missing_ok=True)
+    sync_folder(folder)
+    for name in [*(name for name in files if name != PAGE), PAGE]:
+        os.replace(staging / name, folder / name)
+        sync_folder((folder / name).parent)
+    shutil.rmtree(staging)
+
+
+def why_outdated(run_dir: str | os.PathLike[str]) -> str | None:
+    """Explains why the files of a report do not belong to the run's result.
+
+    Args:
+      run_dir: folder of a finished run.
+
+    Returns:
+      The reason, or None if the report is complete, and was made from the `result.json` in the
+      folder.
+    """
+    folder = Path(run_dir)
+    try:
+        _check_report(folder)
+    except FileNotFoundError as error:
+        return f"{error.filename} is missing."
+    except DamagedFile as error:
+        return str(error)
+    return None
+
+
+def _check_report(folder: Path) -> None:
+    what, remedy = "the protocol card of this run", "write the report again"
+    path = folder / CARD
+    card = read_json(path, what, remedy)
+    with damage_named(path, what, remedy):
+        if not is_sealed(card):
+            raise ValueError("it has no SHA-256, as in reports of version 0.1")
+        card = unsealed(card)
+        _check_card(card)
+        if card["provenance"]["result_sha256"] != sha256(folder / RESULT):
+            raise ValueError(f"it was made from another {RESULT}")
+    for name, expected in {PAGE: "", **card["files"]}.items():
+        check_sha256(folder / name, expected, "part of this report", remedy)

@@ -1,0 +1,103 @@
+"""The record saved with a checkpoint: its position, its validation MAP, and hashes of its content.
+
+The record is sealed, and contains a hash of the arrays. Orbax writes both or neither, so every
+change of a checkpoint's files is noticed when it is read.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hashnet_jax.distributed.reading import DamagedFile, damage_named, read_json
+from hashnet_jax.distributed.seals import is_sealed, sealed, unsealed
+
+_WHAT = "a checkpoint of this run"
+_REMEDY = "restore it, or delete this folder to continue from an earlier checkpoint"
+
+
+class Record(NamedTuple):
+    """What is known about a checkpoint besides its arrays.
+
+    Attributes:
+      step: training step of the checkpoint.
+      position: position in the data, a JSON object.
+      validation_map: MAP on the validation queries in 0..1, or None if it was not measured.
+      best_step: step with the best validation MAP up to this step, or None if none was measured.
+      run: identifies the run that wrote it; "" if unknown.
+      arrays_sha256: hash of the arrays; None if written by version 0.1.
+    """
+
+    step: int
+    position: dict[str, Any]
+    validation_map: float | None = None
+    best_step: int | None = None
+    run: str = ""
+    arrays_sha256: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the record as a sealed JSON object."""
+        return sealed(self._asdict())
+
+
+def record_from_json(content: Mapping[str, Any], *, step: int, run: str) -> Record:
+    """Restores a record from JSON.
+
+    Args:
+      content: the output of :meth:`Record.to_json`, or the bare position from version 0.1.
+      step: the step under which the checkpoint is stored.
+      run: identifies the run that reads it.
+
+    Raises:
+      ValueError: if the record was damaged, or belongs to another step or another run.
+
+    Examples:
+      >>> record = Record(3, {"next_batch": 3}, run="a")
+      >>> record_from_json(record.to_json(), step=3, run="b")
+      Traceback (most recent call last):
+      ...
+      ValueError: it was written by another run
+    """
+    if not is_sealed(content):
+        if content.keys() & {*Record._fields} - {"step"}:
+            raise ValueError("the hash of its record is missing")
+        return Record(step, dict(content))
+    record = Record(**unsealed(content))
+    if record.step != step:
+        raise ValueError(f"it was saved at step {record.step}")
+    if record.run != run:
+        raise ValueError("it was written by another run")
+    return record
+
+
+def old_validation_map(path: Path) -> float | None:
+    """Reads the MAP that version 0.1 stored in a file of its own; None if it was not measured."""
+    file = path / "metrics" / "metrics"
+    if not file.is_file():
+        return None
+    score = float(read_json(file, _WHAT, _REMEDY)["validation_map"])
+    return score if score >= 0 else None
+
+
+@contextlib.contextmanager
+def checkpoint_damage_named(path: Path) -> Iterator[None]:
+    """Turns any error while a checkpoint is read into a DamagedFile that names the checkpoint.
+
+    Unlike :func:`hashnet_jax.distributed.reading.damage_named`, this includes errors of the
+    operating system: a file that is missing within a checkpoint is damage.
+    """
+    with damage_named(path, _WHAT, _REMEDY):
+        try:
+            yield
+        except OSError as error:
+            raise DamagedFile(path, _WHAT, " ".join(str(error).split()), _REMEDY) from error
+
+
+def check_regular_files(path: Path) -> None:
+    """Raises a ValueError if a folder contains anything but files and folders.
+
+    Reading a named pipe, or a link to one, would block forever.
+    """
+    for inner in path.rglob("*"):
+        if not inner.is_file() and not inner.is_dir():
+            raise ValueError(f"{inner.relative_to(path)} is not a regular file")

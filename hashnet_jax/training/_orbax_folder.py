@@ -1,0 +1,74 @@
+"""A folder of checkpoints in orbax's format; the only module that imports orbax."""
+
+from pathlib import Path
+from typing import Any
+
+import orbax.checkpoint as ocp
+
+from hashnet_jax.distributed.files import sync_folder
+from hashnet_jax.training._checkpoint_faults import write_faults_named
+from hashnet_jax.training._kept_checkpoints import KeptCheckpoints
+
+
+class OrbaxFolder:
+    """Writes and reads checkpoints, each of a pytree of arrays and a JSON object.
+
+    Nothing is created until the first save. orbax's ``read_only`` option is not used, since it logs
+    a warning and the folder stays unchanged even without it.
+
+    Args:
+      path: absolute path of the folder.
+      keep: decides which checkpoints are kept.
+      tidy: whether to remove incomplete checkpoints left by a killed run.
+    """
+
+    def __init__(self, path: Path, keep: KeptCheckpoints, *, tidy: bool) -> None:
+        self._path, self._tidy = path, tidy
+        self._manager = ocp.CheckpointManager(
+            path,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=keep,
+                cleanup_tmp_directories=tidy,
+                # orbax cannot create the folder if only some of the processes are active.
+                create=False,
+                # Otherwise, if the disk is full, threads of orbax wait 20 minutes for the folders.
+                async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
+                multiprocessing_options=ocp.options.MultiprocessingOptions(active_processes={0}),
+            ),
+            item_names=("state", "data"),
+        )
+
+    def steps(self) -> list[int]:
+        """Returns the steps of all checkpoints that were written completely, in ascending order."""
+        with write_faults_named(self._path):
+            self._manager.wait_until_finished()
+        names = [path.name for path in self._path.iterdir()] if self._path.is_dir() else []
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def save(self, step: int, arrays: Any, data: dict[str, Any]) -> None:
+        """Saves a checkpoint in the background."""
+        args = ocp.args.Composite(state=ocp.args.StandardSave(arrays), data=ocp.args.JsonSave(data))
+        with write_faults_named(self._path):
+            self._manager.save(step, args=args)
+
+    def read_arrays(self, step: int, template: Any) -> Any:
+        """Reads the arrays of a checkpoint; orbax raises errors of any type if it is damaged."""
+        args = ocp.args.Composite(state=ocp.args.StandardRestore(template))
+        return self._manager.restore(step, args=args)["state"]
+
+    def read_data(self, step: int) -> Any:
+        """Reads the JSON object of a checkpoint; see :meth:`read_arrays`."""
+        args = ocp.args.Composite(data=ocp.args.JsonRestore())
+        return self._manager.restore(step, args=args)["data"]
+
+    def reload(self) -> None:
+        """Lists the checkpoints again after one of them was renamed."""
+        self._manager.reload()
+
+    def close(self) -> None:
+        """Waits until all checkpoints are on disk."""
+        with write_faults_named(self._path):
+            self._manager.wait_until_finished()
+            self._manager.close()
+        if self._tidy:
+            sync_folder(self._path)  # orbax does not, after it has renamed a checkpoint
