@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from hashnet_jax.data import DATASETS, Options
-from hashnet_jax.data.tfds_source import TfdsSource, object_labels, open_builder
+from hashnet_jax.data._tfds_labels import object_labels
+from hashnet_jax.data.tfds_source import TfdsSource, open_builder
 from tests.integration import ROOT, SHARED
 from tests.support.pair_oracle import gradient_by_loop, gradient_by_package
 

@@ -16,7 +16,7 @@ def test_scaling_measures_a_process_with_its_own_devices(monkeypatch, capsys):
     run.main(["--suite", "scaling", "--small"])
     printed = capsys.readouterr().out
     assert "batch 8 on 2 device(s)" in printed
-    assert "loss differs by 0e+00 from the first" in printed
+    assert "loss differs from the first row by 0e+00" in printed
 
 
 def test_costs_are_fitted_and_plotted(monkeypatch, tmp_path, capsys):
