@@ -3,6 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import version
 
 import pytest
 
@@ -12,13 +13,15 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     _cache = tempfile.TemporaryDirectory(prefix="hashnet-jax-tests-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Reduce the optimization level, since tests spend minutes compiling and seconds computing. Use only
-# flags that every supported jaxlib accepts, since an unknown one aborts the process. The default
-# flags are used by the integration tests, and by programs that tests start the way a user would.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1",
-)
+# Reduce the optimization level, since tests spend minutes compiling and seconds computing. The
+# integration tests, and programs that tests start the way a user would, use the default flags.
+if "XLA_FLAGS" not in os.environ:
+    _flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1"
+    _flags += " --xla_llvm_disable_expensive_passes=true"
+    # Later versions do not have this flag, and an unknown flag aborts the process.
+    if version("jaxlib").startswith("0.10."):
+        _flags += " --xla_cpu_use_fusion_emitters=false"
+    os.environ["XLA_FLAGS"] = _flags
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 

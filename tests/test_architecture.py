@@ -134,7 +134,7 @@ def test_every_file_belongs_to_a_room():
     check_none(name for name, _ in modules() if room_of(name) not in rooms)
 
 
-def test_a_file_imports_only_from_its_own_row_and_the_rows_above():
+def test_a_file_imports_only_from_its_own_layer_and_the_layers_above():
     offenders = []
     for name, tree in parsed_modules():
         room = room_of(name)
@@ -144,7 +144,7 @@ def test_a_file_imports_only_from_its_own_row_and_the_rows_above():
     check_none(offenders)
 
 
-def test_rooms_import_each_other_in_no_cycle():
+def test_rooms_have_no_import_cycles():
     edges: dict[str, set[str]] = {}
     for name, tree in parsed_modules():
         room = room_of(name)
@@ -169,7 +169,7 @@ def test_libraries_are_confined_to_their_rooms():
     check_none(offenders)
 
 
-def test_the_package_has_few_entries():
+def test_the_package_has_few_top_level_entries():
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "hashnet_jax"],
         cwd=ROOT, capture_output=True, text=True,
@@ -216,7 +216,7 @@ def test_every_function_is_annotated():
     check_none(offenders)
 
 
-def test_only_the_programs_speak_of_command_line_flags():
+def test_only_the_programs_mention_command_line_flags():
     offenders = []
     for name, tree in parsed_modules():
         if room_of(name) == "cli":

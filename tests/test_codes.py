@@ -35,7 +35,7 @@ def test_beta_is_traced_so_four_values_share_one_trace():
     assert len(traces) == 1
 
 
-def test_at_infinite_beta_value_and_gradient_are_those_of_sgn():
+def test_at_infinite_beta_value_and_gradient_equal_those_of_sgn():
     z = jnp.array([-2.0, 0.0, 3.0])
     value, gradient = jax.value_and_grad(lambda z: relax(z, jnp.inf).sum())(z)
     assert value == 1.0
@@ -43,14 +43,14 @@ def test_at_infinite_beta_value_and_gradient_are_those_of_sgn():
 
 
 @pytest.mark.parametrize("beta", [0.0, -1.0, math.nan, np.float32(-2), jnp.array(0.0)])
-def test_a_beta_that_is_not_positive_is_refused_unless_traced(beta):
+def test_a_beta_that_is_not_positive_is_rejected_unless_traced(beta):
     z = jnp.array([0.5])
     with pytest.raises(ValueError, match="`beta` must be > 0, got"):
         relax(z, beta)
     assert jax.jit(relax)(z, beta).shape == (1,)
 
 
-def test_no_codes_are_packed_and_unpacked_to_no_codes():
+def test_an_empty_array_of_codes_can_be_packed_and_unpacked():
     packed = pack_bits(jnp.zeros((0, 12), jnp.int8))
     assert packed.shape == (0, 2)
     assert unpack_bits(packed, 12).shape == binarize(jnp.zeros((0, 12))).shape == (0, 12)
@@ -91,7 +91,7 @@ def test_padding_bits_are_checked_on_request():
 
 
 @pytest.mark.parametrize("bits", range(1, 18))
-def test_each_padding_bit_is_checked_and_no_other(bits):
+def test_only_the_padding_bits_are_checked(bits):
     n = bytes_per_code(bits)
     for place in range(8 * n):
         codes = np.packbits(np.arange(8 * n) == place)[None]
@@ -102,7 +102,7 @@ def test_each_padding_bit_is_checked_and_no_other(bits):
                 check_packed("packed", codes, bits, zero_padding=True)
 
 
-def test_rank_of_packed_codes_is_checked_on_request():
+def test_the_rank_of_packed_codes_is_checked_on_request():
     packed = np.zeros((2, 3, 1), np.uint8)
     check_packed("packed", packed, 8)
     with pytest.raises(ValueError, match=r"\[codes, 1\] for K = 8 bits, got shape \(2, 3, 1\)"):
@@ -131,6 +131,6 @@ def test_rank_of_packed_codes_is_checked_on_request():
         (lambda: quantization_gap(jnp.zeros((0, 12))), ValueError, r"got shape \(0, 12\)"),
     ],
 )
-def test_malformed_codes_are_refused(call, error, message):
+def test_malformed_codes_are_rejected(call, error, message):
     with pytest.raises(error, match=message):
         call()

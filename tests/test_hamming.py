@@ -91,7 +91,7 @@ def test_distances_equal_those_of_faiss():
         ),
     ],
 )
-def test_malformed_codes_and_k_out_of_range_are_refused(call, error, message):
+def test_malformed_codes_and_k_out_of_range_are_rejected(call, error, message):
     with pytest.raises(error, match=message):
         call()
 
@@ -129,7 +129,7 @@ def test_top_k_processes_queries_in_blocks_of_bounded_memory(monkeypatch):
 
 
 @pytest.mark.parametrize("search", [top_k, jax.jit(top_k, static_argnums=2)])
-def test_top_k_of_no_queries_is_empty(search):
+def test_top_k_without_queries_is_empty(search):
     distance, index = search(jnp.zeros((0, 2), jnp.uint8), pack_bits(random_codes(0, 9, 12)), 3)
     assert distance.shape == index.shape == (0, 3)
     assert distance.dtype == index.dtype == jnp.int32
@@ -143,6 +143,6 @@ def test_codes_at_the_largest_distance_come_before_the_padding_of_their_group():
 
 
 @pytest.mark.parametrize(("queries", "database"), [(0, 3), (3, 0), (0, 0)])
-def test_distances_of_no_codes_are_empty(queries, database):
+def test_distances_of_empty_codes_are_empty(queries, database):
     a, b = jnp.zeros((queries, 2), jnp.uint8), jnp.zeros((database, 2), jnp.uint8)
     assert distances(a, b).shape == (queries, database)

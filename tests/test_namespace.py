@@ -47,7 +47,7 @@ def test_every_name_in_dir_resolves_and_every_public_name_is_in_dir() -> None:
 
 
 @pytest.mark.parametrize("package", packages())
-def test_no_name_of_a_package_hides_its_submodule(package: str) -> None:
+def test_no_name_in_a_package_hides_a_submodule(package: str) -> None:
     parent = importlib.import_module(package)
     for module in pkgutil.iter_modules(parent.__path__):
         if not module.name.startswith("_"):
@@ -91,7 +91,7 @@ print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
 
 
 @pytest.mark.parametrize("package", packages())
-def test_unknown_names_are_refused(package: str) -> None:
+def test_unknown_names_are_rejected(package: str) -> None:
     module = importlib.import_module(package)
     with pytest.raises(AttributeError, match="nonexistent"):
         module.nonexistent  # noqa: B018 (the access is the test)

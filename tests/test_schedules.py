@@ -38,7 +38,7 @@ def test_the_default_stages_double_beta_and_end_at_sgn():
     assert betas == [1, 1, 2, 4, 8, 16, math.inf, math.inf]
 
 
-def test_a_run_shorter_than_the_refreshes_refreshes_every_step():
+def test_a_run_shorter_than_the_number_of_refreshes_refreshes_at_every_step():
     schedule = sqrt_schedule(total_steps=10)
     assert [float(schedule(step)) for step in (0, 3, 7)] == [1, 4, 6]
 
@@ -69,18 +69,18 @@ def test_hyper_parameters_at_the_edge_of_their_range_are_accepted():
         (lambda: constant_schedule(beta=0.0), "`beta` must be > 0, got 0.0"),
     ],
 )
-def test_hyper_parameters_out_of_range_are_refused(make, message):
+def test_hyper_parameters_out_of_range_are_rejected(make, message):
     with pytest.raises(ValueError, match=message):
         make()
 
 
-def test_a_registered_schedule_sets_beta_of_the_train_state_by_its_name():
+def test_a_schedule_registered_under_a_name_sets_beta_of_the_train_state():
     train = TrainSpec(total_steps=10, beta_schedule="toy_schedule")
     assert float(init_state(jax.random.key(0), TINY, train).beta) == 1.0
     schedule = schedules.SCHEDULES[train.beta_schedule](total_steps=10)
     assert float(jax.jit(schedule)(5)) == 2.0
 
 
-def test_a_registered_name_is_not_replaced():
+def test_a_registered_name_cannot_be_reused():
     with pytest.raises(ValueError, match="'sqrt' is already registered"):
         schedules.register("sqrt", toy_schedule)

@@ -71,14 +71,14 @@ def test_the_protocol_card_is_printed(folder, capsys):
     assert "0.4999" in card
 
 
-def test_the_split_is_drawn_as_it_was(folder):
+def test_the_split_is_the_same_as_in_version_0_1(folder):
     split = digits(folder / "finished").split
     with np.load("finished/split.npz") as saved:
         for name in ("train", "query", "database", "validation"):
             np.testing.assert_array_equal(getattr(split, name), saved[name])
 
 
-def test_an_interrupted_run_is_resumed_to_its_end(folder, capsys):
+def test_an_interrupted_run_is_resumed_and_finished(folder, capsys):
     run = folder / "interrupted"
     before = steps_of(run / "metrics.jsonl")
     hashnet("train", "--run-dir", run, "--resume", "--no-report", "--devices", 1)
@@ -92,12 +92,12 @@ def test_an_interrupted_run_is_resumed_to_its_end(folder, capsys):
         np.testing.assert_allclose(lines[1][name], expected[1][name], rtol=0.02, err_msg=name)
 
 
-def test_codes_are_searched_once_their_index_was_rebuilt(folder, capsys):
+def test_codes_are_searched_after_their_index_is_rebuilt(folder, capsys):
     pytest.importorskip("faiss")
     query = folder / "pictures" / "03-is-3.png"
     hashnet("search", "finished", "codes", query, "-k", 3, "--json")
     printed = capsys.readouterr()
-    assert "because codes/flat.faiss has no record of its codes" in printed.err
+    assert "because codes/flat.faiss has no record of its origin" in printed.err
     assert "codes was written by version 0.1, without hashes" in printed.err
     (result,) = json.loads(printed.out)["results"]
     assert len(result["neighbours"]) == 3
@@ -110,7 +110,7 @@ def test_codes_are_searched_once_their_index_was_rebuilt(folder, capsys):
     assert np.abs(np.array(got) - distances).max() <= 1
 
 
-def test_unfinished_codes_are_continued_to_those_of_a_whole_run(folder):
+def test_unfinished_codes_are_continued_to_the_codes_of_an_uninterrupted_run(folder):
     # As if the pictures had always been in this folder, whose path the listing and journal hold.
     partial = folder / "unfinished_codes" / ".partial"
     for name in ("listing", "journal.json", "ids.txt"):

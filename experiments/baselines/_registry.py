@@ -47,5 +47,5 @@ def register(name: str, baseline: Baseline) -> None:
       ValueError: if the name is already registered.
     """
     if name in BASELINES:
-        raise ValueError(f"a baseline named {name!r} is already registered: choose another name.")
+        raise ValueError(f"a baseline named {name!r} is already registered. Choose another name.")
     BASELINES[name] = baseline

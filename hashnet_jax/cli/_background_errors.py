@@ -1,7 +1,7 @@
-"""Holds back what libraries print about errors in their background threads.
+"""Suppresses tracebacks that libraries print from their background threads.
 
 When the disk is full, orbax and tensorstore print up to 70 tracebacks from the threads that write a
-checkpoint. They also pass the error on to the main thread, where a command reports it in one line.
+checkpoint. They also raise the error in the main thread, where the command reports it in one line.
 """
 
 import logging
@@ -13,7 +13,7 @@ _shown: list[Callable[[Any], object]] = []  # the hook that was installed before
 
 
 def hold_back() -> None:
-    """Holds them back until the process exits, since tensorstore's threads outlive the command."""
+    """Suppresses them until the process exits, since tensorstore's threads outlive the command."""
     for library in ("absl", "asyncio"):
         logging.getLogger(library).addFilter(_has_no_traceback)
     if sys.unraisablehook is not _show_others:
@@ -26,6 +26,6 @@ def _has_no_traceback(record: logging.LogRecord) -> bool:
 
 
 def _show_others(unraisable: Any) -> None:
-    """Shows errors that nobody can catch, except those of writes that orbax has given up."""
+    """Shows unraisable exceptions, except those from writes that orbax has abandoned."""
     if str(unraisable.exc_value) != "Event loop is closed":
         _shown[0](unraisable)

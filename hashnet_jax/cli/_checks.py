@@ -28,8 +28,8 @@ def check_run(run: Run) -> None:
     Raises:
       ValueError: if the batch size is incompatible with the devices or the data, a frozen backbone
         is used with multiple processes, validation is enabled without validation images, or the
-        data of a resumed run has changed since it started. The message has one line per problem of
-        the settings.
+        data of a resumed run has changed since it started. The message has one line per invalid
+        setting.
     """
     if problems := list(_setting_problems(run)):
         raise ValueError("\n".join(problems))
@@ -42,7 +42,7 @@ def check_run(run: Run) -> None:
 
 
 def _setting_problems(run: Run) -> Iterator[str]:
-    """Yields a line for each setting that does not fit the devices or the data."""
+    """Yields a line for each setting that is incompatible with the devices or the data."""
     config, split = run.config, run.dataset.split
     for check in (
         lambda: check_divisible(config.batch_size, len(run.devices)),
@@ -65,14 +65,14 @@ def _setting_problems(run: Run) -> Iterator[str]:
 
 
 def _unchecked_files(folder: RunFolder) -> Iterator[str]:
-    """Yields a note for each missing file without which the data of a run cannot be checked."""
+    """Yields a note for each missing file that is needed to check the data of a resumed run."""
     if not has_checkpoint(folder):
         return
     for name, what in (("split.npz", "labels"), (DATA_FILE, "images")):
         if folder.path.is_dir() and not (folder.path / name).is_file():
             yield (
-                f"{folder.path / name} is missing (version 0.1 wrote no {DATA_FILE}), so whether "
-                f"the {what} have changed since the run started is not checked."
+                f"{folder.path / name} is missing (version 0.1 did not write {DATA_FILE}), so "
+                f"changes to the {what} since the run started cannot be detected."
             )
 
 
@@ -90,7 +90,7 @@ def check_names(dataset: Dataset, folder: RunFolder) -> None:
     if saved is None:
         return
     path = folder.path / "pictures.json"
-    with damage_named(path, "the list of this run's pictures", RESTORE):
+    with damage_named(path, "this run's list of pictures", RESTORE):
         _check_picture_list(saved)
     if saved["names"] != list(dataset.names):
         new, old = set(dataset.names), set(saved["names"])
@@ -104,8 +104,8 @@ def check_names(dataset: Dataset, folder: RunFolder) -> None:
         )
     if saved["classes"] != list(dataset.classes):
         raise ValueError(
-            f"the classes must be those in {path}, {saved['classes']}, but are "
-            f"{list(dataset.classes)}. Restore the labels or start a new run."
+            f"the classes must be {saved['classes']}, as in {path}, got {list(dataset.classes)}. "
+            "Restore the labels or start a new run."
         )
 
 
@@ -116,7 +116,7 @@ def check_split(dataset: Dataset, folder: RunFolder) -> None:
         return
     path = folder.path / "split.npz"
     if missing := sorted(expected.keys() ^ saved.keys()):
-        reason = f"{missing[0]!r} is missing or unknown"
+        reason = f"{missing[0]!r} is missing or unexpected"
         raise DamagedFile(path, "the split of this run", reason, RESTORE)
     for name, array in expected.items():
         if not np.array_equal(saved[name], array):
@@ -132,7 +132,7 @@ def split_arrays(dataset: Dataset) -> dict[str, np.ndarray]:
 
 
 def write_names(dataset: Dataset, folder: RunFolder) -> None:
-    """Writes the names of the pictures that `split.npz` indexes to `pictures.json`."""
+    """Writes `pictures.json`, which names the pictures that the indices in `split.npz` refer to."""
     if dataset.names:
         skipped = [{"name": name, "reason": reason} for name, reason in dataset.skipped]
         content = {"names": dataset.names, "classes": dataset.classes, "skipped": skipped}

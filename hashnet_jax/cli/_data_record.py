@@ -14,7 +14,7 @@ from hashnet_jax.distributed.progress import Progress
 from hashnet_jax.distributed.reading import damage_named
 from hashnet_jax.training import RunFolder
 
-# If there are more images, and they are not in memory, only so many of them are hashed.
+# Maximum number of images to hash if they are not in memory.
 MAX_HASHED_IMAGES = 20_000
 
 _check_record = record(
@@ -23,9 +23,9 @@ _check_record = record(
 
 
 def check_data(dataset: Dataset, folder: RunFolder) -> None:
-    """Checks that the images of a resumed run have the same content as when it started.
+    """Checks that the images have not changed since a resumed run started.
 
-    Up to ``MAX_HASHED_IMAGES`` images are compared, evenly distributed over the data set.
+    If they are not in memory, at most ``MAX_HASHED_IMAGES`` images, evenly spaced, are compared.
 
     Raises:
       ValueError: if their content has changed.

@@ -16,7 +16,7 @@ from hashnet_jax.index import (
     note_unchecked,
     read_manifest,
 )
-from hashnet_jax.report import UNVERIFIED, is_bound, read_result
+from hashnet_jax.report import UNVERIFIED, has_result, is_bound, read_result
 from hashnet_jax.weights import MODEL_FILE as MODEL
 from hashnet_jax.weights import load
 
@@ -48,7 +48,7 @@ def _describe_run(folder: Path) -> dict[str, Any]:
         "preprocessing": _preprocessing(spec.resize, spec.image_size, spec.mean, spec.std),
         "weights SHA-256": sha256(folder / MODEL),
     }
-    if (folder / "result.json").is_file():
+    if has_result(folder):
         result = read_result(folder)
         facts["result"] = result["summary"]
         if not is_bound(result):

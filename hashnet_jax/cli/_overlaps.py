@@ -37,7 +37,7 @@ def check_overlaps(dataset: Dataset, folder: RunFolder, when: str) -> str:
     if not processes.is_first():
         return ""
     if found is not None:
-        remedy = "delete it to count again"
+        remedy = "delete it to count the overlaps again"
         with damage_named(folder.path / "overlaps.json", "this run's overlap counts", remedy):
             _check_counts(found)
             _check_same_images(found, overlap.overlaps(dataset, by_content=False))
@@ -49,12 +49,12 @@ def check_overlaps(dataset: Dataset, folder: RunFolder, when: str) -> str:
 
 
 def _check_same_images(found: Mapping[str, Mapping[str, int | None]], counted: Counts) -> None:
-    """Raises a ValueError if saved counts by index differ from those of the data."""
+    """Raises a ValueError if the saved counts by index do not match the data."""
     for pair, counts in counted.items():
         if found[pair]["same_image"] != counts["same_image"]:
             raise ValueError(
-                f"it has {found[pair]['same_image']} images in {pair}, but the data has "
-                f"{counts['same_image']}"
+                f"it counts {found[pair]['same_image']} images in both parts of {pair}, but the "
+                f"data has {counts['same_image']}"
             )
 
 

@@ -1,8 +1,8 @@
-"""Finds a run's data and weights again, after the run or its data has been moved.
+"""Finds a run's data and weights after the run or its data has been moved.
 
-A config contains paths, which say where the data is. They may change when a run is resumed, but
-what the data contains must not. Paths may be relative to the working folder of the command that
-started the run. That folder is saved in `data.json`, together with the run folder.
+A config stores the paths of the data. When a run is resumed, these paths may change, but the data
+must not. Paths may be relative to the working directory of the command that started the run.
+`data.json` records this directory and the run folder.
 """
 
 import dataclasses
@@ -18,8 +18,11 @@ from hashnet_jax.distributed.reading import damage_named, read_json
 from hashnet_jax.distributed.seals import content_sha256, unsealed
 
 DATA_FILE = "data.json"
-# What the file should be, and what to do if it is damaged.
-RECORD_DAMAGE = ("the record of this run's data", "restore it, or delete it to skip its checks")
+# How an error describes this file if it is damaged, and the remedy that it suggests.
+RECORD_DAMAGE = (
+    "the record of this run's data",
+    "restore it, or delete it to continue without checking the data",
+)
 
 # Options that locate the data. They may change when a run is resumed, but the data must not.
 LOCATIONS = tuple(field.name for field in option_fields(Options) if field.metadata.get("location"))
@@ -29,11 +32,11 @@ WORDS = ("none", "auto")
 
 
 def read_located_config(run_dir: Path) -> Config:
-    """Reads the config of a run, with paths that lead to its data from the working folder.
+    """Reads a run's config, with paths that are valid in the current working directory.
 
     Raises:
       DamagedFile: if `config.json` or `data.json` is damaged.
-      OSError: if there is no config.
+      OSError: if `config.json` is missing or cannot be read.
     """
     config, file = Config.read(run_dir / "config.json"), run_dir / DATA_FILE
     if not file.is_file():
@@ -44,12 +47,12 @@ def read_located_config(run_dir: Path) -> Config:
 
 
 def located(config: Config, saved: Mapping[str, Any], run_dir: Path) -> Config:
-    """Returns the config with paths that exist, as far as they are found.
+    """Returns the config with updated paths; a path is unchanged if nothing is found.
 
     Args:
-      config: the config of a run.
-      saved: the content of its `data.json`; empty if it is unknown.
-      run_dir: the current path of its folder.
+      config: the run's config.
+      saved: the content of the run's `data.json`, or empty if there is none.
+      run_dir: the current path of the run's folder.
     """
 
     def find(value: str | None) -> str | None:
@@ -66,7 +69,7 @@ def located(config: Config, saved: Mapping[str, Any], run_dir: Path) -> Config:
 
 
 def _candidates(value: str, saved: Mapping[str, Any], run_dir: Path) -> Iterator[str]:
-    """Yields the paths at which data may be now that a run has found at ``value``."""
+    """Yields the places where data that a run found at ``value`` may be now, likeliest first."""
     moved = saved.get("working_folder", os.getcwd()) != os.getcwd()
     if not moved or os.path.isabs(value):
         yield value
@@ -80,22 +83,22 @@ def _candidates(value: str, saved: Mapping[str, Any], run_dir: Path) -> Iterator
 
 
 def places_now(run_dir: Path) -> dict[str, str]:
-    """Returns the folders that relative paths of a run refer to."""
+    """Returns the current working directory and the run folder, for `data.json`."""
     return {"working_folder": os.getcwd(), "run_folder": str(run_dir.resolve())}
 
 
 def without_places(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a config in JSON without the paths of its data and weights."""
+    """Returns a JSON config without the paths of its data and weights."""
     data = {name: value for name, value in content["data"].items() if name not in LOCATIONS}
     rest = {name: value for name, value in content.items() if name != "pretrained"}
     return rest | {"data": data, "has_pretrained": content.get("pretrained", "none") != "none"}
 
 
 def with_places(content: Mapping[str, Any], config: Config) -> dict[str, Any]:
-    """Returns a saved config in JSON with the paths of ``config``, and everything else unchanged.
+    """Returns a saved JSON config with the paths in ``config``; everything else is unchanged.
 
-    A run that was started by an earlier version, whose configs had fewer fields, therefore keeps
-    its identity.
+    A run started by an earlier version, whose configs had fewer fields, therefore keeps its
+    identity.
     """
     places = {name: getattr(config.data, name) for name in LOCATIONS}
     known = {k: v for k, v in places.items() if k in content["data"] or v is not None}

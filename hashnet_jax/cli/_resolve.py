@@ -28,6 +28,7 @@ from hashnet_jax.configs import Config
 from hashnet_jax.distributed import processes
 from hashnet_jax.distributed.files import sha256
 from hashnet_jax.distributed.reading import damage_named
+from hashnet_jax.report import has_result
 from hashnet_jax.training import RunFolder
 from hashnet_jax.weights import find_weights
 
@@ -53,8 +54,8 @@ def default_folder(config: Config) -> Path:
 def resolve(args: argparse.Namespace) -> tuple[Config, RunFolder]:
     """Returns the config and folder of the run.
 
-    A resumed run keeps its original config, except for the places of its data. If the command of a
-    finished run is repeated, the finished run is returned.
+    A resumed run keeps its original config, except for the paths of its data. If the command of a
+    finished run is repeated, that run is returned.
 
     Raises:
       FileExistsError: if the folder contains an unfinished run, or a finished run with different
@@ -71,7 +72,7 @@ def resolve(args: argparse.Namespace) -> tuple[Config, RunFolder]:
         return config, RunFolder(path)
     folder = RunFolder(path, resume=True)
     saved = _saved_config(folder)
-    if not processes.from_first((path / "result.json").is_file):
+    if not processes.from_first(lambda: has_result(path)):
         command = resume_command(args.parser.prog, path, Execution())
         raise FileExistsError(
             f"{path} contains an unfinished run. Continue it with `{command}`, or choose a "
@@ -86,7 +87,7 @@ def resolve(args: argparse.Namespace) -> tuple[Config, RunFolder]:
 
 
 def _saved_config(folder: RunFolder) -> Config:
-    """Reads the config of a run, with paths that lead to its data from the working folder."""
+    """Reads a run's config, with paths that are valid in the current working directory."""
     content = folder.read_json("config.json")
     with Config.damage_named(folder.path / "config.json"):
         config = Config.from_json(content)
@@ -134,7 +135,7 @@ def _resumed(args: argparse.Namespace) -> tuple[Config, RunFolder]:
 
 
 def _with_moved_weights(config: Config, given: dict[str, Any]) -> Config:
-    """Takes ``pretrained`` out of the given options if it leads to the weights of the run."""
+    """Takes ``pretrained`` out of the given options if it is a new path to the run's weights."""
     place = given.get("pretrained")
     if place in (None, *WORDS, config.pretrained) or config.pretrained_sha256 is None:
         return config

@@ -40,7 +40,7 @@ def initial_state(config: Config) -> TrainState:
         check_finite(params)
     except ValueError as error:
         raise ValueError(
-            f"{file} must contain finite weights only ({error}). Use other weights with "
+            f"{file} must contain only finite weights ({error}). Use other weights with "
             "`pretrained`."
         ) from error
     return dataclasses.replace(state, params=params)

@@ -28,7 +28,7 @@ from hashnet_jax.distributed import processes
 from hashnet_jax.distributed.devices import local_devices
 from hashnet_jax.distributed.printing import printable
 from hashnet_jax.model import HashNetParams, with_hash_layer
-from hashnet_jax.report import UNVERIFIED, is_bound, read_result, why_outdated
+from hashnet_jax.report import UNVERIFIED, has_result, is_bound, read_result, why_outdated
 from hashnet_jax.training import (
     Checkpoints,
     Interrupted,
@@ -41,7 +41,6 @@ from hashnet_jax.training import (
 )
 
 INTERRUPTED = 130
-RESULT = "result.json"
 
 Say = Callable[[str], object]
 
@@ -75,7 +74,7 @@ def train_and_report(args: argparse.Namespace) -> int:
     command = resume_command(args.parser.prog, path, execution)
 
     def remedy() -> str:
-        is_first = execution.process in (None, 0)  # the only one that has the folder
+        is_first = execution.process in (None, 0)  # the only one that accesses the folder
         has_started = not is_first or (path / "config.json").is_file()
         return f"Continue with: {command}" if has_started else "The run had not started yet."
 
@@ -102,7 +101,7 @@ def _settings(args: argparse.Namespace) -> tuple[Execution, Path]:
 
 
 def _run_together(args: argparse.Namespace, execution: Execution, command: str) -> int:
-    """Runs in all processes, and ends in all of them at the same time."""
+    """Runs all processes, and makes them exit together."""
     try:
         with contextlib.redirect_stdout(sys.stdout if processes.is_first() else None):
             _run(args, execution)
@@ -119,7 +118,7 @@ def _run(args: argparse.Namespace, execution: Execution) -> None:
     devices = tuple(local_devices(execution.devices))
     with _entered(folder):
         saved = folder.read_json("config.json")
-        if processes.from_first((folder.path / RESULT).is_file):
+        if processes.from_first(lambda: has_result(folder.path)):
             processes.together(lambda: _show_finished(config, folder, execution))
             return
         started = time.monotonic()
@@ -172,13 +171,13 @@ def _show_finished(config: Config, folder: RunFolder, execution: Execution) -> N
 
 
 def _show_report(config: Config, path: Path, execution: Execution) -> None:
-    """Prints the path of the report; if it is not the report of this run, writes it again."""
+    """Prints the path of the report; writes it again if it does not belong to this result."""
     report, problem = path / "report.html", why_outdated(path)
     if problem is None:
         print(f"report: {printable(report)}")
         return
     if report.is_file():
-        print(printable(f"note: {report} is not the report of this result. {problem}"))
+        print(printable(f"note: {report} does not belong to this result. {problem}"))
     if execution.report:
         add_report(path, DATASETS[config.dataset](config.data), hashnet_jax.load(path))
 

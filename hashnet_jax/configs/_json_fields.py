@@ -1,4 +1,4 @@
-"""Checks the fields of a dataclass in JSON: their names and their types."""
+"""Checks the names and types of a dataclass's fields in JSON."""
 
 import dataclasses
 import types
@@ -10,7 +10,7 @@ _NAMES = {
     bool: "true or false",
     int: "an integer",
     float: "a number",
-    str: "text",
+    str: "a string",
     types.NoneType: "null",
 }
 
@@ -21,9 +21,10 @@ def wrong_fields(part: Any, content: Any, place: str = "") -> Iterator[str]:
     Fields with a default may be missing.
 
     Args:
-      part: a dataclass whose fields are numbers, texts, booleans, tuples of numbers or dataclasses.
-      content: its content in JSON.
-      place: prefix for the names of its fields.
+      part: a dataclass whose fields are numbers, strings, booleans, tuples of numbers or
+        dataclasses.
+      content: the parsed JSON to check.
+      place: prefix for the names of the fields.
 
     Examples:
       >>> from hashnet_jax.configs import CONFIGS, Config

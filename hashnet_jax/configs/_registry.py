@@ -19,11 +19,11 @@ def register(config: Config) -> None:
       >>> register(digits.CONFIG)
       Traceback (most recent call last):
       ...
-      ValueError: a config for 'digits' is already registered: use ...
+      ValueError: a config for 'digits' is already registered. Use ...
     """
     if config.dataset in CONFIGS:
         raise ValueError(
-            f"a config for {config.dataset!r} is already registered: use "
+            f"a config for {config.dataset!r} is already registered. Use "
             "hashnet_jax.configs.derive to modify it."
         )
     CONFIGS[config.dataset] = config

@@ -24,8 +24,8 @@ class Listing:
       labels: ``{name: labels}``, sorted by name.
       classes: all classes, including those without pictures.
       loose: names of pictures outside any subfolder.
-      passed_over: ``(name, reason)`` for each file or folder that is not taken for a picture or a
-        folder of pictures, and for each folder that cannot be listed.
+      passed_over: ``(name, reason)`` for each file or folder that was ignored, and for each folder
+        that cannot be listed.
       repeated: number of lines that repeat a picture listed earlier in the CSV file.
     """
 
@@ -56,8 +56,8 @@ def list_pictures(options: Options) -> Listing:
         return _list_csv(options.csv, file, file.parent if root is None else root)
     if root is None:
         raise ValueError(
-            "folder requires `image_root` (a folder with one subfolder per class) or a `csv` file, "
-            "but neither was given."
+            "the data set 'folder' requires `image_root` (a folder with one subfolder per class) "
+            "or a `csv` file, but neither was given."
         )
     return _list_folders(root)
 
@@ -82,15 +82,15 @@ def unreadable_pictures(listing: Listing) -> dict[str, str]:
 
 
 def describe_passed_over(listing: Listing) -> Iterator[str]:
-    """Yields one line per reason for which files or folders were passed over."""
+    """Yields one line per reason why files or folders were passed over."""
     names_of: dict[str, list[str]] = {}
     for name, reason in listing.passed_over:
         names_of.setdefault(reason, []).append(name)
     for reason, names in names_of.items():
-        yield f"passed over, {printable(reason)}: {len(names):,} ({_shown(names)})"
+        yield f"passed over ({printable(reason)}): {len(names):,} ({_shown(names)})"
     if listing.loose:
         yield (
-            f"pictures outside any subfolder left out: {len(listing.loose):,} (first: "
+            f"pictures left out (not in a subfolder): {len(listing.loose):,} (first: "
             f"{printable(listing.loose[0])})"
         )
     if listing.repeated:
@@ -108,7 +108,7 @@ def describe_unreadable(unreadable: dict[str, str], limit: int = 20) -> Iterator
 def describe_lost_classes(listing: Listing, classes: tuple[str, ...]) -> Iterator[str]:
     """Yields a line for each class that has no readable picture, and is therefore left out."""
     for lost in sorted(set(listing.classes) - set(classes)):
-        yield f"class '{printable(lost)}' is left out: it has no readable picture"
+        yield f"class '{printable(lost)}' is left out: it has no readable pictures"
 
 
 def _shown(names: list[str]) -> str:
@@ -139,17 +139,16 @@ def _list_folders(root: Path) -> Listing:
         lines = [f"{line}\n" for line in describe_passed_over(listing)]
         raise ValueError(
             f"{''.join(lines)}`image_root` must contain one subfolder per class, but {root} "
-            f"contains {count} outside any subfolder (first: {printable(loose[0])}) and none "
-            "inside one. Move them into folders named after their classes, or list them in a `csv` "
-            "file."
+            f"contains {count} directly (first: {printable(loose[0])}) and none in subfolders. "
+            "Move them into folders named after their classes, or list them in a `csv` file."
         )
     return listing
 
 
 def _folders(root: Path) -> tuple[str, ...]:
-    """Returns the names of the folders that are classes if they contain pictures.
+    """Returns the names of the folders that may be classes.
 
-    Links are left out, since the folder that they lead to may be a class under its own name.
+    Links are left out, since their targets may be classes under their own names.
     """
     try:
         with os.scandir(root) as scan:

@@ -15,9 +15,9 @@ from tqdm import tqdm
 from hashnet_jax.distributed.array_cache import load_array, save_array
 from hashnet_jax.distributed.reading import damage_named
 
-PREPARE_AGAIN = "move the folder away, and start again to prepare the data set"
+PREPARE_AGAIN = "move the folder away and start again to prepare the data set"
 
-# So many labels are read from the records and compared with the cached ones.
+# Number of labels to read from the records and compare with the cached ones.
 _LABELS_COMPARED = 32
 
 Record = dict[str, Any]
@@ -85,16 +85,16 @@ def cached_labels(
 
 
 def record_named(builder: Any, split: str, index: int) -> contextlib.AbstractContextManager[None]:
-    """Names a record in errors that are raised within the block because it is damaged."""
+    """Converts errors raised within the block to a DamagedFile that names the record."""
     return damage_named(
         f"{builder.data_path}, {split} record {index}",
-        "an image with its labels",
+        "an image with labels",
         PREPARE_AGAIN,
     )
 
 
 def _agree(labels: np.ndarray, source: RecordSource, read_label: LabelReader) -> bool:
-    """Returns whether some of the labels, spread over the split, are those of the records."""
+    """Returns whether a sample of the labels, evenly spaced over the split, matches the records."""
     places = np.unique(np.linspace(0, len(source) - 1, _LABELS_COMPARED).astype(int))
     return all(
         np.array_equal(labels[i], read_label(source.records(i, i + 1)[0])) for i in places.tolist()
@@ -113,8 +113,8 @@ def _cache_folder() -> Path | None:
 def _cache_stem(builder: Any, split: str, labels: str) -> str:
     """Returns a file name for a split's labels, with a hash of everything that they depend on.
 
-    Hashing the records would take as long as reading the labels from them. Sizes and modification
-    times of the files tell whether they have been replaced.
+    Hashing the records would take as long as reading the labels from them. Instead, the sizes and
+    modification times of the files show whether they have been replaced.
     """
     info = builder.info.splits[split]
     folder = Path(builder.data_path).resolve()

@@ -19,10 +19,10 @@ _IMAGES_PER_TASK = 64
 def content_digest(
     source: ImageSource, indices: Int[np.ndarray, " N"], *, progress: Progress | None = None
 ) -> str:
-    """Returns a hash of the content of images, which changes if any of their pixels changes.
+    """Returns a hash of the content of images, which changes if any pixel changes.
 
-    Picture files and TFDS records are hashed as they are stored, which takes a small part of the
-    time that decoding takes. A source without a method ``digest`` is hashed by its pixels.
+    Picture files and TFDS records are hashed as they are stored, which is much faster than decoding
+    them. If a source has no ``digest`` method, its pixels are hashed.
 
     Args:
       source: images by index, see :mod:`hashnet_jax.data.sources`.

@@ -5,8 +5,8 @@
     "a, b.png",sky
 
 The header is optional. Labels are separated by ``;``. The file must be encoded as UTF-8, and fields
-that contain a comma must be quoted. Spaces around a path are ignored, unless a file's name has
-them.
+that contain a comma must be quoted. Spaces around a path are ignored, unless a file with these
+spaces in its name exists.
 """
 
 import csv
@@ -32,8 +32,8 @@ class _Picture(NamedTuple):
 def read_csv(file: Path, root: Path) -> tuple[dict[str, tuple[str, ...]], int]:
     """Reads each picture's labels.
 
-    A picture that several lines list with the same labels, possibly under different paths such as
-    ``a.png`` and ``./a.png``, is one picture.
+    If several lines list the same picture with the same labels, it counts as one picture, even if
+    the paths differ, such as ``a.png`` and ``./a.png``.
 
     Args:
       file: CSV file with lines ``path,label1;label2``.
@@ -65,7 +65,7 @@ def read_csv(file: Path, root: Path) -> tuple[dict[str, tuple[str, ...]], int]:
 
 
 def _rows(file: Path, faults: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yields ``(line number, fields)``. A line that ends the parsing is added to ``faults``."""
+    """Yields ``(line number, fields)``; stops at malformed CSV, and adds its line to ``faults``."""
     # File names are bytes: surrogateescape preserves those that are not UTF-8.
     with open(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
         lines = csv.reader(opened, strict=True)

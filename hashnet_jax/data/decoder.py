@@ -1,4 +1,4 @@
-"""Decodes pictures with Pillow: one list of formats and one set of limits, wherever they come from.
+"""Decodes pictures with Pillow, with the same formats and limits wherever they come from.
 
 Pillow detects formats by content, not by suffix, and supports many more than are allowed here.
 Some of its decoders are rarely tested, and one runs an external program (Ghostscript for EPS).
@@ -14,8 +14,8 @@ _ALLOWED_FORMATS = ("JPEG", "MPO", "PNG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "
 Image.init()
 FORMATS = tuple(name for name in _ALLOWED_FORMATS if name in Image.OPEN)
 
-# Pillow's own default. Programs may set PIL.Image.MAX_IMAGE_PIXELS to a lower limit, which is
-# respected, but not to a higher one or to None.
+# Pillow's own default. If a program sets PIL.Image.MAX_IMAGE_PIXELS to a lower limit, the limit is
+# respected; a higher limit or None is ignored.
 MAX_PIXELS = 89_478_485
 
 BinaryFile = io.BytesIO | io.BufferedReader
@@ -48,8 +48,8 @@ def decode_picture(
 
     Raises:
       UnreadablePicture: if the file is damaged, truncated or not in one of ``FORMATS``, or has more
-        than ``MAX_PIXELS`` pixels. (A truncated file is decoded all the same if the program has set
-        ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES``, which holds for all threads.)
+        than ``MAX_PIXELS`` pixels. (If the program has set
+        ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES``, truncated files are decoded in all threads.)
     """
     try:
         with Image.open(file, formats=FORMATS) as picture:

@@ -19,7 +19,7 @@ _ARCHIVE_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class ArrayHeader(NamedTuple):
-    """Shape and dtype that a file declares for an array."""
+    """The shape and dtype that an array's header declares."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -38,7 +38,7 @@ def read_npy(path: StrPath, what: str, remedy: str, *, mmap: bool = False) -> np
       The array.
 
     Raises:
-      DamagedFile: if the file is not a `.npy` file, or its size differs from what its header says.
+      DamagedFile: if the file is not a `.npy` file, or its size does not match its header.
       OSError: if the file cannot be read.
 
     Examples:
@@ -74,15 +74,15 @@ def read_npz(
       what: see :class:`DamagedFile`.
       remedy: see :class:`DamagedFile`.
       names: names of the arrays to read; by default, all arrays.
-      check: function that gets the header of each array before any array is read, and raises a
-        ValueError with the reason if they are not as they should be.
+      check: function that receives the headers of all arrays before any array is read, and raises
+        a ValueError with the reason if they are wrong.
 
     Returns:
       The arrays, keyed by name.
 
     Raises:
-      DamagedFile: if the file is not a `.npz` file, a size differs from what a header says, a
-        checksum is wrong, an array is larger than the machine's memory, or ``check`` fails.
+      DamagedFile: if the file is not a `.npz` file, an array does not have the size in its header,
+        a checksum is wrong, the arrays do not fit in the machine's memory, or ``check`` fails.
       OSError: if the file cannot be read.
 
     Examples:
@@ -108,7 +108,7 @@ def read_npz(
 
 def _array_name(member: zipfile.ZipInfo) -> str:
     if member.compress_type not in _ARCHIVE_METHODS or member.flag_bits & 1:
-        raise ValueError(f"{member.filename!r} is packed by a method that NumPy does not use")
+        raise ValueError(f"{member.filename!r} is encrypted or uses an unsupported compression")
     if not member.filename.endswith(".npy"):
         raise ValueError(f"{member.filename!r} is not an array")
     return member.filename.removesuffix(".npy")
@@ -124,7 +124,7 @@ def _member_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> ArrayHe
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     with archive.open(member) as file:
         array = np.lib.format.read_array(file, allow_pickle=False)
-        file.read()  # zipfile compares the checksum at the end of the file
+        file.read()  # zipfile verifies the checksum at the end of the file
     return array
 
 
@@ -132,19 +132,19 @@ def _read_header(file: BinaryIO | Any) -> ArrayHeader:
     """Reads the header of a `.npy` file, leaving the file at the start of its data."""
     version = np.lib.format.read_magic(file)
     if version not in {(1, 0), (2, 0), (3, 0)}:
-        raise ValueError(f"version {version} of the array format does not exist")
+        raise ValueError(f"array format version {version} does not exist")
     length_format = "<H" if version == (1, 0) else "<I"
     prefix = file.read(struct.calcsize(length_format))
     (length,) = struct.unpack(length_format, prefix)
     if length > _MAX_HEADER_BYTES:
-        raise ValueError(f"its header has {length:,} bytes")
+        raise ValueError(f"its header is too long ({length:,} bytes)")
     text = file.read(length)
     if len(text) < length:
-        raise ValueError("it ends within its header")
+        raise ValueError("its header is truncated")
     try:
         fields = ast.literal_eval(text.decode("utf-8" if version == (3, 0) else "latin1").strip())
         shape, dtype = fields["shape"], np.lib.format.descr_to_dtype(fields["descr"])
-    except Exception as error:  # a Python literal that is damaged raises almost anything
+    except Exception as error:  # a damaged Python literal can raise almost any exception
         raise ValueError("its header cannot be parsed") from error
     whole = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
     if not whole or dtype.hasobject or set(fields) != {"descr", "fortran_order", "shape"}:
@@ -156,8 +156,8 @@ def _check_size(header: ArrayHeader, n_bytes: int) -> None:
     expected = math.prod(header.shape) * header.dtype.itemsize
     if expected != n_bytes:
         raise ValueError(
-            f"its header describes {expected:,} bytes of {header.dtype} {list(header.shape)}, but "
-            f"it holds {n_bytes:,}"
+            f"its header declares {expected:,} bytes ({header.dtype} {list(header.shape)}), but it "
+            f"has {n_bytes:,} bytes of data"
         )
 
 

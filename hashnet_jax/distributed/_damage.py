@@ -1,4 +1,4 @@
-"""The one kind of error for damaged files."""
+"""The error that is raised for damaged files."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ class DamagedFile(ValueError):
 
     Args:
       path: path of the file.
-      what: what the file should be, with an article, e.g. "a manifest of codes".
+      what: what the file should be, with an article, e.g. "a codes manifest".
       reason: what is wrong with it.
       remedy: what the user can do about it, without a full stop.
 
@@ -35,12 +35,11 @@ class DamagedFile(ValueError):
 
 @contextlib.contextmanager
 def damage_named(path: StrPath, what: str, remedy: str) -> Iterator[None]:
-    """Turns whatever goes wrong while a file is parsed into a :class:`DamagedFile`.
+    """Converts any exception raised while a file is parsed to a :class:`DamagedFile`.
 
-    Errors of the operating system that name a file, such as a missing permission, are left as they
-    are. Parsers raise exceptions of almost any type on damaged input (``struct.error``,
-    ``zlib.error``, ``MemoryError``, ``RecursionError``, ...), so a list of them would never be
-    complete.
+    Errors from the operating system, such as a missing permission, are not converted. Parsers raise
+    exceptions of almost any type on damaged input (``struct.error``, ``zlib.error``,
+    ``MemoryError``, ``RecursionError``, ...), so a list of them would never be complete.
 
     Args:
       path: path of the file that is parsed within the block.

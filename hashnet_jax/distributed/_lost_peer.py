@@ -1,11 +1,11 @@
-"""Ends a process with one line when another process of the program is lost.
+"""Ends a process with a one-line message when another process of the program is lost.
 
-If a process is killed, the runtime of `jax.distributed` ends the others by ``abort()``, after
-writing a C++ stack trace to stderr. It has no hook for this: the callback that jaxlib accepts
-crashes because the error has no Python type. Therefore two things are done here while the processes
-are connected. What native code writes to stderr goes to a file first, from which it is copied to
-the terminal unless it announces the end. And ``abort()`` calls a function of ours, which prints the
-line and exits.
+If a process is killed, the `jax.distributed` runtime ends each of the others: it writes a C++ stack
+trace to stderr and calls ``abort()``. There is no usable hook: jaxlib accepts a callback, but
+calling it crashes because the error has no Python type. While the processes are connected, this
+module therefore redirects the stderr of native code to a file, and copies everything to the
+terminal except the runtime's last message. It also installs a handler for the SIGABRT that
+``abort()`` raises, which prints one line and exits.
 """
 
 import contextlib
@@ -20,12 +20,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-# Lines of native code are shown with this delay.
+# Output of native code appears on the terminal with up to this delay.
 SECONDS_BETWEEN_COPIES = 0.25
-# The first process hosts the coordination service, which has to tell the others who was lost.
+# Time before the process exits. The first process hosts the coordination service, which must still
+# tell the others which process was lost.
 SECONDS_FOR_OTHERS = 2.0
 
-# From the first such line on, what the runtime writes is about a lost process.
+# The first line of the runtime's message about a lost process.
 _ANNOUNCEMENT = re.compile(rb"^[EF]\d{4} .*(coordination_service|client\.h:)", re.MULTILINE)
 _FATAL = b"Terminating process because the JAX distributed service detected fatal errors"
 _LOST_FIRST = re.compile(r"Failed to send RPC to coordination service|Socket closed")
@@ -33,7 +34,7 @@ _LOST_OTHERS = re.compile(
     r"stopped sending heartbeats\):\n(.*?)\nThe tasks have crashed", re.DOTALL
 )
 _ENDED_ALONE = re.compile(r"The first task at the barrier: \S*?(\d+)\. ")
-# What collectives raise when the connection to a process breaks.
+# Found in the errors that collectives raise when the connection to a process breaks.
 _BROKEN_COLLECTIVE = re.compile(
     r"Gloo|NCCL|coordination service|Connection (reset|closed)|UNAVAILABLE|CANCELLED"
 )
@@ -42,7 +43,7 @@ _AbortHandler = ctypes.CFUNCTYPE(None, ctypes.c_int)
 
 
 def describe_loss(text: str) -> str:
-    r"""Describes which processes were lost, as far as the runtime's error message says it.
+    r"""Describes which processes were lost, based on the runtime's error message.
 
     Examples:
       >>> describe_loss("unhealthy (stopped sending heartbeats):\n1\n3\nThe tasks have crashed.")
@@ -52,12 +53,12 @@ def describe_loss(text: str) -> str:
       >>> describe_loss("The first task at the barrier: 2. Some timed out")
       'process 2 has failed'
       >>> describe_loss("RPC: /xla.coordination.CoordinationService/RegisterTask")
-      'not all processes have connected in time'
+      'not all processes connected in time'
       >>> describe_loss("Connection reset by peer")
       'lost another process (killed, or no longer reachable)'
     """
     if "/RegisterTask" in text:
-        return "not all processes have connected in time"
+        return "not all processes connected in time"
     if match := _ENDED_ALONE.search(text):
         return f"process {match[1]} has failed"
     lost = "another process"
@@ -69,23 +70,23 @@ def describe_loss(text: str) -> str:
 
 
 def is_broken_collective(error: BaseException) -> bool:
-    """Whether ``error`` was raised because the connection to another process broke."""
+    """Returns whether ``error`` was raised because the connection to another process broke."""
     return _BROKEN_COLLECTIVE.search(str(error)) is not None
 
 
 @contextlib.contextmanager
 def explained_abort(explain: Callable[[str], str]) -> Iterator[None]:
-    """Makes the runtime end this process with a line and exit status 1, within the block.
+    """Prints one line and exits with status 1 if the runtime aborts within the block.
 
     Args:
-      explain: function from the runtime's error message to the line; "" if nothing is to be said.
+      explain: maps the runtime's error message to the line, or to "" to print nothing.
     """
     stderr = _NativeStderr()
 
     @_AbortHandler
     def on_abort(number: int) -> None:
         message = stderr.take_announcement()
-        if _FATAL not in message:  # some other failure of native code, which stays as it is
+        if _FATAL not in message:  # another failure of native code: show its message and abort
             os.write(stderr.terminal, message)
             _set_abort_handler(None)
             return
@@ -102,10 +103,10 @@ def explained_abort(explain: Callable[[str], str]) -> Iterator[None]:
 
 
 def _leave() -> None:
-    """Ends the process at once, since the main thread may wait for the lost process forever."""
+    """Exits immediately, since the main thread may wait for the lost process forever."""
     for child in multiprocessing.active_children():
         child.kill()
-    # In a thread, since the main thread may hold the lock of stdout.
+    # Flush in a thread, since the main thread may hold the lock of stdout.
     if sys.__stdout__ is not None:
         flush = threading.Thread(target=sys.__stdout__.flush, daemon=True)
         flush.start()
@@ -115,8 +116,8 @@ def _leave() -> None:
 
 
 def _set_abort_handler(handler: Callable[[int], None] | None) -> None:
-    # Not by signal.signal: Python would call the handler later, in the main thread, but ``abort()``
-    # never returns.
+    # signal.signal does not work here: Python would call the handler later, in the main thread, but
+    # ``abort()`` never returns.
     set_handler = ctypes.CDLL(None).signal
     set_handler.argtypes, set_handler.restype = [ctypes.c_int, ctypes.c_void_p], ctypes.c_void_p
     pointer = None if handler is None else ctypes.cast(handler, ctypes.c_void_p)  # type: ignore
@@ -124,9 +125,9 @@ def _set_abort_handler(handler: Callable[[int], None] | None) -> None:
 
 
 class _NativeStderr:
-    """Copies what native code writes to stderr, up to the announcement of a lost process.
+    """Copies the stderr of native code to the terminal, up to the announcement of a lost process.
 
-    Native code writes to a file instead of a pipe, so it never has to wait for the copying thread.
+    Native code writes to a file instead of a pipe, so it never waits for the copying thread.
     Python's own ``sys.stderr`` keeps writing to the terminal directly.
 
     Attributes:
@@ -145,7 +146,7 @@ class _NativeStderr:
     def __enter__(self) -> "_NativeStderr":
         sys.stderr.flush()
         self._python = sys.stderr
-        with contextlib.suppress(OSError, ValueError):  # a stderr without a descriptor stays
+        with contextlib.suppress(OSError, ValueError):  # leave a stderr without a descriptor
             if sys.stderr.fileno() == 2:
                 sys.stderr = os.fdopen(os.dup(self.terminal), "w", buffering=1)
         os.dup2(self._file.fileno(), 2)
@@ -165,7 +166,7 @@ class _NativeStderr:
         self._file.close()
 
     def take_announcement(self) -> bytes:
-        """Copies the rest up to the announcement, and returns the announcement."""
+        """Copies the remaining output up to the announcement, and returns the announcement."""
         with self._lock:
             self._copy()
             announcement = self._unread()

@@ -2,8 +2,8 @@
 
     STEM-SHA256.npy
 
-A file that is damaged, or that holds another array, is therefore never used. Caching is optional:
-if a folder cannot be read or written, a note says so and the array is computed again.
+A file that is damaged or contains a different array is therefore never used. Caching is best
+effort: if the folder cannot be read or written, a note is printed and the array is computed again.
 """
 
 import functools
@@ -19,19 +19,19 @@ from hashnet_jax.distributed.files import make_folder, write_whole
 from hashnet_jax.distributed.printing import printable
 from hashnet_jax.distributed.reading import DamagedFile, read_npy
 
-_WHAT, _REMEDY = "the cached array that its name says", "it is computed again"
+_WHAT, _REMEDY = "the array that its name identifies", "it will be computed again"
 _HASH_DIGITS = 16
 
 
 def load_array(
     folder: Path, stem: str, *, is_valid: Callable[[np.ndarray], bool]
 ) -> np.ndarray | None:
-    """Loads an array that :func:`save_array` has saved under ``stem``.
+    """Loads an array that :func:`save_array` saved under ``stem``.
 
     Args:
       folder: folder of the file.
-      stem: what the array depends on, e.g. a hash of it.
-      is_valid: function that returns whether an array fits, e.g. has the required shape.
+      stem: identifies what the array depends on, e.g. by a hash.
+      is_valid: function that returns whether an array is usable, e.g. has the required shape.
 
     Returns:
       The array, memory-mapped and read-only, or None if there is none or it is damaged. Damage is
@@ -61,7 +61,7 @@ def save_array(folder: Path, stem: str, array: np.ndarray) -> Path | None:
 
     Args:
       folder: folder of the file; created if missing.
-      stem: what the array depends on, usable in a file name.
+      stem: identifies what the array depends on; part of the file name.
       array: the array.
 
     Returns:
@@ -86,9 +86,9 @@ def _load(
     try:
         array = read_npy(path, _WHAT, _REMEDY, mmap=True)
         if _content_hash(array) != content_hash:
-            raise DamagedFile(path, _WHAT, "its content has another hash", _REMEDY)
+            raise DamagedFile(path, _WHAT, "its content has a different hash", _REMEDY)
         if not is_valid(array):
-            found = f"its {array.dtype} {list(array.shape)} do not fit the data"
+            found = f"its content, {array.dtype} {list(array.shape)}, does not match the data"
             raise DamagedFile(path, _WHAT, found, _REMEDY)
     except DamagedFile as error:
         print(printable(f"note: {error}"), file=sys.stderr)
@@ -104,4 +104,4 @@ def _content_hash(array: np.ndarray) -> str:
 
 @functools.cache
 def _say_once(what: str) -> None:
-    print(printable(f"note: {what}; the run goes on without it."), file=sys.stderr)
+    print(printable(f"note: {what}; the run continues without it."), file=sys.stderr)

@@ -1,7 +1,7 @@
 """Checks that values read from JSON have the expected types.
 
-A check is a function of a value and of the name of its place in the file, and raises a ValueError
-with that name. Checks are combined into a check of a whole file:
+A check takes a value and the name of its place in the file, and raises a ValueError with this name
+if the value is wrong. Checks can be combined into a check of a whole file:
 
     check_run = record({"step": count, "map": record({"expected": number}), "notes": each(text)})
     check_run(content)
@@ -36,7 +36,7 @@ def text(value: Any, place: str = "it") -> None:
 
 
 def one_of(*allowed: Any) -> Check:
-    """Returns a check that a value is one of those allowed."""
+    """Returns a check that a value is one of ``allowed``."""
 
     def check(value: Any, place: str = "it") -> None:
         is_allowed = any(type(value) is type(each) and value == each for each in allowed)
@@ -78,7 +78,7 @@ def table(inner: Check) -> Check:
 
 
 def record(required: Mapping[str, Check], **optionally: Check) -> Check:
-    """Returns a check that a value is an object with certain keys; it may have others.
+    """Returns a check that a value is an object with the required keys; other keys are allowed.
 
     Args:
       required: a check for each key that must exist.

@@ -1,4 +1,4 @@
-"""Makes foreign text, such as file names and labels, safe to print on a terminal."""
+"""Makes untrusted text, such as file names and labels, safe to print on a terminal."""
 
 import os
 import unicodedata
@@ -11,7 +11,7 @@ _JOINERS = frozenset("\u200c\u200d")
 
 
 def printable(text: str | os.PathLike[str]) -> str:
-    r"""Escapes the characters of a text that a terminal would act on instead of showing.
+    r"""Escapes the characters that a terminal would interpret instead of showing.
 
     The result is one line of valid Unicode. Bytes of a file name that are not UTF-8, which Python
     represents as surrogates, are shown as ``\xNN``.
@@ -20,7 +20,7 @@ def printable(text: str | os.PathLike[str]) -> str:
       text: any text or path.
 
     Returns:
-      The text with such characters written as Python would write them in a string.
+      The text, with these characters written as in a Python string literal.
 
     Examples:
       >>> print(printable("a\x1b[31m\n.png"))
@@ -32,7 +32,7 @@ def printable(text: str | os.PathLike[str]) -> str:
 
 
 def _is_noncharacter(character: str) -> bool:
-    """Returns whether Unicode reserves a code point for no character; XML allows none of these."""
+    """Returns whether a code point is a Unicode noncharacter, which XML forbids or discourages."""
     return ord(character) & 0xFFFE == 0xFFFE or "\ufdd0" <= character <= "\ufdef"
 
 

@@ -1,8 +1,8 @@
 """Coordinates several processes that run one program, and exchanges data between them.
 
 Each process has its own devices, loads its own rows of every batch, and takes each step together
-with the others. The first process owns the run folder and sends the others what they need from it.
-With a single process, every function here returns its input without waiting.
+with the others. The first process owns the run folder and sends its content to the others. With a
+single process, nothing is exchanged, and no function waits.
 
 The number of processes affects the order of summation: single updates agree with those of a single
 process to within 1e-6, but over hundreds of steps rounding errors make the runs diverge.
@@ -50,7 +50,7 @@ def is_only() -> bool:
 
 
 def share(n: int) -> slice:
-    """Returns this process's slice of ``n`` rows; all slices but the last ones have equal length.
+    """Returns this process's slice of ``n`` rows; only the last slices may be shorter.
 
     Examples:
       >>> share(10)  # in a single process

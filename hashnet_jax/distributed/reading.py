@@ -20,6 +20,7 @@ __all__ = [
     "StrPath",
     "check_sha256",
     "damage_named",
+    "file_exists",
     "parse_json",
     "read_json",
     "read_npy",
@@ -66,6 +67,27 @@ def read_json(
         return value
 
 
+def file_exists(path: StrPath, what: str, remedy: str) -> bool:
+    """Returns whether a file exists.
+
+    Args:
+      path: path of the file.
+      what: see :class:`DamagedFile`.
+      remedy: see :class:`DamagedFile`.
+
+    Raises:
+      DamagedFile: if something else has this name, such as a folder, a pipe or a broken link.
+        Otherwise it would be mistaken for a missing file and overwritten.
+
+    Examples:
+      >>> file_exists("/nowhere/result.json", "the result of a run", "restore it")
+      False
+    """
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise DamagedFile(path, what, "it is not a regular file", remedy)
+    return os.path.lexists(path)
+
+
 def parse_json(text: bytes | str) -> Any:
     """Parses JSON strictly: a key may not appear twice in an object.
 
@@ -92,7 +114,7 @@ def read_text(path: StrPath, what: str, remedy: str) -> str:
 
 
 def check_sha256(path: StrPath, expected: str, what: str, remedy: str) -> None:
-    """Checks that a file still has the content whose hash was recorded.
+    """Checks that a file matches its recorded hash.
 
     Args:
       path: path of the file.
@@ -104,10 +126,10 @@ def check_sha256(path: StrPath, expected: str, what: str, remedy: str) -> None:
       DamagedFile: if its content has a different hash.
 
     Examples:
-      >>> check_sha256(os.devnull, "0" * 64, "the codes of this folder", "encode again")
+      >>> check_sha256(os.devnull, "0" * 64, "the codes described by manifest.json", "encode again")
       Traceback (most recent call last):
       ...
-      hashnet_jax.distributed._damage.DamagedFile: /dev/null is damaged or not the codes of this ...
+      hashnet_jax.distributed._damage.DamagedFile: /dev/null is damaged or not the codes ...
     """
     found = sha256(path)
     if found != expected:

@@ -1,4 +1,4 @@
-"""Seals JSON objects with a hash of their own content, so that a changed value is noticed."""
+"""Seals JSON objects with a hash of their own content, so that changes are detected."""
 
 import hashlib
 import json
@@ -9,12 +9,12 @@ SEAL = "sha256"
 
 
 def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Adds the SHA-256 of a JSON object's content to it, under the key ``"sha256"``.
+    """Adds the SHA-256 of a JSON object's content to the object, under the key ``"sha256"``.
 
     The hash does not depend on white space or on the order of the keys.
 
     Args:
-      content: a JSON object; a hash that it already contains is replaced.
+      content: a JSON object; an existing hash is replaced.
 
     Returns:
       A copy with the hash as its last entry.
@@ -41,16 +41,16 @@ def unsealed(content: Mapping[str, Any]) -> dict[str, Any]:
       >>> unsealed(sealed({"bits": 48}) | {"bits": 16})
       Traceback (most recent call last):
       ...
-      ValueError: its content does not match the SHA-256 that it contains
+      ValueError: its content does not match its SHA-256
     """
     inner = _without_seal(content)
     if is_sealed(content) and content[SEAL] != content_sha256(inner):
-        raise ValueError("its content does not match the SHA-256 that it contains")
+        raise ValueError("its content does not match its SHA-256")
     return inner
 
 
 def is_sealed(content: Mapping[str, Any]) -> bool:
-    """Returns whether a JSON object contains a hash of its content, right or wrong."""
+    """Returns whether a JSON object contains a hash of its content; does not verify the hash."""
     return SEAL in content
 
 
@@ -61,7 +61,7 @@ def content_sha256(content: Any) -> str:
       >>> content_sha256({"a": 1, "b": (2,)}) == content_sha256({"b": [2], "a": 1})
       True
     """
-    # Parsed once, so that values that JSON cannot tell apart, such as tuples and lists, are equal.
+    # Parse the JSON, so that values that JSON does not distinguish (tuples, lists) hash equally.
     parsed = json.loads(json.dumps(content))
     return hashlib.sha256(json.dumps(parsed, sort_keys=True).encode()).hexdigest()
 

@@ -24,22 +24,18 @@ from hashnet_jax.distributed.progress import Progress
 from hashnet_jax.index._codes_folder import note_unchecked
 from hashnet_jax.index._growing import GrowingFile
 from hashnet_jax.index._inputs import expand, list_pictures
-from hashnet_jax.index._journal import (
-    LISTING,
-    SKIPPED,
-    Journal,
-    Plan,
+from hashnet_jax.index._journal import LISTING, SKIPPED, Journal, Plan, read_journal
+from hashnet_jax.index._manifest import CODES, IDS, MANIFEST, Manifest, read_manifest
+from hashnet_jax.index._partial_folder import (
     claim_output,
     lock,
     open_outputs,
     publish,
-    read_journal,
     read_skips,
     save_journal,
     start_journal,
     write_skip,
 )
-from hashnet_jax.index._manifest import CODES, IDS, MANIFEST, Manifest, read_manifest
 from hashnet_jax.index._stream import Paths, Reasons, check_batch_size, encode_pictures
 from hashnet_jax.model import HashNetParams, ModelSpec, check_finite
 from hashnet_jax.weights import MODEL_FILE, load

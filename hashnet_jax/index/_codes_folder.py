@@ -13,8 +13,8 @@ from hashnet_jax.distributed.reading import DamagedFile, check_sha256, read_npy
 from hashnet_jax.index._manifest import CODES, IDS, MANIFEST, Manifest, written_by_0_1
 from hashnet_jax.weights import MODEL_FILE
 
-_CODES = "the codes of this folder"
-_PATHS = "the list of this folder's pictures"
+_CODES = f"the codes described by {MANIFEST}"
+_PATHS = f"the picture list described by {MANIFEST}"
 _REMEDY = "restore the folder from a copy, or encode the pictures to a new folder"
 
 
@@ -41,7 +41,7 @@ def check_same_weights(manifest: Manifest, folder: str | Path, run: str | Path) 
 
 
 def check_codes(folder: str | Path, manifest: Manifest) -> None:
-    """Checks that the codes and the picture paths are those that the manifest describes.
+    """Checks that the codes and the picture paths match the manifest.
 
     Both files are read once: 10 million 64-bit codes and their paths take about a second. Folders
     written by version 0.1 have no hashes, so only the sizes are checked.
@@ -61,7 +61,7 @@ def check_codes(folder: str | Path, manifest: Manifest) -> None:
         with open(paths, "rb") as file:
             number = sum(1 for _ in file)
         if number != manifest.number:
-            reason = f"it has {number:,} lines for {manifest.number:,} codes"
+            reason = f"it has {number:,} lines, but there are {manifest.number:,} codes"
             raise DamagedFile(paths, _PATHS, reason, _REMEDY)
         return
     check_sha256(Path(folder) / CODES, manifest.codes_sha256, _CODES, _REMEDY)
@@ -69,7 +69,7 @@ def check_codes(folder: str | Path, manifest: Manifest) -> None:
 
 
 def note_unchecked(folder: str | Path, manifest: Manifest) -> None:
-    """Prints a note if version 0.1 wrote the codes, so that they could not be checked."""
+    """Prints a note if the codes could not be checked because version 0.1 wrote them."""
     if written_by_0_1(manifest):
         print(
             f"note: {folder} was written by version 0.1, without hashes, so only the sizes of its "

@@ -28,7 +28,7 @@ from hashnet_jax.index._manifest import CODES, Manifest
 PackedCodes = UInt8[np.ndarray, "N bytes"]
 Builder = Callable[[PackedCodes, int], Any]
 
-# Errors of a file system that cannot be written to.
+# The errno values of writes to a read-only file system or folder.
 _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 # Number of codes to read from disk and add to an index at a time.
@@ -68,7 +68,7 @@ def import_faiss(purpose: str) -> ModuleType:
 
 
 def open_index(folder: str | Path, manifest: Manifest, kind: str) -> Any:
-    """Opens the index of a codes folder, which is built and stored on first use.
+    """Opens the index of a codes folder; the index is built and stored on first use.
 
     Args:
       folder: a codes folder.
@@ -88,7 +88,7 @@ def open_index(folder: str | Path, manifest: Manifest, kind: str) -> Any:
     codes_sha256 = sha256(Path(folder) / CODES)
     if path.is_file() and _binding(path).is_file():
         return _read(path, manifest, codes_sha256)
-    why = f", because {path} has no record of its codes" if path.is_file() else ""
+    why = f", because {path} has no record of its origin" if path.is_file() else ""
     _say(f"building {path.name} for {manifest.number:,} codes{why}")
     index = KINDS[kind](open_codes(folder, manifest), manifest.bits)
     try:
@@ -128,7 +128,7 @@ def _binding(path: Path) -> Path:
 
 
 def _read(path: Path, manifest: Manifest, codes_sha256: str) -> Any:
-    """Reads an index file once its hash is known to be right: faiss trusts what it reads."""
+    """Reads an index file after verifying its hash, since faiss does not validate its input."""
     what, remedy = f"an index of the codes in {path.parent}", f"delete {path} to rebuild it"
     recorded = read_json(_binding(path), f"the record of {path.name}", remedy)
     with damage_named(_binding(path), f"the record of {path.name}", remedy):
@@ -145,7 +145,7 @@ def _read(path: Path, manifest: Manifest, codes_sha256: str) -> Any:
 
 
 def _write(path: Path, index: Any, codes_sha256: str) -> None:
-    """Writes an index, and then the record that binds it to its codes."""
+    """Writes an index, and then a record of the codes that it was built from."""
     faiss = import_faiss("search")
     write_whole(
         path, lambda file: faiss.write_index_binary(index, faiss.PyCallbackIOWriter(file.write))
@@ -216,8 +216,8 @@ def register(kind: str, build: Builder) -> None:
       >>> register("flat", lambda codes, bits: None)
       Traceback (most recent call last):
       ...
-      ValueError: an index named 'flat' is already registered: choose another name.
+      ValueError: an index named 'flat' is already registered. Choose another name.
     """
     if kind in KINDS:
-        raise ValueError(f"an index named {kind!r} is already registered: choose another name.")
+        raise ValueError(f"an index named {kind!r} is already registered. Choose another name.")
     KINDS[kind] = build

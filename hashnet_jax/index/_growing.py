@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from hashnet_jax.distributed.reading import DamagedFile
+from hashnet_jax.distributed.reading import DamagedFile, file_exists
 
+WRITTEN = "the file described by journal.json"
 _BYTES_PER_READ = 2**20
 
 
@@ -64,7 +65,7 @@ def open_growing(
 
 
 def check_start(path: Path, *, header: int, end: int, sha256: str, remedy: str) -> None:
-    """Checks that the valid part of a file is what was written to it.
+    """Checks that the valid part of a file matches its recorded hash.
 
     Args:
       path: path of the file.
@@ -76,14 +77,14 @@ def check_start(path: Path, *, header: int, end: int, sha256: str, remedy: str) 
     Raises:
       DamagedFile: if the file is missing, is too short or has different content.
     """
-    if not path.is_file():
-        raise DamagedFile(path, "what was written to it", "it is missing", remedy)
+    if not file_exists(path, WRITTEN, remedy):
+        raise DamagedFile(path, WRITTEN, "it is missing", remedy)
     found = hashlib.sha256()
     with open(path, "rb") as file:
         _update(found, file, header, end)
     if found.hexdigest() != sha256:
         reason = f"its first {end:,} bytes have a different SHA-256"
-        raise DamagedFile(path, "what was written to it", reason, remedy)
+        raise DamagedFile(path, WRITTEN, reason, remedy)
 
 
 def _update(running: "hashlib._Hash", file: BinaryIO, start: int, end: int) -> None:

@@ -1,47 +1,23 @@
-"""The `.partial` folder of unfinished codes, from which encoding can always be continued.
+"""The journal of unfinished codes: the request, and how far encoding has come."""
 
-::
-
-    listing         paths of the pictures to encode, one per line. Written once at the start, so
-                    interruptions and pictures added later do not change the output
-    codes.npy, ids.txt, skipped     output files, appended to after each batch
-    journal.json    the request, and the valid length of each output file. To continue, the
-                    files are truncated to these lengths
-    lock            lock file, held by the process that writes to the folder
-"""
-
-import contextlib
 import dataclasses
 import json
-import os
-import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import numpy as np
-
-from hashnet_jax.distributed.files import (
-    exclusive_lock,
-    make_folder,
-    sha256,
-    sync_folder,
-    write_whole,
-)
-from hashnet_jax.distributed.reading import damage_named, parse_json, read_json
+from hashnet_jax.distributed.files import write_whole
+from hashnet_jax.distributed.reading import DamagedFile, damage_named, file_exists, read_json
 from hashnet_jax.distributed.seals import is_sealed, sealed, unsealed
-from hashnet_jax.index._codes_folder import check_codes
-from hashnet_jax.index._growing import GrowingFile, check_start, open_growing
-from hashnet_jax.index._manifest import CODES, IDS, MANIFEST, PARTIAL, Manifest, read_manifest
+from hashnet_jax.index._growing import WRITTEN, check_start
+from hashnet_jax.index._manifest import CODES, IDS
 
-JOURNAL, LISTING, LOCK, SKIPPED = "journal.json", "listing", "lock", "skipped"
+JOURNAL, LISTING, SKIPPED = "journal.json", "listing", "skipped"
 
 # The header of `codes.npy` has the same length for any number of codes. It is rewritten when the
 # codes are published, so the hash of the file's valid part leaves it out.
-_HEADERS = {CODES: 128}
-
-OnSkip = Callable[[str, str], None]
+HEADERS = {CODES: 128}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,51 +62,6 @@ class Journal:
             )
 
 
-def claim_output(output: str | Path, plan: Plan) -> Path | None:
-    """Creates the `.partial` folder in ``output``, unless ``output`` contains finished codes.
-
-    Args:
-      output: folder for the codes.
-      plan: the request.
-
-    Returns:
-      The `.partial` folder, or None if ``output`` contains the finished codes for this plan.
-
-    Raises:
-      FileExistsError: if ``output`` is a file or contains other files.
-      DamagedFile: a ValueError, if ``output`` contains finished codes that are damaged.
-    """
-    output = Path(output)
-    if output.exists() and not output.is_dir():
-        raise FileExistsError(
-            f"`output` must be a folder, but {output} is a file. Choose a different `output`."
-        )
-    content = {path.name for path in output.iterdir()} if output.is_dir() else set()
-    if MANIFEST in content:
-        manifest = read_manifest(output)
-        _check_same_plan(dataclasses.asdict(manifest), plan, output)
-        check_codes(output, manifest)
-        shutil.rmtree(output / PARTIAL, ignore_errors=True)
-        return None
-    if content and PARTIAL not in content:
-        raise FileExistsError(
-            f"`output` must be a new or empty folder, but {output} contains {min(content)!r}. "
-            "Choose a different `output`."
-        )
-    partial = output / PARTIAL
-    make_folder(partial)
-    return partial
-
-
-def lock(partial: Path) -> contextlib.AbstractContextManager[None]:
-    """Locks `.partial`; raises a BlockingIOError if another process holds the lock."""
-    busy = (
-        f"another process is writing to {partial.parent}. Wait for it to finish, or choose a "
-        "different `output`."
-    )
-    return exclusive_lock(partial / LOCK, busy)
-
-
 def read_journal(partial: Path, plan: Plan) -> Journal | None:
     """Reads the journal of an interrupted run; returns None if there is none yet.
 
@@ -139,27 +70,51 @@ def read_journal(partial: Path, plan: Plan) -> Journal | None:
       DamagedFile: a ValueError, if the journal or a file that it describes is damaged.
     """
     path = partial / JOURNAL
-    if not path.is_file():
+    what, remedy = "an encoding journal", remedy_for(partial)
+    if not file_exists(path, what, remedy):
         return None
-    remedy = _remedy(partial)
-    content = read_json(path, "a journal of encoding", remedy)
-    with damage_named(path, "a journal of encoding", remedy):
+    content = read_json(path, what, remedy)
+    with damage_named(path, what, remedy):
         journal = Journal(**unsealed(content))
         if set(journal.ends) != {CODES, IDS, SKIPPED} or set(journal.plan) != set(_names_of(Plan)):
             raise ValueError("its entries are incomplete")
         if bool(journal.hashes) != is_sealed(content):
             raise ValueError("its hashes are incomplete")
-    _check_same_plan(journal.plan, plan, partial.parent)
+    check_same_plan(journal.plan, plan, partial.parent)
     _check_output(partial, journal)
     return journal
 
 
+def write_journal(partial: Path, journal: Journal) -> None:
+    """Writes the journal atomically."""
+    content = dataclasses.asdict(journal)
+    content = json.dumps(sealed(content) if journal.hashes else content).encode()
+    write_whole(partial / JOURNAL, lambda file: file.write(content))
+
+
+def check_same_plan(old: Mapping[str, Any], plan: Plan, output: Path) -> None:
+    """Raises a FileExistsError unless all values in a saved plan equal those of ``plan``."""
+    for name, value in dataclasses.asdict(plan).items():
+        if old[name] != value:
+            raise FileExistsError(
+                f"{output} contains codes from a call with different arguments ({name}: "
+                f"{old[name]}, now {value}). Repeat the original call to continue encoding, or "
+                "choose a different `output`."
+            )
+
+
+def remedy_for(partial: Path) -> str:
+    """Returns what to do if a file in `.partial` is damaged."""
+    return f"delete {partial} and start again"
+
+
 def _check_output(partial: Path, journal: Journal) -> None:
-    """Checks that the listing and the valid part of each output file are as they were written."""
+    """Checks that the listing and the valid part of each output file are undamaged."""
+    _check_lengths(partial, journal)
     if not journal.hashes:
         print(
             f"note: {partial} was written by version 0.1, without hashes, so damage to its files "
-            "cannot be noticed.",
+            "cannot be detected.",
             file=sys.stderr,
         )
         return
@@ -167,142 +122,23 @@ def _check_output(partial: Path, journal: Journal) -> None:
     for name, end in ends.items():
         path = partial / name
         if name in (CODES, IDS) and journal.done == journal.listed and not path.exists():
-            path = partial.parent / name  # interrupted while it was published
+            path = partial.parent / name  # publishing was interrupted
         check_start(
             path,
-            header=_HEADERS.get(name, 0),
+            header=HEADERS.get(name, 0),
             end=end,
             sha256=journal.hashes[name],
-            remedy=_remedy(partial),
+            remedy=remedy_for(partial),
         )
 
 
-def _remedy(partial: Path) -> str:
-    return f"delete {partial} and start again"
+def _check_lengths(partial: Path, journal: Journal) -> None:
+    for name, end in {**journal.ends, LISTING: 0}.items():
+        path = partial / name
+        if file_exists(path, WRITTEN, remedy_for(partial)) and path.stat().st_size < end:
+            reason = f"it is shorter than the {end:,} bytes that were written"
+            raise DamagedFile(path, WRITTEN, reason, remedy_for(partial))
 
 
 def _names_of(form: type[Plan]) -> list[str]:
     return [field.name for field in dataclasses.fields(form)]
-
-
-def start_journal(
-    partial: Path, plan: Plan, list_pictures: Callable[[OnSkip], Iterable[str]], width: int
-) -> Journal:
-    """Writes the listing, the empty output files and the first journal.
-
-    The journal is written last, so if this function is interrupted, the next call starts over.
-
-    Args:
-      partial: from :func:`claim_output`.
-      plan: the request.
-      list_pictures: function ``on_skip -> paths``, see :func:`hashnet_jax.index.list_pictures`.
-      width: number of bytes per packed code.
-
-    Returns:
-      The journal.
-    """
-    listed = 0
-    with open(partial / SKIPPED, "wb") as skipped, open(partial / LISTING, "wb") as listing:
-        for path in list_pictures(lambda path, reason: write_skip(skipped, path, reason)):
-            listing.write(os.fsencode(path) + b"\n")
-            listed += 1
-        _sync(listing, skipped)
-        end_of_skipped = skipped.tell()
-    with open(partial / CODES, "wb") as codes, open(partial / IDS, "wb"):
-        # Reserve space for the header, whose length does not depend on the number of codes.
-        _write_header(codes, listed, width)
-    ends = {CODES: _HEADERS[CODES], IDS: 0, SKIPPED: end_of_skipped}
-    hashes = {name: sha256(partial / name) for name in (IDS, SKIPPED, LISTING)}
-    hashes[CODES] = hashes[IDS]  # nothing follows the header yet
-    journal = Journal(
-        dataclasses.asdict(plan), listed=listed, done=0, codes=0, ends=ends, hashes=hashes
-    )
-    _write_journal(partial, journal)
-    return journal
-
-
-def open_outputs(
-    partial: Path, journal: Journal
-) -> contextlib.AbstractContextManager[dict[str, GrowingFile]]:
-    """Opens the output files for appending, keyed by name and cut to their valid lengths."""
-    return open_growing(partial, journal.ends, _HEADERS)
-
-
-def save_journal(partial: Path, journal: Journal, files: Mapping[str, GrowingFile]) -> None:
-    """Syncs the output files to disk, then writes a journal with their new lengths."""
-    for file in files.values():
-        file.sync()
-    journal.ends = {name: file.tell() for name, file in files.items()}
-    if journal.hashes:
-        journal.hashes |= {name: file.sha256() for name, file in files.items()}
-    _write_journal(partial, journal)
-
-
-def publish(partial: Path, manifest: Manifest) -> Manifest:
-    """Moves the finished files to the output folder, with the manifest last; safe to repeat.
-
-    Args:
-      partial: from :func:`claim_output`.
-      manifest: the manifest, without the hashes of the files.
-
-    Returns:
-      The manifest that was written.
-    """
-    output = partial.parent
-    if (partial / CODES).is_file():
-        with open(partial / CODES, "r+b") as codes:
-            _write_header(codes, manifest.number, manifest.bytes)
-            _sync(codes)
-    for name in (CODES, IDS):
-        if (partial / name).is_file():
-            os.replace(partial / name, output / name)
-    sync_folder(output)
-    manifest = dataclasses.replace(
-        manifest, codes_sha256=sha256(output / CODES), ids_sha256=sha256(output / IDS)
-    )
-    manifest.write(output)
-    shutil.rmtree(partial, ignore_errors=True)  # otherwise removed by the next call
-    return manifest
-
-
-def write_skip(file: BinaryIO | GrowingFile, path: str, reason: str) -> None:
-    """Appends a skipped picture and the reason to a file."""
-    file.write(json.dumps({"path": path, "reason": reason}).encode() + b"\n")
-
-
-def read_skips(partial: Path) -> list[dict[str, str]]:
-    """Reads the skipped pictures, each as a dict with keys ``"path"`` and ``"reason"``."""
-    path = partial / SKIPPED
-    with damage_named(path, "a list of skipped pictures", _remedy(partial)):
-        with open(path, "rb") as file:
-            skips = [parse_json(line) for line in file]
-        if not all(isinstance(skip, dict) and set(skip) == {"path", "reason"} for skip in skips):
-            raise ValueError("a line does not have a path and a reason")
-    return skips
-
-
-def _check_same_plan(old: Mapping[str, Any], plan: Plan, output: Path) -> None:
-    for name, value in dataclasses.asdict(plan).items():
-        if old[name] != value:
-            raise FileExistsError(
-                f"{output} contains codes from a call with different arguments ({name}: "
-                f"{old[name]}, now {value}). Repeat the original call to continue it, or choose a "
-                "different `output`."
-            )
-
-
-def _write_header(file: BinaryIO, number: int, width: int) -> None:
-    header = {"descr": "|u1", "fortran_order": False, "shape": (number, width)}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
-def _write_journal(partial: Path, journal: Journal) -> None:
-    content = dataclasses.asdict(journal)
-    content = json.dumps(sealed(content) if journal.hashes else content).encode()
-    write_whole(partial / JOURNAL, lambda file: file.write(content))
-
-
-def _sync(*files: BinaryIO) -> None:
-    for file in files:
-        file.flush()
-        os.fsync(file.fileno())

@@ -25,7 +25,7 @@ from hashnet_jax.model import ModelSpec
 
 CODES, IDS, MANIFEST, PARTIAL = "codes.npy", "ids.txt", "manifest.json", ".partial"
 
-_WHAT = "a manifest of codes"
+_WHAT = "a codes manifest"
 _REMEDY = "restore it from a copy, or encode the pictures to a new folder"
 
 BIT_ORDER = (
@@ -75,7 +75,7 @@ class Manifest:
     def __post_init__(self) -> None:
         numbers = (self.number, self.bits, self.batch_size, self.devices)
         if not all(type(number) is int and number >= 1 for number in numbers):
-            raise ValueError(f"its numbers must be integers >= 1, but some are not: {numbers}")
+            raise ValueError(f"its counts and sizes must be integers >= 1, got {numbers}")
         if self.padding_bits != -self.bits % 8:
             raise ValueError(f"{self.bits} bits do not have {self.padding_bits} padding bits")
 
@@ -157,7 +157,7 @@ def read_manifest(folder: str | Path) -> Manifest:
         if (Path(folder) / PARTIAL).is_dir():
             raise FileNotFoundError(
                 f"the codes in {folder} are unfinished. Repeat the call that started encoding "
-                "them to continue it."
+                "them to finish it."
             )
         raise FileNotFoundError(
             f"no codes found in {folder} ({MANIFEST} is missing). Encode pictures to this folder "
@@ -167,12 +167,12 @@ def read_manifest(folder: str | Path) -> Manifest:
     with damage_named(path, _WHAT, _REMEDY):
         manifest = Manifest(**unsealed(content))
         if not is_sealed(content) and not written_by_0_1(manifest):
-            raise ValueError(f"the SHA-256 that {manifest.package} writes into it is missing")
+            raise ValueError(f"it has no SHA-256, although {manifest.package} writes one")
     return manifest
 
 
 def written_by_0_1(manifest: Manifest) -> bool:
-    """Returns whether version 0.1 wrote the codes, so that they cannot be checked."""
+    """Returns whether version 0.1 wrote the codes. If so, they have no hashes to check."""
     return manifest.package.startswith("hashnet_jax 0.1.")
 
 

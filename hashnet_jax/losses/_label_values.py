@@ -40,7 +40,7 @@ def check_label_values(name: str, labels: Shaped[Array | np.ndarray, "..."]) -> 
         )
     if len(shape) == 1 and not jnp.issubdtype(labels.dtype, jnp.integer):
         raise TypeError(
-            f"class ids must be integers, got `{name}` of {labels.dtype}. Use labels.astype(int), "
+            f"class ids must be integers, got {labels.dtype} in `{name}`. Use labels.astype(int), "
             "or pass multi-hot labels [N, C]."
         )
     if len(shape) == 2 and labels.dtype != bool:
@@ -50,7 +50,7 @@ def check_label_values(name: str, labels: Shaped[Array | np.ndarray, "..."]) -> 
 def labels_on_device(
     name: str, labels: Shaped[Array | np.ndarray, "N *C"]
 ) -> Shaped[Array, "N *C"]:
-    """Checks labels and converts them to a jax array without merging any classes.
+    """Checks labels and converts them to a jax array without changing any class id.
 
     Args:
       name: name of the parameter, used in error messages.

@@ -20,8 +20,8 @@ def similarity(
       bool ``[B, N]``. An image without labels is not similar to any image, not even itself.
 
     Raises:
-      ValueError: if the two differ in format or number of classes, or a value is wrong, see
-        :func:`check_label_values`.
+      ValueError: if the two differ in format or number of classes, or labels are invalid (see
+        :func:`check_label_values`).
       TypeError: if class ids are not integers.
 
     Examples:
@@ -38,7 +38,7 @@ def similarity(
 def jaccard(
     labels_a: Shaped[Array | np.ndarray, "B *C"], labels_b: Shaped[Array | np.ndarray, "N *C"]
 ) -> Float32[Array, "B N"]:
-    """The continuous similarity c_ij of HashNet+C: the Jaccard index of two label sets.
+    """Returns the continuous similarity c_ij of HashNet+C: the Jaccard index of two label sets.
 
     Args:
       labels_a: class ids, integer ``[B]``, or multi-hot labels ``[B, C]``.
@@ -49,8 +49,8 @@ def jaccard(
       similar pairs and 0 for all others.
 
     Raises:
-      ValueError: if the two differ in format or number of classes, or a value is wrong, see
-        :func:`check_label_values`.
+      ValueError: if the two differ in format or number of classes, or labels are invalid (see
+        :func:`check_label_values`).
       TypeError: if class ids are not integers.
 
     Examples:

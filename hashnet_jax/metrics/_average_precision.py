@@ -110,19 +110,19 @@ class _Ranking(NamedTuple):
     divisor: str
 
     def worst(self, hits: Float[Array | np.ndarray, "Q h"]) -> Float[Array | np.ndarray, "Q h"]:
-        """The lowest AP over the orders with ``hits`` hits of the straddling group within R."""
+        """Returns the lowest AP given ``hits`` hits of the straddling group within R."""
         edge = self.edge
         group = worst_sum(edge.before, edge.before_hits, edge.inside, hits)
         return self._quotient(self.sums.worst + group, hits)
 
     def expected(self, hits: Float[Array | np.ndarray, "Q h"]) -> Float[Array | np.ndarray, "Q h"]:
-        """The mean AP over the orders with ``hits`` hits of the straddling group within R."""
+        """Returns the mean AP given ``hits`` hits of the straddling group within R."""
         edge = self.edge
         group = expected_sum(edge.before, edge.before_hits, edge.inside, hits)
         return self._quotient(self.sums.expected + group, hits)
 
     def best(self, hits: Float[Array | np.ndarray, "Q h"]) -> Float[Array | np.ndarray, "Q h"]:
-        """The highest AP over the orders with ``hits`` hits of the straddling group within R."""
+        """Returns the highest AP given ``hits`` hits of the straddling group within R."""
         group = best_sum(self.edge.before, self.edge.before_hits, hits)
         return self._quotient(self.sums.best + group, hits)
 
@@ -179,8 +179,8 @@ def _hits_of_lowest(
     """Finds the number of hits at the cut-off that minimizes the worst AP, by bisection.
 
     The worst sum is convex in the number of hits, so dividing it by the total number of hits gives
-    a quotient that first falls and then rises. One more hit raises the quotient if and
-    only if it adds more than the quotient to the sum.
+    a quotient that first falls and then rises. One more hit raises the quotient if and only if it
+    adds more than the quotient to the sum.
     """
     xp = array_namespace(fewest)
     low, high = fewest, edge.most

@@ -18,8 +18,8 @@ def check_retrieval(
 ) -> None:
     """Raises unless the arguments are packed codes and labels with matching shapes.
 
-    Values of labels are checked unless they are traced.
-    ``zero_padding`` reads the padding bits, so it must be False in traced functions.
+    Label values are checked unless they are traced. ``zero_padding`` reads the padding bits, so it
+    must be False in traced functions.
     """
     check_positive_int("bits", bits)
     for name, packed in (("packed_queries", packed_queries), ("packed_database", packed_database)):

@@ -84,7 +84,7 @@ def code_statistics(
             f"there must be at least one code and one class, but got {len(rows)} codes and "
             f"`classes`={classes}."
         )
-    # Rows viewed as opaque values are sorted with memcmp, much faster than by np.unique(axis=0).
+    # Rows viewed as opaque values are sorted with memcmp, much faster than np.unique(axis=0).
     distinct = len(np.unique(rows.view(f"V{rows.shape[1]}")))
     ones = np.unpackbits(rows, axis=1, count=bits).mean(axis=0)
     constant_bits = int(np.sum(np.maximum(ones, 1 - ones) >= CONSTANT_BIT_AGREEMENT))

@@ -77,7 +77,7 @@ def distance_counts_blocks(
     *,
     bits: int,
 ) -> DistanceCounts:
-    """:func:`distance_counts` in bounded memory, block by block on jax's default device.
+    """Computes :func:`distance_counts` block by block on jax's default device, in bounded memory.
 
     Args:
       packed_queries: uint8 ``[Q, ceil(K/8)]``, see :func:`hashnet_jax.codes.pack_bits`.

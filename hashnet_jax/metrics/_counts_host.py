@@ -41,7 +41,7 @@ def distance_counts_host(
     *,
     bits: int,
 ) -> DistanceCounts:
-    """:func:`distance_counts` on the host: exactly the same counts, in bounded memory.
+    """Computes :func:`distance_counts` on the host: exactly the same counts, in bounded memory.
 
     Memory grows with N and with Q K, never with Q N.
 

@@ -39,7 +39,7 @@ class WithinRadius(NamedTuple):
 
 
 def precision_recall(counts: DistanceCounts) -> PrecisionRecall:
-    """Precision and recall as a function of the Hamming radius, pooled over queries.
+    """Computes precision and recall as a function of the Hamming radius, pooled over queries.
 
     At radius r, precision is the fraction of (query, code) pairs within r that are relevant, and
     recall is the fraction of relevant pairs that are within r. A ball is a set, so ties do not
@@ -78,7 +78,7 @@ def precision_recall(counts: DistanceCounts) -> PrecisionRecall:
 
 
 def within_radius(counts: DistanceCounts, *, radius: int = 2) -> WithinRadius:
-    """Precision and recall within a Hamming radius, as in a hash table lookup.
+    """Computes precision and recall within a Hamming radius, as in a hash table lookup.
 
     Args:
       counts: :class:`DistanceCounts` of int ``[Q, K+1]``.
@@ -116,7 +116,7 @@ def within_radius(counts: DistanceCounts, *, radius: int = 2) -> WithinRadius:
 def precision_at(
     counts: DistanceCounts, ranks: Sequence[int] | Integer[np.ndarray, " R"]
 ) -> Float[Array | np.ndarray, " R"]:
-    """The precision@N curve: precision of the first N codes, averaged over queries.
+    """Computes the precision@N curve: precision of the first N codes, averaged over queries.
 
     This is the expectation over all ways of breaking ties: a group that straddles rank N
     contributes its relevant codes times the fraction of its places that are within N.
@@ -142,7 +142,7 @@ def precision_at(
         check_positive_int("ranks", rank)
     xp = array_namespace(counts.total)
     before = xp.cumsum(counts.total, axis=1) - counts.total
-    # Fraction of relevant codes per group; multiplied by its places within N, the expected hits.
+    # Fraction of relevant codes per group. Times its places within N, this gives the expected hits.
     density = _ratio(xp, counts.relevant, counts.total, 0)
 
     def mean_precision(rank: int | np.integer) -> float | Float[Array, ""]:

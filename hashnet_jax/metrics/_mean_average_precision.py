@@ -160,7 +160,7 @@ def mean_average_precision(
 
 
 def _band_of_hit_queries(ap: AveragePrecision) -> tuple[Any, Any, Any]:
-    """Worst, expected and best MAP when queries without a hit are dropped."""
+    """Returns worst, expected and best MAP when queries without a hit are dropped."""
     xp = array_namespace(ap.expected)
     hit = xp.sum(ap.hit_probability)
     expected = xp.where(hit > 0, xp.sum(ap.expected) / xp.where(hit > 0, hit, 1), xp.nan)

@@ -29,12 +29,12 @@ _Floats = Float[Array | np.ndarray, "..."]
 
 
 def best_sum(before: _Floats, before_hits: _Floats, hits: _Floats) -> _Floats:
-    """The precision sum of a group whose hits come first."""
+    """Returns the precision sum of a group whose hits come first."""
     return hits - (before - before_hits) * harmonic_difference(before, before + hits)
 
 
 def worst_sum(before: _Floats, before_hits: _Floats, size: _Floats, hits: _Floats) -> _Floats:
-    """The precision sum of a group whose hits come last.
+    """Returns the precision sum of a group whose hits come last.
 
     Examples:
       >>> group = [np.array([float(x)]) for x in (0, 0, 2, 1)]
@@ -46,7 +46,7 @@ def worst_sum(before: _Floats, before_hits: _Floats, size: _Floats, hits: _Float
 
 
 def expected_sum(before: _Floats, before_hits: _Floats, size: _Floats, hits: _Floats) -> _Floats:
-    """The mean precision sum of a group over all its orders; 0 for an empty group."""
+    """Returns the mean precision sum of a group over all its orders; 0 for an empty group."""
     xp = array_namespace(before)
     slope = (hits - 1) / xp.maximum(size - 1, 1)
     harmonic = harmonic_difference(before, before + size)
@@ -56,7 +56,7 @@ def expected_sum(before: _Floats, before_hits: _Floats, size: _Floats, hits: _Fl
 
 
 def harmonic_difference(low: _Floats, high: _Floats) -> _Floats:
-    """H(low, high) = 1/(low+1) + ... + 1/high, to within the dtype's relative rounding error.
+    """Computes H(low, high) = 1/(low+1) + ... + 1/high to within the dtype's rounding error.
 
     Sums up to 16 are read from a table. Beyond that, ln(k + 1/2) and its asymptotic series
     approximate the harmonic number H_k, and the difference of logarithms is a single ``log1p``. The
@@ -87,7 +87,7 @@ def hits_within(
     *,
     reach: int,
 ) -> tuple[Float[Array | np.ndarray, "Q counts"], Float[Array | np.ndarray, "Q counts"]]:
-    """Hypergeometric distribution of the number of hits in a group's first places.
+    """Computes the hypergeometric distribution of the number of hits in a group's first places.
 
     Probabilities are computed outward from the mode using ratios of neighboring terms, which
     neither overflow nor cancel, unlike quotients of factorials.
@@ -128,6 +128,6 @@ def hits_within(
 
 
 def _tail(x: _Floats) -> _Floats:
-    """H_k - ln x - Euler's constant at x = k + 1/2, accurate to 1e-15 for k >= 16."""
+    """Computes H_k - ln x - Euler's constant at x = k + 1/2, accurate to 1e-15 for k >= 16."""
     y = 1 / (x * x)
     return y * (1 / 24 - y * (7 / 960 - y * (31 / 8064 - y * (127 / 30720 - y * 511 / 67584))))

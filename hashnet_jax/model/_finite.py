@@ -1,4 +1,4 @@
-"""Refuses networks and images with NaN or infinite values, whose codes would be all -1."""
+"""Rejects networks and images with NaN or infinite values, whose codes would be meaningless."""
 
 import jax
 import numpy as np
@@ -15,8 +15,8 @@ def check_finite(params: HashNetParams) -> None:
     code without an error. The command line calls this function after loading a network.
 
     Args:
-      params: :class:`hashnet_jax.HashNetParams`. Arrays that are traced, or that lie on other hosts
-        too, are not checked.
+      params: :class:`hashnet_jax.HashNetParams`. Arrays that are traced, or that are partly on
+        other hosts, are not checked.
 
     Raises:
       ValueError: if an array has NaN or infinite entries; the message names the first such array.
@@ -29,7 +29,7 @@ def check_finite(params: HashNetParams) -> None:
       >>> check_finite(jax.tree.map(lambda array: array * np.nan, params))
       Traceback (most recent call last):
       ...
-      ValueError: a network must have finite weights only, but 16 of 16 entries of
+      ValueError: all values in a network must be finite, but 16 of 16 entries of
       `batch_stats/backbone/bn1_1/mean` are NaN or infinite. ...
     """
     for path, leaf in jax.tree_util.tree_leaves_with_path(params.variables):
@@ -38,7 +38,7 @@ def check_finite(params: HashNetParams) -> None:
             name = jax.tree_util.keystr(path, simple=True, separator="/")
             count = int(np.sum(~np.isfinite(values)))
             raise ValueError(
-                f"a network must have finite weights only, but {count:,} of {values.size:,} "
+                f"all values in a network must be finite, but {count:,} of {values.size:,} "
                 f"entries of `{name}` are NaN or infinite. Train it again with a lower learning "
                 "rate, or restore an earlier checkpoint."
             )

@@ -8,7 +8,13 @@ from hashnet_jax.report._card import protocol_card
 from hashnet_jax.report._card_text import card_text
 from hashnet_jax.report._finished_run import FinishedRun, check_dataset, read_finished_run
 from hashnet_jax.report._publish import why_outdated
-from hashnet_jax.report._result_file import UNVERIFIED, bound_result, is_bound, read_result
+from hashnet_jax.report._result_file import (
+    UNVERIFIED,
+    bound_result,
+    has_result,
+    is_bound,
+    read_result,
+)
 from hashnet_jax.report._search_page import write_search_page
 from hashnet_jax.report._write import write_report
 
@@ -18,6 +24,7 @@ __all__ = [
     "bound_result",
     "card_text",
     "check_dataset",
+    "has_result",
     "is_bound",
     "protocol_card",
     "read_finished_run",

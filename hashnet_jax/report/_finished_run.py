@@ -74,7 +74,7 @@ class FinishedRun:
 
     @property
     def is_verified(self) -> bool:
-        """Whether the files were checked against each other; False for runs of version 0.1."""
+        """Whether the files were checked against each other; False for runs from version 0.1."""
         return is_bound(self.result)
 
     @property
@@ -84,7 +84,7 @@ class FinishedRun:
 
     @property
     def end(self) -> dict[str, Any]:
-        """The last line logged up to the evaluated step."""
+        """The last logged training metrics up to the evaluated step."""
         return [line for line in self.history if line["step"] <= self.result["step"]][-1]
 
     @functools.cached_property
@@ -97,8 +97,8 @@ class FinishedRun:
 def read_finished_run(run_dir: str | os.PathLike[str]) -> FinishedRun:
     """Reads the folder of a finished run.
 
-    Runs of version 0.1 have no hashes. Of these, only the contents are compared: the network's spec
-    with the config, the codes with the MAP, and the number of steps.
+    Runs from version 0.1 have no hashes, so only their contents are checked: the network's spec
+    against the config, the MAP against the codes, and the number of steps.
 
     Args:
       run_dir: the run folder; see :mod:`hashnet_jax.training`.
@@ -136,7 +136,7 @@ def read_finished_run(run_dir: str | os.PathLike[str]) -> FinishedRun:
 
 
 def check_dataset(run: FinishedRun, dataset: Dataset) -> None:
-    """Raises a ValueError if a data set has other images or labels than the run had.
+    """Raises a ValueError if the labels in a data set differ from those in the run.
 
     Args:
       run: the run.
@@ -147,7 +147,7 @@ def check_dataset(run: FinishedRun, dataset: Dataset) -> None:
         if not np.array_equal(found, part.labels):
             raise ValueError(
                 f"the data set {dataset.name} has changed since the run in {run.path}: the labels "
-                f"of its {name} images are not those in codes.npz. Restore the data."
+                f"of its {name} images do not match those in codes.npz. Restore the data."
             )
 
 
@@ -162,10 +162,10 @@ def label_ids(label: Num[np.ndarray, " C"] | np.integer) -> list[int]:
 
 
 def _check_spec(path: Path, expected: ModelSpec) -> None:
-    """Raises a DamagedFile if `model.npz` contains another network than the config describes."""
+    """Raises a DamagedFile unless `model.npz` contains the network that the config describes."""
     spec = read_spec(path)
     if spec != expected:
-        reason = f"it contains {spec}, but {path / 'config.json'} has {expected}"
+        reason = f"it contains {spec}, but {path / 'config.json'} describes {expected}"
         remedy = "restore the file that belongs to this run, or repeat the run"
         raise DamagedFile(path / MODEL_FILE, "the network of this run", reason, remedy)
 

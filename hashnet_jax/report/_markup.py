@@ -1,4 +1,4 @@
-"""Escapes text for HTML and fills in page templates. No other module escapes text."""
+"""Escapes text for HTML and fills in page templates. No other module escapes HTML."""
 
 import itertools
 import re
@@ -18,9 +18,9 @@ _BREAKS = re.compile(r"[/\\_]+(?=.)|[.,;:-]+(?=[^\W\d])|[0-9a-f]{8}(?=[0-9a-f]{8
 
 
 def plain_text(name: str) -> str:
-    r"""Escapes what cannot be shown in a name: control characters and bytes that are not UTF-8.
+    r"""Escapes the characters of a name that cannot be shown: control characters and invalid UTF-8.
 
-    Characters that would reverse the text after them are escaped, too.
+    Characters that would reverse the text after them are escaped as well.
 
     Examples:
       >>> print(plain_text("photo\u202egpj.exe"))
@@ -42,8 +42,7 @@ def text(name: str) -> str:
 def breakable(name: str) -> str:
     """Like :func:`text`, but allows line breaks after separators (never inside a word).
 
-    Names with letters that are written from right to left are isolated, so that they do not reorder
-    the text around them.
+    Names with right-to-left letters are isolated, so that they do not reorder the text around them.
 
     Examples:
       >>> breakable("train/cat_1.jpg")

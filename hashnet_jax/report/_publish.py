@@ -16,15 +16,14 @@ from hashnet_jax.report._result_file import RESULT
 
 PAGE, CARD = "report.html", "card.json"
 
-# Hidden, so that nobody mistakes an incomplete report for a report.
+# Hidden, so that an incomplete report is not mistaken for a finished one.
 _STAGING = ".report-new"
 
 _check_card = record({"files": table(text), "provenance": record({"result_sha256": text})})
 
 
 def card_file(card: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
-    """Returns the content of `card.json`: the card, the hashes of the report's other files, and the
-    hash of all this.
+    """Returns the content of `card.json`: the card, the hashes of the other files, and a seal.
 
     Args:
       card: the card, from :func:`hashnet_jax.report.protocol_card`.
@@ -35,29 +34,39 @@ def card_file(card: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
 
 
 def publish(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Writes the files of a report, so that old and new files never stand side by side.
+    """Replaces a report, so that its folder never contains a mixture of old and new files.
 
     All files are first written to a hidden folder, so that a full disk leaves the old report
-    unchanged. Then the old page is deleted, the other files are renamed, and the new page is
-    renamed last. If the process is killed in between, there is no page, and
-    :func:`why_outdated` says so.
+    unchanged. Then the old files are moved aside, the page first, and the new ones are moved into
+    place, the page last. If a move fails, the old files are moved back. If the process is killed in
+    between, there is no page, and :func:`why_outdated` reports it as missing.
 
     Args:
       folder: the run's folder.
       files: contents of the files, keyed by their path in the folder, including ``PAGE``.
     """
-    staging = folder / _STAGING
+    staging, aside = folder / _STAGING, folder / _STAGING / "old"
     if staging.exists():
         shutil.rmtree(staging)
     for name, content in files.items():
-        make_folder((staging / name).parent)
-        make_folder((folder / name).parent)
+        for parent in (staging, aside, folder):
+            make_folder((parent / name).parent)
         write_whole(staging / name, lambda file, content=content: file.write(content))
-    (folder / PAGE).unlink(missing_ok=True)
-    sync_folder(folder)
-    for name in [*(name for name in files if name != PAGE), PAGE]:
-        os.replace(staging / name, folder / name)
-        sync_folder((folder / name).parent)
+    names = [PAGE, *(name for name in files if name != PAGE)]
+    try:
+        for source, target, order in ((folder, aside, names), (staging, folder, names[::-1])):
+            for name in order:
+                if (source / name).exists():
+                    os.replace(source / name, target / name)
+                    sync_folder((target / name).parent)
+    except BaseException:
+        for name in names:
+            if not (staging / name).exists():
+                (folder / name).unlink(missing_ok=True)
+        for name in reversed(names):
+            if (aside / name).exists():
+                os.replace(aside / name, folder / name)
+        raise
     shutil.rmtree(staging)
 
 
@@ -82,7 +91,7 @@ def why_outdated(run_dir: str | os.PathLike[str]) -> str | None:
 
 
 def _check_report(folder: Path) -> None:
-    what, remedy = "the protocol card of this run", "write the report again"
+    what, remedy = "this run's protocol card", "write the report again"
     path = folder / CARD
     card = read_json(path, what, remedy)
     with damage_named(path, what, remedy):
@@ -91,6 +100,6 @@ def _check_report(folder: Path) -> None:
         card = unsealed(card)
         _check_card(card)
         if card["provenance"]["result_sha256"] != sha256(folder / RESULT):
-            raise ValueError(f"it was made from another {RESULT}")
+            raise ValueError(f"it was made from a different {RESULT}")
     for name, expected in {PAGE: "", **card["files"]}.items():
-        check_sha256(folder / name, expected, "part of this report", remedy)
+        check_sha256(folder / name, expected, "a file of this report", remedy)

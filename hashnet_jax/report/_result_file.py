@@ -16,7 +16,7 @@ from hashnet_jax.distributed.json_values import (
     table,
     text,
 )
-from hashnet_jax.distributed.reading import check_sha256, damage_named, read_json
+from hashnet_jax.distributed.reading import check_sha256, damage_named, file_exists, read_json
 from hashnet_jax.distributed.seals import is_sealed, unsealed
 
 RESULT = "result.json"
@@ -82,10 +82,19 @@ def bound_result(content: Mapping[str, Any], run_dir: str | os.PathLike[str]) ->
     return {**content, "files": {path.name: sha256(path) for path in paths if path.is_file()}}
 
 
+def has_result(run_dir: str | os.PathLike[str]) -> bool:
+    """Returns whether a run has finished, i.e. whether its `result.json` exists.
+
+    Raises:
+      DamagedFile: a ValueError, if it is not a regular file.
+    """
+    return file_exists(Path(run_dir, RESULT), _WHAT, _REMEDY)
+
+
 def read_result(
     run_dir: str | os.PathLike[str], files: Iterable[str] = BOUND_FILES
 ) -> dict[str, Any]:
-    """Reads `result.json`, and checks that files of the run are those that gave the result.
+    """Reads `result.json`, and checks that the run's files match the hashes in it.
 
     Runs from version 0.1 have no hashes, so their files are not checked; see :func:`is_bound`.
 
@@ -94,7 +103,7 @@ def read_result(
       files: names of the files to check.
 
     Returns:
-      The content of `result.json`, without the hash of the content itself.
+      The content of `result.json`, without its seal.
 
     Raises:
       DamagedFile: a ValueError, if `result.json` or one of the files is damaged, or belongs to
@@ -106,13 +115,13 @@ def read_result(
     with damage_named(path, _WHAT, _REMEDY):
         result = unsealed(content)
         if is_bound(result) and not is_sealed(content):
-            raise ValueError("its own SHA-256 is missing")
+            raise ValueError("it has no SHA-256 of its own content")
         _check_result(result)
     hashes = result.get("files", {})
     for name in files:
         if name in hashes:
             remedy = "restore the file that belongs to this run, or repeat the run"
-            what = f"the one that {RESULT} was computed from"
+            what = f"the file that {RESULT} was computed from"
             check_sha256(path.with_name(name), hashes[name], what, remedy)
     return result
 

@@ -68,13 +68,13 @@ def read_history(path: Path, *, step: int, total_steps: int) -> list[dict[str, A
       The content of each line, ordered by step.
 
     Raises:
-      DamagedFile: if a line is damaged, the steps are not in ascending order, there is none up to
-        ``step``, or the last step is not ``total_steps``.
+      DamagedFile: if a line is damaged, the steps are not in ascending order, no loss was logged up
+        to ``step``, or the last step is not ``total_steps``.
     """
     what = "the metrics of this run"
     content = read_text(path, what, _REMEDY)
     history: list[dict[str, Any]] = []
-    last: dict[bool, int] = {}  # the last step with and without a loss; the latter are validations
+    last: dict[bool, int] = {}  # last step of training (True) and validation lines (False)
     for i, text in enumerate(content.splitlines(), 1):
         try:
             line = parse_json(text)
@@ -114,7 +114,7 @@ def read_codes(path: Path, *, bits: int, sizes: Mapping[str, int]) -> tuple[Code
       The codes of the queries and of the database.
 
     Raises:
-      DamagedFile: if the file is damaged, or contains codes of other sizes.
+      DamagedFile: if the file is damaged, or an array has the wrong size.
     """
     parts = {name: sizes[name] for name in ("query", "database")}
 
@@ -159,7 +159,7 @@ def _check_array(
     is_right = found.dtype.kind in kinds and itemsize in (None, found.dtype.itemsize)
     if found.shape != shape or not is_right:
         raise ValueError(
-            f"{name!r} is {found.dtype} {list(found.shape)}, but the shape must be {list(shape)}"
+            f"{name!r} must have the shape {list(shape)}, got {found.dtype} {list(found.shape)}"
             if is_right
             else f"{name!r} has the wrong dtype, {found.dtype}"
         )

@@ -1,15 +1,15 @@
-"""Watches the metrics of the training batches for signs that a run cannot succeed."""
+"""Watches the training metrics for signs that a run cannot succeed."""
 
 import math
 from collections.abc import Callable, Mapping
 
-# A condition is reported once it has held in this many successive batches. Single batches of a
-# healthy run may meet it, e.g. small batches of a data set with many classes.
+# A condition is reported after it has held for this many successive batches. Single batches of a
+# healthy run may meet it, e.g. if they are small and the data set has many classes.
 PATIENCE = 100
 
 
 class BatchWatch:
-    """Reports, once each, conditions that have held in ``PATIENCE`` successive batches.
+    """Reports each condition when it has held for ``PATIENCE`` successive batches.
 
     Args:
       bits: K, the code length.
@@ -19,8 +19,8 @@ class BatchWatch:
       >>> watch = BatchWatch(bits=12, say=print)
       >>> for step in range(1, PATIENCE + 1):
       ...     watch.add(step, {"similar_share": 0.0, "constant_bits": 1.0})
-      warning: in steps 1 to 100, no pair of images in a batch was similar. ...
-      warning: in steps 1 to 100, 1 or more of 12 bits were the same for all images of each batch.
+      warning: in steps 1 to 100, no batch contained a similar pair of images. ...
+      warning: in steps 1 to 100, 1 or more of 12 bits were the same for all images in each batch.
     """
 
     def __init__(self, *, bits: int, say: Callable[[str], object]) -> None:
@@ -46,12 +46,12 @@ class BatchWatch:
 
     def _description(self, name: str) -> str:
         return {
-            "similar": "no pair of images in a batch was similar. Nothing can be learned from such "
-            "batches. Use a larger `batch_size`, or check the labels.",
-            "dissimilar": "all pairs of images in a batch were similar. Nothing can be learned "
+            "similar": "no batch contained a similar pair of images. Nothing can be learned from "
+            "such batches. Use a larger `batch_size`, or check the labels.",
+            "dissimilar": "no batch contained a dissimilar pair of images. Nothing can be learned "
             "from such batches. Check the labels.",
-            "collapse": f"all {self._bits} bits were the same for all images of each batch: the "
+            "collapse": f"all {self._bits} bits were the same for all images in each batch: the "
             "codes have collapsed. Lower `learning_rate`.",
             "bits": f"{self._fewest_constant} or more of {self._bits} bits were the same for all "
-            "images of each batch.",
+            "images in each batch.",
         }[name]

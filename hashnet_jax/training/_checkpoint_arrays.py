@@ -1,4 +1,4 @@
-"""Converts a train state to the arrays of a checkpoint and back, and hashes them."""
+"""Converts train states to checkpoint arrays and back, and hashes the arrays."""
 
 import concurrent.futures
 import dataclasses
@@ -38,7 +38,7 @@ def state_of_arrays(template: TrainState, arrays: dict[str, Any]) -> TrainState:
 
 
 def check_arrays(arrays: Any, template: Any, *, step: int, sha256: str | None) -> None:
-    """Raises a ValueError unless ``arrays`` were saved at ``step`` by a run like the template's.
+    """Raises a ValueError unless ``arrays`` match the template, the step and the hash.
 
     Args:
       arrays: restored arrays, as from :func:`arrays_of_state`.
@@ -65,9 +65,9 @@ def check_arrays(arrays: Any, template: Any, *, step: int, sha256: str | None) -
 
 
 def arrays_sha256(arrays: Any) -> str:
-    """Returns a hash of a pytree of NumPy arrays: of its paths, dtypes, shapes and bytes.
+    """Returns a hash of the paths, dtypes, shapes and bytes in a pytree of NumPy arrays.
 
-    The leaves are hashed in threads, since hashing releases the GIL.
+    The leaves are hashed in parallel threads, since hashing releases the GIL.
 
     Examples:
       >>> tree = {"a": np.zeros(2, np.float32), "b": np.int32(1)}

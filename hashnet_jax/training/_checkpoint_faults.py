@@ -1,4 +1,4 @@
-"""Names the folder and the fault if a checkpoint cannot be written."""
+"""Converts the errors that orbax raises when it cannot write a checkpoint."""
 
 import contextlib
 import os
@@ -6,18 +6,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-# How tensorstore, which writes the arrays, gives the number of an error of the operating system.
+# How the errors of tensorstore, which writes the arrays, contain the errno of the failed call.
 _NUMBER = re.compile(r"os_error_code='(\d+)'|\[OS error (\d+)")
 
 
 @contextlib.contextmanager
 def write_faults_named(folder: Path) -> Iterator[None]:
-    """Turns what orbax raises for a fault of the disk into an error that names the folder.
+    """Converts orbax's errors about a full or failing disk to an OSError that names the folder.
 
     orbax writes in the background, so the error may be about an earlier checkpoint.
 
     Args:
-      folder: the folder of the checkpoints.
+      folder: the checkpoint folder.
 
     Raises:
       OSError: if a checkpoint cannot be written, e.g. because the disk is full.

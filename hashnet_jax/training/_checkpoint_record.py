@@ -1,7 +1,7 @@
-"""The record saved with a checkpoint: its position, its validation MAP, and hashes of its content.
+"""The record saved with each checkpoint: data position, validation MAP, and a hash of the arrays.
 
-The record is sealed, and contains a hash of the arrays. Orbax writes both or neither, so every
-change of a checkpoint's files is noticed when it is read.
+The record is sealed. orbax saves the record and the arrays atomically, so any change to the files
+of a checkpoint is detected when it is read.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from hashnet_jax.distributed.reading import DamagedFile, damage_named, read_json
 from hashnet_jax.distributed.seals import is_sealed, sealed, unsealed
 
 _WHAT = "a checkpoint of this run"
-_REMEDY = "restore it, or delete this folder to continue from an earlier checkpoint"
+_REMEDY = "restore it, or delete this checkpoint to continue from an earlier one"
 
 
 class Record(NamedTuple):
@@ -49,7 +49,7 @@ def record_from_json(content: Mapping[str, Any], *, step: int, run: str) -> Reco
       run: identifies the run that reads it.
 
     Raises:
-      ValueError: if the record was damaged, or belongs to another step or another run.
+      ValueError: if the record is damaged, or belongs to another step or another run.
 
     Examples:
       >>> record = Record(3, {"next_batch": 3}, run="a")
@@ -60,7 +60,7 @@ def record_from_json(content: Mapping[str, Any], *, step: int, run: str) -> Reco
     """
     if not is_sealed(content):
         if content.keys() & {*Record._fields} - {"step"}:
-            raise ValueError("the hash of its record is missing")
+            raise ValueError("its record has no hash")
         return Record(step, dict(content))
     record = Record(**unsealed(content))
     if record.step != step:
@@ -71,7 +71,7 @@ def record_from_json(content: Mapping[str, Any], *, step: int, run: str) -> Reco
 
 
 def old_validation_map(path: Path) -> float | None:
-    """Reads the MAP that version 0.1 stored in a file of its own; None if it was not measured."""
+    """Reads the MAP that version 0.1 stored in a separate file; None if it was not measured."""
     file = path / "metrics" / "metrics"
     if not file.is_file():
         return None
@@ -81,10 +81,10 @@ def old_validation_map(path: Path) -> float | None:
 
 @contextlib.contextmanager
 def checkpoint_damage_named(path: Path) -> Iterator[None]:
-    """Turns any error while a checkpoint is read into a DamagedFile that names the checkpoint.
+    """Converts any error while reading a checkpoint to a DamagedFile that names the checkpoint.
 
-    Unlike :func:`hashnet_jax.distributed.reading.damage_named`, this includes errors of the
-    operating system: a file that is missing within a checkpoint is damage.
+    Unlike :func:`hashnet_jax.distributed.reading.damage_named`, it also converts errors from the
+    operating system: a checkpoint with a missing file is damaged.
     """
     with damage_named(path, _WHAT, _REMEDY):
         try:

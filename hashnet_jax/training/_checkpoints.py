@@ -39,11 +39,11 @@ def to_stderr(line: str) -> None:
 class Checkpoints:
     """A run's checkpoints: the latest and, with validation, the best.
 
-    Checkpoints are written atomically: orbax writes to a temporary folder and renames it. Each has
-    a hash of its arrays, its position and its validation MAP, which is compared when it is read. A
-    damaged checkpoint gives way to another one, which is reported. With several processes, all of
-    them make the same calls. Since all have the same state, only the first one reads and writes; it
-    sends the others what it has read.
+    Checkpoints are written atomically: orbax writes to a temporary folder and renames it. Each
+    contains a hash of its arrays, position and validation MAP, which is verified when it is read.
+    If a checkpoint is damaged, this is reported and another one is used. With several processes,
+    all of them must make the same calls. They have the same state, so only the first one reads and
+    writes, and it sends what it reads to the others.
 
     Args:
       folder: folder for the checkpoints; created if missing.
@@ -52,7 +52,7 @@ class Checkpoints:
         validation.
       read_only: whether to forbid writing. Otherwise, incomplete checkpoints left by a killed run
         are removed in the background, which two processes must not do at the same time.
-      run: text that identifies the run. Checkpoints written with a different one are refused.
+      run: string that identifies the run. Checkpoints written with a different one are rejected.
       say: called with a line of text if a checkpoint is damaged or cannot be verified.
 
     Examples:
@@ -155,9 +155,9 @@ class Checkpoints:
         return _received(template, lambda arrays: self._read(step, arrays))
 
     def restore_latest(self, template: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
-        """Restores the latest checkpoint that is not damaged.
+        """Restores the latest undamaged checkpoint.
 
-        Damaged checkpoints after it are moved aside, so that training can save these steps again.
+        Later, damaged checkpoints are renamed, so that training can save these steps again.
 
         Args:
           template: see :meth:`restore`.
@@ -173,7 +173,7 @@ class Checkpoints:
         return _received(template, self._read_latest)
 
     def restore_best(self, template: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """Restores the checkpoint with the best validation MAP of those that are not damaged.
+        """Restores the undamaged checkpoint with the best validation MAP.
 
         Args:
           template: see :meth:`restore`.
@@ -198,7 +198,7 @@ class Checkpoints:
             try:
                 maps[step] = self._record(step).validation_map
             except DamagedFile:
-                maps[step] = None  # said when the checkpoint is needed
+                maps[step] = None  # reported when the checkpoint is restored
         return maps
 
     def _read(self, step: int, arrays: Any) -> tuple[Any, dict[str, Any]]:
@@ -265,7 +265,7 @@ class Checkpoints:
         return None
 
     def _move_aside(self, step: int) -> str:
-        """Renames a damaged checkpoint, so that its step can be saved again, and says so."""
+        """Renames a damaged checkpoint, so that its step can be saved again; returns a message."""
         if self._read_only:
             return ""
         aside = self._folder / f"{step}.damaged"
@@ -280,9 +280,9 @@ class Checkpoints:
         reasons = "; ".join(f"{step}: {error.reason}" for step, error in damaged.items())
         return DamagedFile(
             self._folder,
-            "a folder of checkpoints",
-            f"none can be restored: {reasons or 'none has a validation MAP'}",
-            "restore one of them, or delete this folder to train from the first step again",
+            "a checkpoint folder",
+            f"no checkpoint can be restored: {reasons or 'none has a validation MAP'}",
+            "restore one of them, or delete this folder to train from scratch",
         )
 
 

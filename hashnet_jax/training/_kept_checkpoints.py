@@ -16,7 +16,7 @@ class KeptCheckpoints:
       keep_best: number of checkpoints with the best validation MAP to keep as well.
 
     Attributes:
-      maps: ``{step: MAP}`` of the saved checkpoints; None if the MAP was not measured.
+      maps: ``{step: MAP}`` for the saved checkpoints; None if the MAP was not measured.
     """
 
     def __init__(self, keep_last: int, keep_best: int) -> None:
@@ -24,7 +24,7 @@ class KeptCheckpoints:
         self.maps: dict[int, float | None] = {}
 
     def measured(self) -> Iterator[int]:
-        """Yields the steps with a MAP, best first; of equal ones, the latest first."""
+        """Yields the steps with a MAP, best first; of equal MAPs, the latest step comes first."""
         scores = [(score, step) for step, score in self.maps.items() if score is not None]
         yield from (step for _, step in sorted(scores, reverse=True))
 

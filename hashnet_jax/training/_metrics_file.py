@@ -20,12 +20,12 @@ class MetricsFile:
     Args:
       path: path of the file; None if another process writes it.
       step: step of the checkpoint that training continues from; 0 for a new run.
-      sha256: hash of these lines, from :meth:`sync`; None if it is not known.
+      sha256: hash of these lines, from :meth:`sync`; None if unknown.
       say: called with a line of text if the file is missing.
 
     Raises:
-      DamagedFile: if a line is damaged, or the lines do not match their hash. A last line that was
-        truncated when the run was killed is not damage.
+      DamagedFile: if a line is damaged, or the lines do not match their hash. A truncated last
+        line, as left by a killed run, is dropped without an error.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class MetricsFile:
             if os.path.lexists(path):
                 reason = f"its lines up to step {step} do not match their SHA-256"
                 raise _damaged(path, reason)
-            say(f"note: {path} is missing, so the metrics of the steps up to {step} are lost.")
+            say(f"note: {path} is missing, so the metrics up to step {step} are lost.")
         write_whole(path, lambda file: file.write(content))
         self._file = path.open("ab", buffering=0)
 
@@ -71,9 +71,10 @@ class MetricsFile:
 
 
 def _lines_until(path: Path, step: int) -> Iterable[str]:
-    """Returns the lines for steps <= ``step``; a damaged line must not be followed by a whole one.
+    """Returns the lines for steps <= ``step``.
 
-    After a crash of the machine, the end of the file may contain anything.
+    Damaged lines at the end of the file are dropped, because it may contain anything after the
+    machine has crashed. A damaged line before a valid one is an error.
     """
     if os.path.lexists(path) and not path.is_file():
         raise _damaged(path, "it is not a regular file")

@@ -1,4 +1,4 @@
-"""A folder of checkpoints in orbax's format; the only module that imports orbax."""
+"""A checkpoint folder in orbax's format; the only module that imports orbax."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from hashnet_jax.training._kept_checkpoints import KeptCheckpoints
 
 
 class OrbaxFolder:
-    """Writes and reads checkpoints, each of a pytree of arrays and a JSON object.
+    """Writes and reads checkpoints that consist of a pytree of arrays and a JSON object.
 
     Nothing is created until the first save. orbax's ``read_only`` option is not used, since it logs
     a warning and the folder stays unchanged even without it.
@@ -31,7 +31,7 @@ class OrbaxFolder:
                 cleanup_tmp_directories=tidy,
                 # orbax cannot create the folder if only some of the processes are active.
                 create=False,
-                # Otherwise, if the disk is full, threads of orbax wait 20 minutes for the folders.
+                # Otherwise, if the disk is full, orbax's threads wait 20 minutes for the folders.
                 async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
                 multiprocessing_options=ocp.options.MultiprocessingOptions(active_processes={0}),
             ),
@@ -71,4 +71,5 @@ class OrbaxFolder:
             self._manager.wait_until_finished()
             self._manager.close()
         if self._tidy:
-            sync_folder(self._path)  # orbax does not, after it has renamed a checkpoint
+            # orbax does not flush this folder after renaming a checkpoint.
+            sync_folder(self._path)

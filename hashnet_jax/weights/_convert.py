@@ -1,7 +1,9 @@
 """Loads public weights from a PyTorch or safetensors file into HashNetParams.
 
-params = hashnet_jax.init(key, ModelSpec.for_backbone("resnet50"))
-params = load_backbone(params, "resnet50-0676ba61.pth")
+::
+
+    params = hashnet_jax.init(key, ModelSpec.for_backbone("resnet50"))
+    params = load_backbone(params, "resnet50-0676ba61.pth")
 """
 
 import dataclasses

@@ -20,7 +20,7 @@ def check_tensors(
     allowed: Collection[str],
     spec: ModelSpec,
 ) -> None:
-    """Raises a ValueError naming any missing, extra or misshaped tensors, and any without floats.
+    """Raises a ValueError that names any missing, extra, misshaped or non-float tensors.
 
     If the names match other backbones, the message lists them.
 

@@ -19,7 +19,7 @@ from hashnet_jax.model import HashNetParams, ModelSpec, init, spec_from_json, sp
 MODEL_FILE = "model.npz"
 SPEC_ENTRY = "spec"  # the ModelSpec as JSON, beside the arrays
 
-# Far more than any spec needs, and little enough to read before anything else is known.
+# Far more than any spec needs, but little enough to read before anything else is checked.
 _MAX_SPEC_BYTES = 2**20
 
 _WHAT = "a hashnet_jax model"
@@ -62,7 +62,7 @@ def save(folder: str | os.PathLike[str], params: HashNetParams) -> Path:
 
 
 def read_spec(folder: str | os.PathLike[str]) -> ModelSpec:
-    """Reads only the spec of the network in a folder; raises as :func:`load`."""
+    """Reads only the spec of the network in a folder; raises the same errors as :func:`load`."""
     return _read_spec(_existing_file(folder))
 
 
@@ -114,7 +114,7 @@ def _read_spec(path: Path) -> ModelSpec:
     def check(headers: Mapping[str, ArrayHeader]) -> None:
         shape, dtype = headers[SPEC_ENTRY]
         if shape != () or dtype.kind != "U" or dtype.itemsize > _MAX_SPEC_BYTES:
-            raise ValueError(f"its entry {SPEC_ENTRY!r} is not a text")
+            raise ValueError(f"its entry {SPEC_ENTRY!r} is not a string")
 
     entries = read_npz(path, _WHAT, _REMEDY, names=(SPEC_ENTRY,), check=check)
     with damage_named(path, _WHAT, _REMEDY):

@@ -1,8 +1,8 @@
 """Reads named tensors from PyTorch (.pth, .pt) and .safetensors files as NumPy arrays.
 
 A .pth file is a pickle, which can execute code. It is read by torch's restricted unpickler, which
-accepts only tensors and plain containers. A .safetensors file cannot
-contain code, and reading it does not require torch.
+accepts only tensors and plain containers. A .safetensors file cannot contain code, and reading it
+does not require torch.
 """
 
 import os
@@ -20,8 +20,8 @@ from hashnet_jax.distributed.reading import damage_named
 # torch 2.6) and CVE-2026-24747 (before 2.10).
 MIN_TORCH_VERSION = (2, 10)
 
-_TORCH = "a file of tensors only (other objects are never executed)"
-_SAVE_AGAIN = "save the weights with torch.save(model.state_dict(), path)"
+_TORCH = "a PyTorch file that contains only tensors"
+_SAVE_AGAIN = "save only the weights, with torch.save(model.state_dict(), path)"
 
 
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, Shaped[np.ndarray, "..."]]:
@@ -77,7 +77,7 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuses an archive whose members would take more memory than the file has bytes."""
+    """Rejects an archive whose members would unpack to more bytes than the file has."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
@@ -87,7 +87,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _check_size(name: str, tensor: Any) -> None:
-    """Refuses a tensor whose shape is larger than its data; copying it would take memory."""
+    """Rejects a tensor whose shape exceeds its data, since copying it could exhaust the memory."""
     n_bytes = tensor.numel() * tensor.element_size()
     if n_bytes > tensor.untyped_storage().nbytes():
         raise ValueError(
@@ -127,8 +127,8 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         raise ModuleNotFoundError(
             f"safetensors is needed to read {path.name}. Run `pip install safetensors`."
         ) from error
-    # safetensors compares the sizes in the header with the size of the file before it reads on.
-    with damage_named(path, "a file in safetensors format", "download or write it again"):
+    # Before it reads any data, safetensors checks the sizes in the header against the file size.
+    with damage_named(path, "a safetensors file", "download or write it again"):
         return {
             name: tensor.astype(np.float32) if tensor.dtype.itemsize == 2 else tensor
             for name, tensor in load_file(path).items()

@@ -47,7 +47,7 @@ def test_a_backbone_has_as_many_parameters_as_published(name: str) -> None:
 
 @pytest.mark.parametrize("name", BACKBONES)
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_features_and_logits_have_their_shapes_and_dtypes_at_the_smallest_size(
+def test_features_and_logits_have_the_expected_shapes_and_dtypes_at_the_smallest_size(
     name: str, dtype: str
 ) -> None:
     size = BACKBONES[name].smallest
@@ -96,7 +96,7 @@ def test_bfloat16_is_close_to_float32() -> None:
 
 
 @pytest.mark.parametrize(("height", "size"), [(13, 6), (6, 6), (4, 7), (7, 7), (1, 6)])
-def test_adaptive_pooling_averages_the_bins_of_torch(height: int, size: int) -> None:
+def test_adaptive_pooling_averages_the_same_bins_as_torch(height: int, size: int) -> None:
     images = np.random.default_rng(0).normal(size=(2, height, height + 2, 3)).astype(np.float32)
     expected = np.empty((2, size, size, 3), np.float32)
     for i in range(size):
@@ -133,7 +133,7 @@ def test_dropout_drops_the_same_features_on_one_device_and_on_four() -> None:
         ({"dtype": "float16"}, "`dtype` must be one of float32, bfloat16"),
     ],
 )
-def test_an_invalid_spec_is_refused_with_what_must_hold(
+def test_an_invalid_spec_is_rejected_with_the_requirement(
     fields: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):

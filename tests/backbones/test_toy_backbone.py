@@ -77,6 +77,6 @@ def test_its_public_weights_are_loaded_from_safetensors(tmp_path: Path) -> None:
     assert loaded.variables["params"]["hash"] is params.variables["params"]["hash"]
 
 
-def test_a_taken_name_is_refused() -> None:
+def test_a_registered_name_cannot_be_reused() -> None:
     with pytest.raises(ValueError, match="'toy_backbone' is already registered"):
         backbones.register("toy_backbone", Backbone(ToyBackbone))

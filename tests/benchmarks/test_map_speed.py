@@ -30,5 +30,5 @@ def test_the_benchmark_of_map_prints_times_ratio_and_peak_memory():
 
 
 @pytest.mark.parametrize("program", [["benchmarks/run.py"], ["-m", "benchmarks.run"]])
-def test_benchmarks_start_as_a_script_and_as_a_module(program):
+def test_benchmarks_run_as_a_script_and_as_a_module(program):
     assert "--suite" in start(*program, "--help").stdout

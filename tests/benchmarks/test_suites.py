@@ -32,7 +32,7 @@ def test_operations_are_measured_one_by_one(monkeypatch, capsys):
     assert printed.count("jax.lax ") == 4
 
 
-def test_the_loss_of_the_torch_step_is_ours():
+def test_the_loss_of_the_torch_step_equals_ours():
     torch = pytest.importorskip("torch")
     from benchmarks.torch_peers import pairwise_loss
 
@@ -65,7 +65,7 @@ def test_results_of_two_machines_are_shown_side_by_side_with_a_plot(tmp_path, ca
         ('{"environment": {"device": "", "jax": "", "commit": ""}, "rows": [{}]}', "'suite' is m"),
     ],
 )
-def test_a_damaged_file_of_results_is_named(tmp_path, content, reason):
+def test_a_damaged_results_file_is_named(tmp_path, content, reason):
     (tmp_path / "here.json").write_text(content)
     with pytest.raises(DamagedFile, match=rf"here\.json is damaged or not the res.*{reason}"):
         run.main(["--compare", str(tmp_path / "here.json")])
@@ -94,7 +94,7 @@ def test_a_failing_peer_gets_a_note_and_a_failing_package_raises():
         ("cpu", None),
     ],
 )
-def test_a_chip_has_the_peak_of_its_data_sheet_or_a_measured_one(monkeypatch, kind, expected):
+def test_a_chip_has_the_peak_from_its_data_sheet_or_a_measured_one(monkeypatch, kind, expected):
     device = type("Device", (), {"device_kind": kind})()
     monkeypatch.setattr(measuring, "_measured", [])
     monkeypatch.setattr(measuring, "_measure_peak", lambda: (1.0, "measured"))

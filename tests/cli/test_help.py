@@ -58,14 +58,14 @@ def test_every_option_of_train_shows_the_default_of_the_data_set(dataset, capsys
     assert f"(default: {dataset})" in entries["--dataset"]
 
 
-def test_an_unknown_data_set_is_refused_with_the_known_ones(capsys):
+def test_an_unknown_data_set_is_rejected_with_a_list_of_the_known_ones(capsys):
     with pytest.raises(SystemExit) as exit_status:
         main(["train", "--dataset", "imagenet"])
     assert exit_status.value.code == 2
     assert "invalid choice: 'imagenet' (choose from" in capsys.readouterr().err
 
 
-def test_version_is_that_of_the_package(capsys):
+def test_version_prints_the_version_of_the_package(capsys):
     with pytest.raises(SystemExit):
         main(["--version"])
     assert capsys.readouterr().out == f"hashnet_jax {hashnet_jax.__version__}\n"

@@ -22,7 +22,7 @@ def interrupted(error):
     return fit
 
 
-def test_the_command_of_a_finished_run_shows_its_result_and_trains_nothing(
+def test_repeating_the_command_of_a_finished_run_shows_its_result_without_training(
     trained, tmp_path, monkeypatch, capsys
 ):
     command = ["train", *SMALL, "--run-dir", str(tmp_path / "run")]
@@ -39,7 +39,9 @@ def test_the_command_of_a_finished_run_shows_its_result_and_trains_nothing(
     assert main([*command, "--data-dir", "elsewhere"]) == 0
 
 
-def test_other_options_than_those_of_a_finished_run_are_refused_by_name(trained, tmp_path, capsys):
+def test_options_that_differ_from_those_of_a_finished_run_are_rejected_by_name(
+    trained, tmp_path, capsys
+):
     command = ["train", *SMALL, "--run-dir", str(tmp_path / "run")]
     assert main(command) == 0
     before = (tmp_path / "run" / "result.json").read_bytes()
@@ -55,7 +57,7 @@ def test_other_options_than_those_of_a_finished_run_are_refused_by_name(trained,
     assert (tmp_path / "run" / "result.json").read_bytes() == before
 
 
-def test_the_command_of_an_unfinished_run_names_the_command_that_continues_it(
+def test_repeating_the_command_of_an_unfinished_run_names_the_command_to_continue_it(
     trained, tmp_path, capsys
 ):
     folder = tmp_path / "my run"
@@ -68,7 +70,7 @@ def test_the_command_of_an_unfinished_run_names_the_command_that_continues_it(
     assert main([*shlex.split(error.split("`hashnet ")[1].split("`")[0]), "--no-report"]) == 0
 
 
-def test_a_run_refused_late_leaves_no_folder_but_keeps_one_that_was_there(
+def test_a_run_that_fails_its_checks_removes_its_folder_unless_it_existed_before(
     trained, tmp_path, monkeypatch, capsys
 ):
     def refuse(run):
@@ -103,7 +105,7 @@ def test_an_interruption_names_a_command_that_can_be_pasted(trained, tmp_path, m
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_an_interruption_before_the_run_has_begun_offers_nothing_to_continue(
+def test_an_interruption_names_a_command_only_if_the_run_has_started(
     moment, trained, tmp_path, monkeypatch, capsys
 ):
     function = "start_state" if moment == "before" else "fit"
@@ -127,7 +129,7 @@ def test_the_command_that_continues_repeats_how_the_run_is_executed(tmp_path):
     )
 
 
-def test_several_mistakes_are_reported_in_a_line_each(tmp_path, capsys):
+def test_several_mistakes_are_reported_on_one_line_each(tmp_path, capsys):
     folder = tmp_path / "run"
     assert main(["train", "--steps", "0", "--bits", "0", "--run-dir", str(folder)]) == 1
     assert capsys.readouterr().err.splitlines() == [
@@ -136,7 +138,7 @@ def test_several_mistakes_are_reported_in_a_line_each(tmp_path, capsys):
     ]
 
 
-def test_all_mistakes_are_reported_at_once_whatever_they_belong_to(tmp_path, capsys):
+def test_mistakes_in_all_kinds_of_options_are_reported_at_once(tmp_path, capsys):
     options = {
         **{"--steps": "0", "--weight-decay": "inf", "--alpha": "inf", "--balance": "0"},
         **{"--hash-multiplier": "nan", "--decays": "-1", "--bits": "-3", "--batch-size": "1"},

@@ -43,11 +43,11 @@ def flags_of_command(name):
         ("`labels` must be `path,label1`", "`labels` must be `path,label1`"),
     ],
 )
-def test_parameters_become_flags_and_everything_else_stays(message, translation, capsys):
+def test_parameters_become_flags_and_everything_else_is_unchanged(message, translation, capsys):
     assert translate(message, flags_of_command("train")) == translation
 
 
-def test_the_same_parameter_is_what_each_command_calls_it(capsys):
+def test_a_parameter_is_translated_to_the_name_that_each_command_uses(capsys):
     assert translate("`run_dir`", flags_of_command("train")) == "--run-dir"
     assert translate("`run_dir`", flags_of_command("report")) == "RUN"
     assert translate("`output` and `batch_size`", flags_of_command("encode")) == (

@@ -19,7 +19,7 @@ def config(*argv):
     return _options.config_of(_options.parser().parse_args(argv))
 
 
-def test_presets_have_the_sizes_and_cutoffs_of_the_field():
+def test_presets_have_the_customary_sizes_and_cutoffs():
     coco, cifar10 = config("--dataset", "coco"), config("--dataset", "cifar10")
     imagenet100 = config("--dataset", "imagenet100")
     assert (coco.data.queries, coco.data.train_images, coco.cutoff) == (5_000, 10_000, 5_000)
@@ -36,7 +36,7 @@ def test_every_data_set_has_a_preset():
 
 
 @pytest.mark.parametrize(("word", "value"), [("rest", True), ("rest-without-train", False)])
-def test_the_database_option_decides_whether_the_database_holds_the_training_images(word, value):
+def test_the_database_option_decides_whether_the_database_contains_the_training_images(word, value):
     assert config("--dataset", "cifar10", "--database", word).data.train_in_database is value
 
 
@@ -85,17 +85,17 @@ def test_names_of_fields_are_unique_across_the_parts_of_a_config():
     assert len(names) == len(set(names))
 
 
-def test_a_registered_schedule_is_a_choice_at_once(monkeypatch):
+def test_a_registered_schedule_is_immediately_a_choice(monkeypatch):
     monkeypatch.setitem(SCHEDULES, "toy", SCHEDULES["constant"])
     assert config("--beta-schedule", "toy").train.beta_schedule == "toy"
 
 
-def test_a_switch_can_be_switched_off_again():
+def test_a_switch_can_be_turned_off_again():
     args = ("--variant", "hashnet+c", "--no-continuous-similarity")
     assert config(*args).variant == "hashnet"
 
 
-def test_the_report_is_written_unless_it_is_switched_off():
+def test_the_report_is_written_unless_it_is_turned_off():
     assert _options.execution_of(_options.parser().parse_args([])).report
     assert not _options.execution_of(_options.parser().parse_args(["--no-report"])).report
 
@@ -108,7 +108,7 @@ def test_all_mistakes_in_a_config_are_reported_at_once():
         assert line.startswith(f"`{name}")
 
 
-def test_runs_of_lists_are_named_by_the_folder_of_the_lists(tmp_path):
+def test_runs_on_lists_are_named_after_the_folder_of_the_lists(tmp_path):
     lists = config("--dataset", "lists", "--lists", str(tmp_path / "nus_wide"))
     assert _resolve.default_folder(lists).name == "nus_wide-alexnet-48bits-seed0"
 
@@ -127,7 +127,7 @@ def resumed(tmp_path):
     return resolve
 
 
-def test_a_run_resumes_with_the_command_that_began_it_or_with_none_of_its_options(resumed):
+def test_a_run_resumes_with_all_or_none_of_its_original_options(resumed):
     assert resumed() == resumed(*resumed.begun) == config(*resumed.begun)
     assert resumed("--image-root", "elsewhere").data.image_root == "elsewhere"
 
@@ -135,7 +135,7 @@ def test_a_run_resumes_with_the_command_that_began_it_or_with_none_of_its_option
 @pytest.mark.parametrize(
     "other", ["--variant hashnet-w", "--database rest-without-train", "--cutoff 5"]
 )
-def test_a_run_does_not_resume_with_another_protocol_or_variant(resumed, other):
+def test_a_run_does_not_resume_with_a_different_protocol_or_variant(resumed, other):
     with pytest.raises(ValueError, match=f"cannot resume the run in .* with {other}, because"):
         resumed(*other.split())
 
@@ -147,7 +147,7 @@ def three():
     return Dataset("three", ArraySource(images), np.zeros(3, np.int64), ("one",), split)
 
 
-def test_overlaps_are_written_and_described_and_counted_once_in_a_run(three, tmp_path, monkeypatch):
+def test_overlaps_are_described_saved_and_counted_once_per_run(three, tmp_path, monkeypatch):
     with RunFolder(tmp_path / "run") as folder:
         assert "not checked" in _overlaps.check_overlaps(three, folder, "never")
         found = _overlaps.check_overlaps(three, folder, "auto")
@@ -160,7 +160,7 @@ def test_overlaps_are_written_and_described_and_counted_once_in_a_run(three, tmp
         assert folder.read_json("overlaps.json") == saved
 
 
-def test_a_pretrained_backbone_can_be_fine_tuned_in_inference_mode_and_a_random_one_not():
+def test_only_a_pretrained_backbone_can_be_fine_tuned_in_inference_mode():
     pretrained = ("--backbone", "efficientnet_lite0", "--pretrained", "auto")
     mode = ("--backbone-mode", "inference", "--augmentation", "shift_flip")
     tuned = config(*pretrained, *mode)
@@ -171,7 +171,7 @@ def test_a_pretrained_backbone_can_be_fine_tuned_in_inference_mode_and_a_random_
         config(*mode)
 
 
-def test_a_frozen_backbone_brings_the_rates_of_a_hash_layer_alone_and_options_replace_them():
+def test_a_frozen_backbone_changes_the_default_rates_and_options_override_them():
     pretrained = ("--backbone", "efficientnet_lite0", "--pretrained", "auto")
     frozen = config(*pretrained, "--freeze-backbone")
     assert {

@@ -63,7 +63,7 @@ def test_a_run_that_was_moved_with_its_data_finds_it(moved):
     assert resume(third) == 0
 
 
-def test_the_place_of_the_data_may_be_said_again(moved, tmp_path, capsys):
+def test_the_location_of_the_data_can_be_passed_again(moved, tmp_path, capsys):
     data = tmp_path / "data"
     data.mkdir()
     for name in ("labels.csv", "pics"):
@@ -75,7 +75,7 @@ def test_the_place_of_the_data_may_be_said_again(moved, tmp_path, capsys):
     assert resume(moved) == 0, "the new place was saved"
 
 
-def test_other_labels_at_the_place_are_refused(moved, capsys):
+def test_different_labels_at_the_location_are_rejected(moved, capsys):
     path = moved / "labels.csv"
     path.write_text(path.read_text().replace("0.png,a", "0.png,b"))
     assert resume(moved) == 1
@@ -85,13 +85,13 @@ def test_other_labels_at_the_place_are_refused(moved, capsys):
     path.write_text(path.read_text().replace(",a", ",c").replace("0.png,b", "0.png,c"))
     assert resume(moved, "--csv", path) == 1
     error = capsys.readouterr().err
-    assert f"the classes must be those in {moved / 'run' / 'pictures.json'}, ['a', 'b']" in error
+    assert f"the classes must be ['a', 'b'], as in {moved / 'run' / 'pictures.json'}" in error
     path.write_text(path.read_text().replace(",c", ",a").replace("pics/11.png,b\n", ""))
     assert resume(moved) == 1
     assert "(0 added, 1 removed; 'pics/11.png' was removed;" in capsys.readouterr().err
 
 
-def test_other_pictures_under_the_same_names_are_refused(moved, capsys):
+def test_different_pictures_with_the_same_names_are_rejected(moved, capsys):
     write_pictures(moved, seed=1)
     assert resume(moved) == 1
     error = capsys.readouterr().err
@@ -101,7 +101,7 @@ def test_other_pictures_under_the_same_names_are_refused(moved, capsys):
     assert resume(moved) == 0
 
 
-def test_a_damaged_record_of_the_data_is_named(moved, capsys):
+def test_a_damaged_data_json_is_named(moved, capsys):
     path = moved / "run" / "data.json"
     content = path.read_text()
     for damaged in ("null", "[]", content[:50], content.replace('"hashed_images": 12', '"a": 1')):
@@ -110,19 +110,17 @@ def test_a_damaged_record_of_the_data_is_named(moved, capsys):
         assert f"{path} is damaged or not" in capsys.readouterr().err
 
 
-def test_without_the_record_of_version_0_1_the_images_are_not_checked_which_is_said(
-    moved, monkeypatch, capsys
-):
+def test_without_data_json_a_note_says_that_the_images_are_not_checked(moved, monkeypatch, capsys):
     (moved / "run" / "data.json").unlink()
     monkeypatch.setattr("hashnet_jax.cli._checks.has_checkpoint", lambda folder: True)
     monkeypatch.chdir(moved)
     assert resume(moved) == 0
-    assert "so whether the images have changed since the run started is not" in (
+    assert "so changes to the images since the run started cannot be detected" in (
         capsys.readouterr().out
     )
 
 
-def test_a_finished_run_checks_its_files_before_it_says_so(moved, capsys):
+def test_the_files_of_a_finished_run_are_checked_before_it_is_shown(moved, capsys):
     assert resume(moved) == 0
     for name in ("model.npz", "config.json", "split.npz", "pictures.json"):
         path = moved / "run" / name
@@ -140,7 +138,7 @@ def test_a_finished_run_checks_its_files_before_it_says_so(moved, capsys):
     assert resume(moved) == 0
 
 
-def test_a_finished_run_of_version_0_1_is_shown_with_a_note(moved, capsys):
+def test_a_finished_run_from_version_0_1_is_shown_with_a_note(moved, capsys):
     assert resume(moved) == 0
     path = moved / "run" / "result.json"
     result = json.loads(path.read_text())
@@ -158,9 +156,7 @@ def test_a_report_finds_the_data_of_a_run_that_was_moved(moved):
     assert Config.read(moved / "run" / "config.json").data.csv == "labels.csv"
 
 
-def test_paths_are_searched_where_the_run_started_then_beside_the_run_then_here(
-    tmp_path, monkeypatch
-):
+def test_paths_are_tried_where_the_run_started_then_beside_the_run_then_here(tmp_path, monkeypatch):
     config = CONFIGS["folder"]
     config = dataclasses.replace(config, data=dataclasses.replace(config.data, image_root="pics"))
     start, now = tmp_path / "start", tmp_path / "now"
@@ -180,7 +176,7 @@ def test_paths_are_searched_where_the_run_started_then_beside_the_run_then_here(
     assert _places.located(config, {}, now).data.image_root == "pics"
 
 
-def test_the_identity_of_a_run_depends_on_everything_but_places():
+def test_the_identity_of_a_run_depends_on_everything_except_paths():
     content = CONFIGS["folder"].to_json()
     identity = _places.run_identity(content)
     moved = content | {"data": content["data"] | {"csv": "b.csv", "image_root": "/c"}}

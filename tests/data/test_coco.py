@@ -63,7 +63,7 @@ def test_coco_labels_are_read_from_all_records_once_and_then_cached(
     np.testing.assert_array_equal(read_split(builder, "train", "object_labels")[1], labels)
 
 
-def test_cached_labels_that_are_not_those_of_the_records_are_not_used(data_dir, tmp_path, capsys):
+def test_cached_labels_that_do_not_match_the_records_are_not_used(data_dir, tmp_path, capsys):
     builder = open_builder("coco/2014", data_dir=data_dir)
     _, labels = read_split(builder, "train", "object_labels")
     (cached,) = (tmp_path / "cache" / "hashnet_jax").iterdir()
@@ -74,10 +74,10 @@ def test_cached_labels_that_are_not_those_of_the_records_are_not_used(data_dir, 
     stem = cached.stem.rpartition("-")[0]
     save_array(cached.parent, stem, 1 - labels)
     np.testing.assert_array_equal(read_split(builder, "train", "object_labels")[1], labels)
-    assert "do not fit the data" in capsys.readouterr().err
+    assert "does not match the data" in capsys.readouterr().err
 
 
-def test_coco_is_loaded_although_the_cache_cannot_be_written(data_dir, monkeypatch, capsys):
+def test_coco_is_loaded_even_if_the_cache_cannot_be_written(data_dir, monkeypatch, capsys):
     monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null/cache")
     array_cache._say_once.cache_clear()
     dataset = DATASETS["coco"](Options(data_dir=str(data_dir), queries=2, train_images=3))
@@ -108,7 +108,7 @@ def test_coco_names_the_sizes_it_needs(data_dir, options, message):
         DATASETS["coco"](Options(data_dir=str(data_dir), **options))
 
 
-def test_coco_that_is_not_prepared_names_the_remedy(tmp_path, monkeypatch):
+def test_if_coco_is_not_prepared_the_error_names_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     with pytest.raises(ModuleNotFoundError, match=r"coco/2014 is not prepared in .*pip"):
         DATASETS["coco"](Options(data_dir=str(tmp_path), queries=2, train_images=3))

@@ -49,7 +49,7 @@ def test_the_digest_depends_on_the_order_of_the_images():
     assert content_digest(forwards, np.arange(2)) == content_digest(backwards, np.array([1, 0]))
 
 
-def test_a_source_without_a_digest_is_identified_by_its_pixels_also_in_a_pool():
+def test_a_source_without_a_digest_is_identified_by_its_pixels_even_in_a_pool():
     images = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3)).astype(np.uint8)
     plain, changed = Plain(images), Plain(images.copy())
     expected = content_digest(ArraySource(images), np.arange(5))
@@ -60,7 +60,7 @@ def test_a_source_without_a_digest_is_identified_by_its_pixels_also_in_a_pool():
     assert content_digest(changed, np.arange(5)) != expected
 
 
-def test_a_file_and_a_record_of_the_same_bytes_differ_since_only_the_file_is_turned(tmp_path):
+def test_a_file_and_a_record_with_the_same_bytes_differ_since_only_the_file_is_rotated(tmp_path):
     picture(1).save(tmp_path / "a.png")
     source = FileSource([tmp_path / "a.png"])
     data = (tmp_path / "a.png").read_bytes()

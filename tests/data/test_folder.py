@@ -74,7 +74,7 @@ def test_the_split_follows_its_seed_and_the_requested_numbers(root):
     assert load(root, validation_per_class=3).split.sizes()["validation"] == 6
 
 
-def test_pictures_that_cannot_be_read_are_named_and_left_out(root):
+def test_unreadable_pictures_are_named_and_left_out(root):
     reasons = write_bad(root / "cat")
     good = write_good(root / "cat")
     (root / "in no class.jpg").write_bytes(jpeg())
@@ -87,7 +87,7 @@ def test_pictures_that_cannot_be_read_are_named_and_left_out(root):
     notes = "\n".join(dataset.notes)
     assert f"unreadable pictures skipped: {len(reasons)}" in notes
     assert "skipped cat/empty.jpg: empty (0 bytes)" in notes
-    assert "pictures outside any subfolder left out: 1 (first: in no class.jpg)" in notes
+    assert "pictures left out (not in a subfolder): 1 (first: in no class.jpg)" in notes
 
 
 def test_a_file_that_disappears_later_is_named(root):
@@ -134,13 +134,13 @@ def test_a_csv_file_with_one_label_per_picture_is_split_by_class(root):
         ("", r"at least one readable picture, but contains none \(0 files skipped\)"),
     ],
 )
-def test_a_malformed_csv_file_is_refused_naming_its_lines(tmp_path, rows, message):
+def test_a_malformed_csv_file_is_rejected_naming_its_lines(tmp_path, rows, message):
     (tmp_path / "labels.csv").write_text(rows)
     with pytest.raises((ValueError, FileNotFoundError), match=message):
         folder(Options(csv=str(tmp_path / "labels.csv")))
 
 
-def test_paths_in_a_csv_file_are_stripped_unless_the_file_is_named_so(tmp_path):
+def test_spaces_around_a_path_in_a_csv_file_are_stripped_unless_the_file_name_has_them(tmp_path):
     for name in ("a.png", "b.png", "c.png", " d.png"):
         picture().save(tmp_path / name)
     rows = "path,labels\na.png, x\nb.png , x\n c.png , y\n d.png,y\n"
@@ -198,11 +198,11 @@ def test_a_class_without_readable_pictures_and_all_files_passed_over_are_reporte
     dataset = load(root)
     assert dataset.classes == ("cat", "dog")
     assert dataset.notes == (
-        "class 'empty' is left out: it has no readable picture",
-        "class 'owl' is left out: it has no readable picture",
-        "passed over, hidden folder: 1 (.cache)",
-        "passed over, not the suffix of a picture: .txt: 1 (cat/notes.txt)",
-        "passed over, HEIC is not supported; convert it to JPEG or PNG: 4 "
+        "class 'empty' is left out: it has no readable pictures",
+        "class 'owl' is left out: it has no readable pictures",
+        "passed over (hidden folder): 1 (.cache)",
+        "passed over (not the suffix of a picture: .txt): 1 (cat/notes.txt)",
+        "passed over (HEIC is not supported; convert it to JPEG or PNG): 4 "
         "(owl/0.HEIC, owl/1.HEIC, owl/2.HEIC and 1 more)",
     )
     assert len(dataset.skipped) == 6
@@ -210,7 +210,7 @@ def test_a_class_without_readable_pictures_and_all_files_passed_over_are_reporte
     assert ("owl/3.HEIC", heic) in dataset.skipped
 
 
-def test_names_of_any_bytes_are_kept_as_they_are_and_printed_escaped(root):
+def test_names_of_any_bytes_are_preserved_and_printed_escaped(root):
     latin = os.fsdecode(b"caf\xe9")
     (root / latin).mkdir()
     for i in range(3):
@@ -224,7 +224,7 @@ def test_names_of_any_bytes_are_kept_as_they_are_and_printed_escaped(root):
     assert r"skipped caf\xe9/bad\u202egpj.jpg: empty (0 bytes)" in dataset.notes
 
 
-def test_errors_name_the_parameter_and_what_it_must_hold(root):
+def test_errors_name_the_parameter_and_its_requirement(root):
     with pytest.raises(ValueError, match=r"requires `image_root` .* or a `csv` file"):
         folder(Options())
     with pytest.raises(FileNotFoundError, match="`image_root` must be an existing folder"):
@@ -245,13 +245,13 @@ def test_errors_name_the_parameter_and_what_it_must_hold(root):
         DATASETS["digits"](Options(queries_per_class=20, csv="labels.csv"))
 
 
-def test_pictures_outside_any_subfolder_are_an_error_saying_where_to_put_them(tmp_path):
+def test_pictures_outside_subfolders_are_an_error_that_says_where_to_put_them(tmp_path):
     for name in ("b.png", "a.png"):
         picture().save(tmp_path / name)
     (tmp_path / "empty").mkdir()
     message = (
-        r"`image_root` must contain one subfolder per class, but .* contains 2 pictures outside "
-        r"any subfolder \(first: a\.png\).* Move them into folders named after .* `csv` file"
+        r"`image_root` must contain one subfolder per class, but .* contains 2 pictures directly "
+        r"\(first: a\.png\) and none in subfolders. Move them into folders named .* `csv` file"
     )
     with pytest.raises(ValueError, match=message):
         load(tmp_path)
@@ -262,7 +262,7 @@ def test_a_folder_without_pictures_is_an_error(tmp_path):
         load(tmp_path)
 
 
-def test_a_run_on_a_folder_names_its_pictures_and_resumes_only_on_the_same_ones(
+def test_a_run_on_a_folder_names_its_pictures_and_resumes_only_with_the_same_ones(
     root, tmp_path, capsys, monkeypatch
 ):
     # Trained and evaluated by tests/integration/test_folder_run.py, since compiling takes long.

@@ -28,7 +28,7 @@ def dataset(labels: np.ndarray) -> Dataset:
         (IDS[:3], r"one of `labels` for each image .* 4 images, got 3"),
     ],
 )
-def test_labels_with_wrong_values_are_refused_before_training(labels, message):
+def test_labels_with_wrong_values_are_rejected_before_training(labels, message):
     with pytest.raises(ValueError, match=message):
         dataset(labels)
 
@@ -51,7 +51,7 @@ def test_only_images_in_the_split_need_a_class():
     )
 
 
-def test_a_split_with_an_index_that_is_no_image_is_refused():
+def test_a_split_with_an_index_out_of_range_is_rejected():
     images = ArraySource(np.zeros((4, 8, 8, 3), np.uint8))
     for wrong in (4, -1):
         split = Split(train=[0], query=[1], database=[wrong])
@@ -59,7 +59,7 @@ def test_a_split_with_an_index_that_is_no_image_is_refused():
             Dataset("four", images, IDS, ("a", "b", "c"), split)
 
 
-def test_a_data_set_without_a_name_for_each_image_is_refused():
+def test_a_data_set_without_a_name_for_each_image_is_rejected():
     images = ArraySource(np.zeros((4, 8, 8, 3), np.uint8))
     split = Split(train=[0], query=[1], database=[2])
     with pytest.raises(ValueError, match=r"`names` .* has 4 images, got 1"):

@@ -65,7 +65,7 @@ def test_windows_line_ends_blank_lines_tabs_and_byte_order_marks_make_no_differe
     np.testing.assert_array_equal(read.database, expected.database)
 
 
-def test_paths_start_from_the_image_root(write, tmp_path):
+def test_paths_are_relative_to_the_image_root(write, tmp_path):
     elsewhere = tmp_path / "lists"
     elsewhere.mkdir()
     for name, text in LISTS.items():
@@ -93,7 +93,7 @@ def test_every_malformed_line_is_named_with_file_number_expected_and_got(write):
     ]
 
 
-def test_a_line_with_another_number_of_labels_is_named(write):
+def test_a_line_with_a_different_number_of_labels_is_named(write):
     with pytest.raises(ValueError, match=r"test.txt, line 1: expected .* 3 labels .* and 4 labels"):
         read_lists(write({"test.txt": "sub/my photo (1).png 0 0 1 0\n"}))
 
@@ -173,7 +173,7 @@ def test_a_missing_or_an_empty_list_is_named(write, name):
         read_lists(folder)
 
 
-def test_the_dataset_counts_images_without_label_and_repeated_lines(write):
+def test_the_dataset_counts_images_without_labels_and_repeated_lines(write):
     text = LISTS["database.txt"]
     folder = write(
         {"train.txt": "a.png 1 0 0\n", "database.txt": text.replace("0 1 1", "0 0 0") * 2}
@@ -188,7 +188,7 @@ def test_the_dataset_counts_images_without_label_and_repeated_lines(write):
     np.testing.assert_array_equal(dataset.source[dataset.split.query[0]], np.full((2, 3, 3), 3))
 
 
-def test_a_query_in_the_database_is_an_error_or_if_allowed_a_note(write):
+def test_a_query_in_the_database_is_an_error_or_a_note_if_it_is_allowed(write):
     folder = write({"test.txt": "c.png 1 1 0\n"})
     message = r"database.txt must not list the same images, but have 1 .*`allow_overlap=True`"
     with pytest.raises(ValueError, match=message):
@@ -198,7 +198,7 @@ def test_a_query_in_the_database_is_an_error_or_if_allowed_a_note(write):
     assert np.isin(dataset.split.query, dataset.split.database).all()
 
 
-def test_validation_images_are_drawn_from_those_only_in_the_database(write):
+def test_validation_images_are_drawn_from_images_that_are_only_in_the_database(write):
     dataset = DATASETS["lists"](Options(lists=str(write()), validation_images=1))
     assert dataset.split.sizes() == {"train": 2, "query": 1, "database": 3, "validation": 1}
     with pytest.raises(ValueError, match=r"`validation_images` must be at most 1, .* got 2"):
@@ -216,6 +216,6 @@ def test_validation_images_are_drawn_from_those_only_in_the_database(write):
         ),
     ],
 )
-def test_an_option_that_lists_decide_themselves_is_refused(write, options, message):
+def test_an_option_that_the_lists_determine_is_rejected(write, options, message):
     with pytest.raises(ValueError, match=message):
         DATASETS["lists"](Options(**{"lists": str(write())} | options))

@@ -82,7 +82,7 @@ def test_only_images_of_the_split_are_read_each_once():
     assert sorted(source.reads) == [1, 2, 3, 4]
 
 
-def test_without_content_indices_are_compared_and_nothing_is_read():
+def test_without_content_only_indices_are_compared():
     source = OnDisk(np.zeros((3, 1, 1, 3), np.uint8))
     dataset = _dataset(source, query=[0], train=[1], database=[1, 2])
     found = overlap.overlaps(dataset, by_content=False)

@@ -28,7 +28,7 @@ def test_unusual_pictures_are_read_as_a_viewer_shows_them(tmp_path):
     assert read_picture(tmp_path / "turned.jpg").shape == (8, 4, 3)
 
 
-def test_files_that_are_not_pictures_are_refused_with_a_reason_in_one_line(tmp_path):
+def test_files_that_are_not_pictures_are_rejected_with_a_reason_in_one_line(tmp_path):
     for name, reason in write_bad(tmp_path).items():
         with pytest.raises(UnreadablePicture) as error:
             read_picture(tmp_path / name)
@@ -42,7 +42,7 @@ def test_the_limit_on_pixels_is_the_one_at_which_pil_only_warns(tmp_path):
         read_picture(tmp_path / "large.png")
 
 
-def test_a_picture_that_may_not_be_read_is_refused(tmp_path, monkeypatch):
+def test_a_picture_without_read_permission_is_rejected(tmp_path, monkeypatch):
     write_forbidden(tmp_path / "secret.jpg", monkeypatch)
     with pytest.raises(UnreadablePicture, match="permission denied"):
         read_picture(tmp_path / "secret.jpg")
@@ -81,14 +81,14 @@ def test_a_lower_limit_of_pil_is_respected(tmp_path, monkeypatch):
         lambda path: FileSource([path]).squashed(0, 8),
     ],
 )
-def test_on_every_route_a_decompression_bomb_is_refused(tmp_path, read):
+def test_a_decompression_bomb_is_rejected_on_every_route(tmp_path, read):
     (tmp_path / "bomb.png").write_bytes(bomb(15_000, 11_800))
     with pytest.raises(OSError, match="more than 89,478,485 pixels"):
         read(tmp_path / "bomb.png")
 
 
 @pytest.mark.parametrize("form", ["PCX", "TGA", "ICO", "SGI", "EPS", "ICNS", "DDS", "MSP"])
-def test_on_every_route_only_the_formats_in_the_list_are_decoded(tmp_path, form):
+def test_only_the_listed_formats_are_decoded_on_every_route(tmp_path, form):
     path = tmp_path / "picture.png"
     Image.new("1" if form == "MSP" else "RGB", (32, 32)).save(path, form)
     for read in (read_picture, lambda path: decode(path.read_bytes())):
@@ -96,7 +96,7 @@ def test_on_every_route_only_the_formats_in_the_list_are_decoded(tmp_path, form)
             read(path)
 
 
-def test_a_truncated_picture_is_refused_on_every_route(tmp_path):
+def test_a_truncated_picture_is_rejected_on_every_route(tmp_path):
     data = jpeg(5, (64, 64))
     (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
     with pytest.raises(UnreadablePicture, match="truncated"):

@@ -43,7 +43,7 @@ def assert_same_batches(a, b):
         np.testing.assert_array_equal(left["label"], right["label"])
 
 
-def test_batches_from_the_middle_are_those_of_a_stream_from_the_start():
+def test_batches_from_the_middle_match_a_stream_from_the_start():
     dataset = tiny_dataset()
     assert_same_batches(batches(dataset, start=5), batches(dataset)[5:])
 
@@ -61,7 +61,7 @@ def test_the_rows_of_one_process_are_rows_of_the_whole_batch(rows):
     assert_same_batches(batches(dataset, rows=rows), whole)
 
 
-def test_an_epoch_has_no_image_twice_and_every_epoch_has_another_order():
+def test_an_epoch_repeats_no_image_and_every_epoch_has_a_different_order():
     dataset = tiny_dataset()
     stream = batches(dataset, stop=20)  # 10 epochs of 2 batches of 10, from 24 training images
     seen = np.stack([batch["image"].max(axis=(1, 2, 3)) for batch in stream])
@@ -73,7 +73,7 @@ def test_an_epoch_has_no_image_twice_and_every_epoch_has_another_order():
     np.testing.assert_array_equal(labels, dataset.labels[seen])
 
 
-def test_another_seed_gives_another_order():
+def test_a_different_seed_gives_a_different_order():
     dataset = tiny_dataset()
     a, b = batches(dataset, stop=1, seed=0), batches(dataset, stop=1, seed=1)
     assert (a[0]["image"] != b[0]["image"]).any()
@@ -88,7 +88,7 @@ def test_images_in_order_keep_their_order_and_the_last_batch_may_be_smaller():
 
 
 @pytest.mark.parametrize("batch_size", [1, 25])
-def test_a_batch_size_out_of_range_is_refused_with_the_range(batch_size):
+def test_a_batch_size_out_of_range_is_rejected_with_the_range(batch_size):
     with pytest.raises(ValueError, match=r"`batch_size` must be in 2\.\.24"):
         training_batches(
             tiny_dataset(),
@@ -101,7 +101,7 @@ def test_a_batch_size_out_of_range_is_refused_with_the_range(batch_size):
         )
 
 
-def test_an_unknown_augmentation_is_refused_with_the_known_ones():
+def test_an_unknown_augmentation_is_rejected_with_a_list_of_the_known_ones():
     with pytest.raises(ValueError, match=r"must be one of resized_crop, .* got 'x'"):
         training_batches(
             tiny_dataset(), SPEC, augmentation="x", batch_size=10, start=0, stop=1, seed=0

@@ -39,7 +39,7 @@ def toy_data():
     del data.DATASETS["toy_data"], configs.CONFIGS["toy_data"]
 
 
-def test_a_registered_data_set_is_loaded_by_its_name_with_its_config(toy_data):
+def test_a_registered_data_set_is_loaded_by_name_with_its_config(toy_data):
     config = configs.CONFIGS[toy_data]
     dataset = data.DATASETS[config.dataset](config.data)
     assert dataset.name == toy_data
@@ -48,12 +48,12 @@ def test_a_registered_data_set_is_loaded_by_its_name_with_its_config(toy_data):
     assert other.split.query.tolist() != dataset.split.query.tolist()
 
 
-def test_a_taken_name_is_refused():
+def test_a_registered_name_cannot_be_reused():
     with pytest.raises(ValueError, match="'digits' is already registered"):
         data.register("digits", load)
 
 
-def test_importing_the_room_loads_no_library_of_a_single_data_set():
+def test_importing_the_subpackage_loads_no_library_of_a_single_data_set():
     heavy = ["grain", "sklearn", "tensorflow", "tensorflow_datasets"]
     code = f"import sys, hashnet_jax.data; print([n for n in {heavy} if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -43,7 +43,7 @@ def test_a_large_jpeg_is_squashed_from_reduced_size_within_a_few_levels(options)
     assert difference.max() <= 6
 
 
-def test_a_jpeg_less_than_four_times_as_long_as_the_square_is_decoded_whole():
+def test_a_jpeg_less_than_four_times_as_long_as_the_square_is_decoded_at_full_size():
     data = jpeg(600, 4 * SIZE - 1)
     np.testing.assert_array_equal(decode_squashed(data, SIZE), squash(decode(data), SIZE))
 
@@ -60,7 +60,7 @@ def test_files_records_and_pools_give_the_same_squashed_image(tmp_path):
     assert files[0].shape == (400, 600, 3), "the image itself is whole"
 
 
-def test_a_large_jpeg_is_turned_upright_at_reduced_size_as_well(tmp_path):
+def test_a_large_jpeg_is_also_turned_upright_at_reduced_size(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     path = tmp_path / "turned.jpg"
@@ -146,6 +146,6 @@ def test_every_source_meets_the_protocol(tmp_path):
         (np.zeros((2, 2, 3), np.uint8), ValueError, r"must be \[N, H, W, 3\] .*got \(2, 2, 3\)"),
     ],
 )
-def test_arrays_of_another_type_or_shape_are_refused(images, error, message):
+def test_arrays_of_the_wrong_type_or_shape_are_rejected(images, error, message):
     with pytest.raises(error, match=message):
         ArraySource(images)

@@ -20,7 +20,7 @@ def test_the_cifar_protocol_has_training_images_in_the_database_or_not():
 
 
 @pytest.mark.parametrize("per_class", [100, 130])
-def test_imagenet_protocol_draws_training_images_of_each_class_out_of_the_database(per_class):
+def test_imagenet_protocol_draws_training_images_of_each_class_from_the_database(per_class):
     labels = np.concatenate([np.repeat(np.arange(3), 150), np.repeat(np.arange(3), 5)])
     pools = np.arange(450), np.arange(450, 465)
     split = per_class_split(labels, queries=None, train=per_class, pools=pools)
@@ -74,7 +74,7 @@ def test_a_query_in_the_database_is_an_error_unless_allowed():
     assert Split(**parts, allow_overlap=True).sizes()["database"] == 2
 
 
-def test_a_validation_image_that_is_trained_on_is_an_error_even_where_overlap_is_allowed():
+def test_a_validation_image_in_the_training_set_is_an_error_even_if_overlap_is_allowed():
     with pytest.raises(ValueError, match="validation and train must not overlap"):
         Split(train=[1], query=[0], database=[2], validation=[1], allow_overlap=True)
 
@@ -97,7 +97,7 @@ def test_a_validation_image_that_is_trained_on_is_an_error_even_where_overlap_is
         ({"queries_per_class": None}, "digits requires `queries_per_class`, got None"),
     ],
 )
-def test_an_option_of_another_kind_of_data_is_refused_with_the_right_one(options, message):
+def test_an_option_for_another_kind_of_data_is_rejected_with_the_right_one(options, message):
     with pytest.raises(ValueError, match=message):
         DATASETS["digits"](Options(**{"queries_per_class": 5, "train_per_class": 5} | options))
 
@@ -140,7 +140,7 @@ def test_a_split_sorts_its_indices_and_drops_repeats():
     assert {part.dtype for part in split.parts().values()} == {np.dtype(np.int64)}
 
 
-def test_a_split_that_leaks_or_is_empty_is_refused():
+def test_a_split_that_leaks_or_is_empty_is_rejected():
     with pytest.raises(ValueError, match="query and train must not overlap, but have 1 in common"):
         Split(train=[1], query=[1], database=[2])
     with pytest.raises(ValueError, match="query must contain at least one"):

@@ -109,7 +109,7 @@ def test_a_damaged_record_is_named(data_dir, monkeypatch, limit):
         read_split(builder, "train")
 
 
-def test_a_record_that_is_a_decompression_bomb_or_of_an_exotic_format_is_refused(
+def test_a_record_that_is_a_decompression_bomb_or_in_an_unsupported_format_is_rejected(
     tmp_path, monkeypatch
 ):
     monkeypatch.setattr(tfds_source, "MAX_DECODED_BYTES", 10)

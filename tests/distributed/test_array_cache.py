@@ -42,8 +42,8 @@ def test_a_damaged_file_is_named_not_used_and_replaced(tmp_path, capsys, damage)
     path.write_bytes(damage(path.read_bytes()))
     assert load(tmp_path) is None
     error = capsys.readouterr().err
-    assert error.startswith(f"note: {path} is damaged or not the cached array")
-    assert error.lower().endswith("it is computed again.\n")
+    assert error.startswith(f"note: {path} is damaged or not the array that its name identifies")
+    assert error.lower().endswith("it will be computed again.\n")
     assert error.count("\n") == 1
     assert save_array(tmp_path, "stem", ARRAY) == path
     np.testing.assert_array_equal(load(tmp_path), ARRAY)
@@ -54,13 +54,13 @@ def test_a_file_with_the_content_of_another_is_not_used(tmp_path, capsys):
     other = save_array(tmp_path, "other", ARRAY + 1)
     path.write_bytes(other.read_bytes())
     assert load(tmp_path) is None
-    assert "its content has another hash" in capsys.readouterr().err
+    assert "its content has a different hash" in capsys.readouterr().err
 
 
-def test_an_array_that_does_not_fit_is_not_used_and_is_replaced(tmp_path, capsys):
+def test_an_array_that_does_not_match_the_data_is_replaced(tmp_path, capsys):
     old = save_array(tmp_path, "stem", ARRAY[:100])
     assert load(tmp_path) is None
-    assert "its float32 [100, 3] do not fit the data" in capsys.readouterr().err
+    assert "its content, float32 [100, 3], does not match the data" in capsys.readouterr().err
     assert save_array(tmp_path, "stem", ARRAY) != old
     assert not old.exists()
 
@@ -73,12 +73,12 @@ def test_a_folder_that_cannot_be_written_is_reported_once(tmp_path, monkeypatch,
     for stem in ("a", "b"):
         assert save_array(tmp_path, stem, ARRAY) is None
     assert capsys.readouterr().err == (
-        f"note: the cache {tmp_path} cannot be written (Read-only file system); the run goes on "
+        f"note: the cache {tmp_path} cannot be written (Read-only file system); the run continues "
         "without it.\n"
     )
 
 
-def test_a_file_in_the_place_of_the_folder_is_reported(tmp_path, capsys):
+def test_a_file_in_place_of_the_folder_is_reported(tmp_path, capsys):
     (tmp_path / "cache").write_text("no folder")
     assert load(tmp_path / "cache") is None
     assert save_array(tmp_path / "cache", "stem", ARRAY) is None

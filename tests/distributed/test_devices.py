@@ -15,7 +15,7 @@ def test_rows_come_back_in_order_from_any_number_of_devices(n_devices):
     np.testing.assert_array_equal(doubled(jnp.float32(2), rows), 2 * rows)
 
 
-def test_a_batch_that_does_not_split_evenly_is_refused():
+def test_a_batch_that_does_not_split_evenly_is_rejected():
     message = r"`batch_size` must be a multiple of the number of devices \(4\), got 6"
     with pytest.raises(ValueError, match=message):
         check_divisible(6, 4)
@@ -31,6 +31,6 @@ def test_the_batch_splits_over_the_devices_of_all_processes(monkeypatch):
 
 
 @pytest.mark.parametrize("count", [0, 9])
-def test_more_devices_than_there_are_and_none_are_refused(count):
+def test_zero_devices_and_more_than_exist_are_rejected(count):
     with pytest.raises(ValueError, match=r"number of devices must be in 1\.\.8, got"):
         local_devices(count)

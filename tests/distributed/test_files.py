@@ -11,7 +11,7 @@ from hashnet_jax.distributed.files import exclusive_lock, sha256, write_whole
 from tests.support.two_processes import ROOT
 
 
-def test_a_file_is_replaced_as_a_whole_and_nothing_else_is_left(tmp_path):
+def test_a_file_is_replaced_atomically_and_nothing_else_is_left(tmp_path):
     path = tmp_path / "file"
     for content in (b"first", b"second"):
         write_whole(path, lambda file, content=content: file.write(content))
@@ -20,7 +20,7 @@ def test_a_file_is_replaced_as_a_whole_and_nothing_else_is_left(tmp_path):
     assert sha256(path) == hashlib.sha256(b"second").hexdigest()
 
 
-def test_a_write_that_fails_half_way_leaves_the_old_file(tmp_path):
+def test_a_write_that_fails_halfway_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"old")
 

@@ -33,7 +33,7 @@ def run(kind, n_processes=2, victim=None):
     ("kind", "n_processes", "victim"),
     [("together", 3, 1), ("busy", 2, 0)],
 )
-def test_the_others_say_in_one_line_who_was_killed(kind, n_processes, victim):
+def test_the_others_report_in_one_line_which_process_was_killed(kind, n_processes, victim):
     seconds, answers = run(kind, n_processes, victim)
     assert seconds < 3 * SECONDS + 10
     for number, (status, _, errors) in enumerate(answers):

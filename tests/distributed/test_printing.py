@@ -27,7 +27,7 @@ def test_text_that_a_terminal_would_act_on_is_escaped(text, shown):
 
 
 @given(st.text(st.characters(codec=None)))
-def test_the_result_is_one_line_of_valid_unicode_and_stays_as_it_is(text):
+def test_the_result_is_one_line_of_valid_unicode_and_unchanged_by_escaping_again(text):
     shown = printable(text)
     shown.encode()
     assert len(shown.splitlines()) <= 1

@@ -45,7 +45,7 @@ def test_incomplete_arguments_are_rejected_naming_what_is_missing(arguments, mes
         processes.initialize(*arguments)
 
 
-def test_shares_are_consecutive_and_make_up_the_whole(monkeypatch):
+def test_shares_are_consecutive_and_cover_all_rows(monkeypatch):
     monkeypatch.setattr(jax, "process_count", lambda: 4)
     for n in (1, 3, 8, 10):
         rows = []
@@ -55,7 +55,7 @@ def test_shares_are_consecutive_and_make_up_the_whole(monkeypatch):
         assert rows == list(range(n))
 
 
-def test_a_single_process_gets_back_what_it_passed():
+def test_a_single_process_gets_its_input_back():
     rows = np.arange(6).reshape(3, 2)
     assert processes.is_first()
     assert processes.gather_rows(rows, 3) is rows

@@ -51,7 +51,7 @@ def test_the_interval_can_be_changed_and_numbers_are_shown(monkeypatch, capsys):
     assert second.startswith("training: 12/12 steps, ")
 
 
-def test_the_rate_counts_the_units_of_this_run_only(clock, capsys):
+def test_the_rate_counts_only_the_units_of_this_run(clock, capsys):
     with Progress(20, "training", "step", done=10) as shown:
         clock(5.0)
         shown.update(5)

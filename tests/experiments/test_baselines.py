@@ -33,7 +33,7 @@ def test_baselines_find_classes_that_features_tell_apart(bright):
     assert all(result.expected > 0.7 for result in results.values())
 
 
-def test_itq_refuses_more_bits_than_features(bright):
+def test_itq_rejects_more_bits_than_features(bright):
     with pytest.raises(ValueError, match="fewer bits"):
         evaluate_baselines(*bright, ["itq"], bits=[512], cutoff=None, seed=0)
 

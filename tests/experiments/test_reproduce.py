@@ -11,12 +11,13 @@ import pytest
 from experiments import reproduce
 
 ROOT = Path(__file__).parents[2]
+QUICK = ("--batch-size", "8", "--check-overlap", "never", "--no-report")
 
 
-def test_the_table_holds_every_run_and_continues_after_an_interruption(tmp_path, capsys):
+def test_the_table_contains_every_run_and_continues_after_an_interruption(tmp_path, capsys):
     out = tmp_path / "out"
     args = ["--bits", "12", "--variants", "hashnet", "hashnet-w", "--seeds", "0", "1"]
-    args += ["--out", str(out), "--", "--steps", "4", "--no-report"]
+    args += ["--out", str(out), "--", "--steps", "4", *QUICK]
     assert reproduce.main(args) == 0
     content = json.loads((out / "table.json").read_text())
     assert [(row["method"], row["bits"], len(row["map"])) for row in content] == [
@@ -42,10 +43,10 @@ def test_the_table_holds_every_run_and_continues_after_an_interruption(tmp_path,
     assert "with --split-seed 9, because its config must not change" in capsys.readouterr().err
 
 
-def test_baselines_stand_beside_the_runs(tmp_path):
+def test_baselines_are_listed_beside_the_runs(tmp_path):
     pytest.importorskip("faiss")
     args = ["--bits", "12", "--variants", "hashnet", "--seeds", "0", "--baselines", "lsh"]
-    assert reproduce.main([*args, "--out", str(tmp_path), "--", "--steps", "2", "--no-report"]) == 0
+    assert reproduce.main([*args, "--out", str(tmp_path), "--", "--steps", "2", *QUICK]) == 0
     content = json.loads((tmp_path / "table.json").read_text())
     assert [row["method"] for row in content] == ["hashnet", "lsh"]
     assert 0.1 < content[1]["map"][0] < 1
@@ -61,7 +62,7 @@ def test_a_missing_library_of_a_baseline_is_reported_before_the_first_run(
 
 
 @pytest.mark.parametrize("program", [["experiments/reproduce.py"], ["-m", "experiments.reproduce"]])
-def test_it_starts_as_a_file_and_as_a_module(program):
+def test_it_runs_as_a_script_and_as_a_module(program):
     result = subprocess.run(
         [sys.executable, *program, "--help"],
         cwd=ROOT,

@@ -88,7 +88,7 @@ def test_bad_pictures_are_named_and_skipped_and_the_rest_encoded(
     assert {os.path.basename(name) for name in names} == good.keys()
 
 
-def test_the_code_of_a_picture_does_not_depend_on_bad_ones_beside_it(trained, tmp_path):
+def test_the_code_of_a_picture_does_not_depend_on_bad_pictures_beside_it(trained, tmp_path):
     make_pictures(tmp_path / "a", 20)
     make_pictures(tmp_path / "b", 20)
     write_bad(tmp_path / "b")
@@ -145,7 +145,7 @@ def test_named_files_are_encoded_and_files_passed_over_in_folders_are_named(
     assert read_manifest(tmp_path / "folder").number == 2
 
 
-def test_killed_half_way_and_run_again_the_output_equals_that_of_an_uninterrupted_run(
+def test_killed_halfway_and_run_again_the_output_equals_that_of_an_uninterrupted_run(
     trained, tmp_path, capsys
 ):
     pictures = make_pictures(tmp_path / "pictures", 24, size=(500, 500))
@@ -210,7 +210,7 @@ def test_an_interruption_at_any_replacement_of_a_file_is_harmless(
     assert until >= 7, "five journals, the codes, the ids and the manifest"
 
 
-def test_the_same_call_finds_the_codes_finished_and_another_call_is_refused(
+def test_repeating_the_call_finds_the_finished_codes_and_a_different_call_is_rejected(
     trained, tmp_path, capsys
 ):
     make_pictures(tmp_path / "pictures", 3)
@@ -259,7 +259,7 @@ def test_two_processes_do_not_write_to_the_same_folder(trained, tmp_path, capsys
         ("run pictures -o codes --devices 99", "the number of devices must be in 1..8, got 99"),
     ],
 )
-def test_an_impossible_request_is_refused_in_one_line(
+def test_an_impossible_request_is_rejected_in_one_line(
     trained, tmp_path, monkeypatch, capsys, args, message
 ):
     monkeypatch.chdir(tmp_path)
@@ -274,7 +274,7 @@ def test_an_impossible_request_is_refused_in_one_line(
     assert not (tmp_path / "codes" / "codes.npy").exists()
 
 
-def test_installing_the_package_brings_the_command():
+def test_installing_the_package_provides_the_command():
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
     name, target = setup["options.entry_points"]["console_scripts"].strip().split(" = ")
@@ -282,7 +282,7 @@ def test_installing_the_package_brings_the_command():
     assert importlib.metadata.EntryPoint(name, target, "console_scripts").load() is main
 
 
-def test_only_plain_lines_are_printed_into_a_pipe(trained, tmp_path):
+def test_only_plain_lines_are_printed_to_a_pipe(trained, tmp_path):
     make_pictures(tmp_path / "pictures", 3)
     process = start("encode", trained, tmp_path / "pictures", "-o", tmp_path / "codes")
     out, err = process.communicate()

@@ -106,14 +106,14 @@ def test_an_approximate_index_finds_most_of_the_nearest_at_their_true_distances(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("number", [1, 5])
-def test_every_kind_of_index_takes_few_codes_and_short_ones(tmp_path, kind, number):
+def test_every_kind_of_index_accepts_few_codes_and_short_codes(tmp_path, kind, number):
     packed = np.asarray(pack_bits(np.tile([[1, -1, 1]], (number, 1))))
     manifest = write_codes(tmp_path / "codes", packed, 3)
     (found,) = nearest(open_index(tmp_path / "codes", manifest, kind), packed[:1], 10)
     assert found == [(0, i) for i in range(number)]
 
 
-def test_the_index_is_kept_in_the_format_of_faiss(case, capsys):
+def test_the_index_is_stored_in_the_format_of_faiss(case, capsys):
     assert hashnet("search", "run", "codes", "pictures/0003.png") == 0
     assert "building flat.faiss for 40 codes" in capsys.readouterr().err
     index = faiss.read_index_binary("codes/flat.faiss")
@@ -135,7 +135,7 @@ def test_a_table_names_the_neighbours_and_their_distances(case, capsys):
     assert first[2].split()[:2] == ["1", "0"]
 
 
-def test_json_holds_the_same(case, capsys):
+def test_json_contains_the_same_results(case, capsys):
     assert hashnet("search", "run", "codes", "pictures/0003.png", "-k", "50", "--json") == 0
     content = json.loads(capsys.readouterr().out)
     assert (content["bits"], content["searched"], content["index"]) == (12, 40, "flat")
@@ -151,7 +151,7 @@ def test_json_holds_the_same(case, capsys):
         assert distance[place[n["picture"].rsplit("/", 1)[1]]] == n["distance"]
 
 
-def test_the_page_holds_its_pictures_and_describes_them(case, made, capsys):
+def test_the_page_embeds_its_pictures_and_describes_them(case, made, capsys):
     (made / "pictures" / "0007.png").rename(made / "pictures" / "moved.png")
     try:
         query = case / "pictures" / "0003.png"
@@ -169,7 +169,7 @@ def test_the_page_holds_its_pictures_and_describes_them(case, made, capsys):
     assert not re.search(r'(src|href)="(?!data:|#)', page), "the page must be self-contained"
 
 
-def test_codes_of_another_network_are_refused(case, capsys):
+def test_codes_from_another_network_are_rejected(case, capsys):
     make_run(case / "other", seed=1)
     assert hashnet("search", "other", "codes", "pictures/0003.png") == 1
     error = capsys.readouterr().err.splitlines()[-1]
@@ -188,7 +188,7 @@ def test_unreadable_queries_are_named_and_the_others_are_searched(case, capsys):
     assert "none of the queries could be read" in capsys.readouterr().err
 
 
-def test_without_faiss_the_error_is_the_command_that_installs_it(case, capsys, monkeypatch):
+def test_without_faiss_the_error_names_the_command_that_installs_it(case, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     assert hashnet("search", "run", "codes", "pictures/0003.png") == 1
     assert "faiss is needed to search. Install faiss-cpu" in capsys.readouterr().err
@@ -208,9 +208,9 @@ def test_damaged_files_are_named_with_a_remedy(case, capsys):
     np.save("codes/codes.npy", np.zeros((3, 2), np.uint8))
     assert "it must be uint8 [40, 2] to match manifest.json, got uint8 [3, 2]" in error_of()
     (case / "codes" / "codes.npy").write_bytes(b"nothing")
-    assert "codes.npy is damaged or not the codes of this folder" in error_of()
+    assert "codes.npy is damaged or not the codes described by manifest.json" in error_of()
     (case / "codes" / "manifest.json").write_text("{}")
-    assert "is damaged or not a manifest of codes" in error_of()
+    assert "is damaged or not a codes manifest" in error_of()
     (case / "codes" / "manifest.json").unlink()
     assert "no codes found in codes (manifest.json is missing). Encode pictures" in error_of()
     (case / "codes" / ".partial").mkdir()

@@ -91,7 +91,7 @@ def edit(path, **values):
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damaged_codes_are_refused_by_search_encode_and_info(case, made, capsys, damage):
+def test_damaged_codes_are_rejected_by_search_encode_and_info(case, made, capsys, damage):
     DAMAGES[damage]()
     before = content_or_pipes(case / "codes")
     capsys.readouterr()
@@ -112,7 +112,7 @@ def content_or_pipes(folder):
 
 @needs_faiss
 @pytest.mark.parametrize("with_record", [False, True])
-def test_the_index_of_other_codes_is_refused(case, capsys, with_record):
+def test_the_index_of_different_codes_is_rejected(case, capsys, with_record):
     assert search() == 0
     right = capsys.readouterr().out
     assert hashnet("search", "run", "others-codes", "pictures/0003.png") == 0
@@ -139,7 +139,7 @@ def test_an_index_without_a_record_is_built_again(case, capsys):
     assert search() == 0
     out, err = capsys.readouterr()
     assert out == right
-    assert "because codes/flat.faiss has no record of its codes" in err
+    assert "because codes/flat.faiss has no record of its origin" in err
 
 
 @needs_faiss
@@ -202,7 +202,7 @@ JOURNAL_DAMAGES = {
 
 
 @pytest.mark.parametrize("name", JOURNAL_DAMAGES)
-def test_damage_to_unfinished_codes_is_refused(unfinished, capsys, name):
+def test_damage_to_unfinished_codes_is_rejected(unfinished, capsys, name):
     partial, again = unfinished
     JOURNAL_DAMAGES[name](partial / name)
     if name == "skipped":  # it is cut to its valid length, which is 0 here
@@ -216,14 +216,17 @@ def test_damage_to_unfinished_codes_is_refused(unfinished, capsys, name):
 
 
 @pytest.mark.parametrize("name", ["codes.npy", "ids.txt"])
-def test_unfinished_codes_without_an_output_file_are_refused(unfinished, capsys, name):
+def test_unfinished_codes_without_an_output_file_are_rejected(unfinished, capsys, name):
     partial, again = unfinished
     os.remove(partial / name)
     assert again() == 1
-    assert f"{partial / name} is damaged or not what was written to it" in capsys.readouterr().err
+    assert (
+        f"{partial / name} is damaged or not the file described by journal.json"
+        in capsys.readouterr().err
+    )
 
 
-def test_unfinished_codes_that_are_whole_are_continued(unfinished, made):
+def test_intact_unfinished_codes_are_continued(unfinished, made):
     partial, again = unfinished
     assert again() == 0
     got, expected = content(partial.parent), content(made / "pictures-codes")

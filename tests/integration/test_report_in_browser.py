@@ -111,7 +111,7 @@ def test_all_pictures_of_the_search_page_are_drawn(search):
 
 
 @pytest.mark.parametrize("press", ["click", "keyboard"])
-def test_a_press_on_a_head_sorts_the_table_and_another_reverses_it(report, press):
+def test_clicking_a_column_header_sorts_the_table_and_clicking_again_reverses_it(report, press):
     report.refresh()
     column = 2  # the class's expected MAP
     button = report.find_elements(By.CSS_SELECTOR, "#classes th button")[column]
@@ -144,17 +144,17 @@ def test_names_are_sorted_as_text_and_only_one_column_is_marked(report):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_no_width_of_screen_needs_sideways_scroll(report, width):
+def test_no_screen_width_needs_horizontal_scrolling(report, width):
     _expect_no_sideways_scroll(report, width)
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_the_search_page_needs_no_sideways_scroll(search, width):
+def test_the_search_page_needs_no_horizontal_scrolling(search, width):
     _expect_no_sideways_scroll(search, width)
 
 
 @pytest.mark.parametrize(("width", "beside"), [(1280, True), (390, False)])
-def test_a_query_stands_beside_its_results_or_above_them_on_a_phone(search, width, beside):
+def test_a_query_is_beside_its_results_or_above_them_on_a_phone(search, width, beside):
     _resize(search, width, dark=False)
     query, results = (
         search.find_element(By.CSS_SELECTOR, f".query {part}").rect

@@ -58,7 +58,7 @@ def blocked_sums(codes_a, codes_b, labels_a, labels_b, *, balance, continuous, f
     ("multi_label", "continuous"), [(False, False), (True, False), (True, True)]
 )
 @pytest.mark.parametrize(("first_row", "block"), [(None, 7), (20, 16)])
-def test_value_and_gradients_are_those_of_the_plain_form(
+def test_value_and_gradients_match_the_plain_implementation(
     balance, multi_label, continuous, first_row, block
 ):
     codes_b, labels_b = codes_and_labels(0, 61, multi_label=multi_label)
@@ -113,7 +113,7 @@ def test_counts_of_2_7e8_pairs_are_exact():
     assert float(total_count(jnp.array([2**24, 1, 1]))) == 2**24 + 2
 
 
-def test_pairs_of_one_kind_only_keep_the_loss_finite():
+def test_the_loss_is_finite_if_all_pairs_are_of_one_kind():
     codes, _ = codes_and_labels(3, 12)
     for labels in (jnp.arange(12), jnp.zeros(12, int)):
         options = {"balance": "batch", "continuous": False, "first_row": 0}
@@ -124,7 +124,7 @@ def test_pairs_of_one_kind_only_keep_the_loss_finite():
 
 
 @pytest.mark.parametrize("multi_label", [False, True])
-def test_a_step_in_blocks_equals_the_plain_step_on_one_and_on_two_devices(monkeypatch, multi_label):
+def test_a_blocked_step_equals_the_plain_step_on_one_and_two_devices(monkeypatch, multi_label):
     rng = np.random.default_rng(4)
     label = (rng.random((16, 5)) < 0.4) if multi_label else np.sort(rng.integers(0, 4, 16))
     images = rng.integers(0, 256, (16, 8, 8, 3)).astype(np.uint8)
@@ -146,7 +146,7 @@ def test_a_step_in_blocks_equals_the_plain_step_on_one_and_on_two_devices(monkey
             np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_the_loss_in_blocks_allocates_no_array_of_all_pairs():
+def test_the_blocked_loss_never_allocates_an_array_of_all_pairs():
     codes, labels = codes_and_labels(5, 4096, bits=64)
 
     def loss(codes):
@@ -171,6 +171,6 @@ def test_the_loss_in_blocks_allocates_no_array_of_all_pairs():
         (lambda c, y: total_count(jnp.zeros(2**16 + 1, int)), ValueError, "65,536 rows"),
     ],
 )
-def test_malformed_codes_labels_and_blocks_are_refused(call, error, message):
+def test_malformed_codes_labels_and_blocks_are_rejected(call, error, message):
     with pytest.raises(error, match=message):
         call(*codes_and_labels(6, 4))

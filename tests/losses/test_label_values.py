@@ -48,13 +48,13 @@ USERS = [both(similarity), both(jaccard), both(count_pairs), blocks, batch_loss]
         (np.array([[0], [1], [1], [0]]), r"a column \(4, 1\)\. Use labels\.ravel\(\)"),
     ],
 )
-def test_every_function_of_labels_refuses_values_other_than_0_and_1(use, labels, message, as_array):
+def test_every_function_of_labels_rejects_values_other_than_0_and_1(use, labels, message, as_array):
     with pytest.raises(ValueError, match=message):
         use(as_array(labels))
 
 
 @pytest.mark.parametrize("use", USERS)
-def test_every_function_of_labels_takes_class_ids_and_multi_hot_labels_of_any_dtype(use):
+def test_every_function_of_labels_accepts_class_ids_and_multi_hot_labels_of_any_dtype(use):
     ids = np.array([0, 1, 2, 0])
     expected = jax.tree.leaves(use(ids))
     for dtype in (bool, np.int8, np.uint8, np.float16, np.float64):
@@ -63,7 +63,7 @@ def test_every_function_of_labels_takes_class_ids_and_multi_hot_labels_of_any_dt
                 np.testing.assert_array_equal(got, value)
 
 
-def test_traced_labels_are_checked_by_shape_alone():
+def test_only_the_shapes_of_traced_labels_are_checked():
     signs = jnp.asarray(2 * ONE_HOT - 1)
     assert jax.jit(similarity)(signs, signs).all()
     column = jnp.zeros((4, 1), int)
@@ -71,18 +71,18 @@ def test_traced_labels_are_checked_by_shape_alone():
         jax.jit(similarity)(column, column)
 
 
-def test_labels_in_a_closure_are_seen_under_jit():
+def test_labels_in_a_closure_are_checked_under_jit():
     for labels in (2 * ONE_HOT - 1, jnp.asarray(2 * ONE_HOT - 1)):
         with pytest.raises(ValueError, match="multi-hot labels must be 0 or 1"):
             jax.jit(lambda ids, labels=labels: similarity(labels, labels) & (ids == 0))(0)
 
 
 @pytest.mark.bad_input
-def test_shapes_and_dtypes_that_are_no_labels_are_refused():
+def test_labels_of_an_invalid_shape_or_dtype_are_rejected():
     for shape in ((), (2, 0), (2, 3, 1)):
         with pytest.raises(ValueError, match=r"`y` must be class ids \[N\] or multi-hot labels"):
             check_label_values("y", np.zeros(shape, int))
-    with pytest.raises(TypeError, match="class ids must be integers, got `y` of bool"):
+    with pytest.raises(TypeError, match="class ids must be integers, got bool in `y`"):
         check_label_values("y", np.zeros(3, bool))
     check_label_values("y", np.zeros((0, 2), int))
 
@@ -108,21 +108,21 @@ def test_class_ids_keep_their_values_on_the_device():
         ("continuous", np.eye(2) - 0.5, r"in \[0, 1\], but `continuous`\[0, 1\] is -0\.5"),
     ],
 )
-def test_pair_weights_look_at_the_values_of_all_pairs(name, value, message, as_array):
+def test_pair_weights_checks_the_values_of_all_pairs(name, value, message, as_array):
     arguments = {"similar": np.eye(2)} | {name: as_array(np.float32(value))}
     with pytest.raises(ValueError, match=message):
         pair_weights(**arguments)
 
 
 @pytest.mark.bad_input
-def test_pairs_to_count_are_0_or_1_and_pairs_have_two_axes():
+def test_counted_must_be_0_or_1_and_pairs_must_have_two_axes():
     with pytest.raises(ValueError, match=r"`counted` must be 0 or 1, but `counted`\[0, 0\] is 2"):
         pair_weights(np.eye(2), counted=2 * np.eye(2))
     with pytest.raises(ValueError, match=r"`similar` must be \[B, N\], got \(2,\)"):
         pair_weights(np.ones(2))
 
 
-def test_a_jaccard_index_above_1_by_rounding_is_accepted():
+def test_a_jaccard_index_that_exceeds_1_by_rounding_is_accepted():
     similar = np.ones((1, 2), bool)
     weights = pair_weights(similar, balance="none", continuous=np.float32([[1 + 1e-7, 0.5]]))
     np.testing.assert_allclose(weights, [[1, 0.5]], rtol=1e-6)
@@ -139,14 +139,14 @@ def test_a_jaccard_index_above_1_by_rounding_is_accepted():
         ({"alpha": np.inf}, "`alpha` must be positive and finite, got inf"),
     ],
 )
-def test_the_loss_looks_at_similarity_weights_and_alpha(options, message):
+def test_the_loss_checks_similarity_weights_and_alpha(options, message):
     codes = jnp.ones((2, 4))
     with pytest.raises(ValueError, match=message):
         pairwise_loss(codes, codes, **({"similar": jnp.eye(2), "alpha": 1.0} | options))
 
 
 @pytest.mark.parametrize("alpha", [0.0, -1.0, np.nan])
-def test_the_other_losses_look_at_alpha_and_weights_too(alpha):
+def test_the_other_losses_check_alpha_and_weights(alpha):
     codes, ids = jnp.ones((2, 4)), jnp.array([0, 1])
     with pytest.raises(ValueError, match="`alpha` must be positive"):
         pairwise_batch_loss(ids, alpha=alpha)
@@ -158,14 +158,14 @@ def test_the_other_losses_look_at_alpha_and_weights_too(alpha):
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize("balance", [True, 0, 0.0, -1, np.nan, np.inf])
-def test_a_balance_that_is_no_positive_number_is_refused(balance):
+def test_a_balance_that_is_not_a_positive_number_is_rejected(balance):
     with pytest.raises(ValueError, match="`balance` must be 'batch', 'none' or a positive number"):
         pair_weights(np.eye(2), balance=balance)
 
 
 @pytest.mark.parametrize("rows", [(0, 0), (0, 3), (3, 0)])
 @pytest.mark.parametrize("labels", [np.arange(3), np.eye(3)])
-def test_no_codes_have_no_pairs_and_sums_of_zero(rows, labels):
+def test_empty_codes_have_no_pairs_and_sums_of_zero(rows, labels):
     a, b = (labels[:n] for n in rows)
     codes_a, codes_b = (jnp.ones((n, 4)) for n in rows)
     assert similarity(a, b).shape == jaccard(a, b).shape == rows
@@ -176,7 +176,7 @@ def test_no_codes_have_no_pairs_and_sums_of_zero(rows, labels):
     assert [float(x) for x in (*plain, *in_blocks)] == [0, 0, 0, 0]
 
 
-def test_a_batch_of_no_or_one_image_has_a_loss_of_zero_and_a_finite_gradient():
+def test_a_batch_of_zero_or_one_images_has_zero_loss_and_a_finite_gradient():
     for n in (0, 1):
         loss = pairwise_batch_loss(np.zeros(n, int), alpha=1.0)
         value, gradient = jax.value_and_grad(loss.share)(jnp.ones((n, 4)))

@@ -61,7 +61,7 @@ def test_pairwise_loss_matches_a_loop_over_pairs_on_200_random_cases():
 
 
 @pytest.mark.parametrize("similar", [True, False])
-def test_loss_and_gradient_are_correct_where_all_pairs_are_of_one_kind(similar):
+def test_loss_and_gradient_are_correct_if_all_pairs_are_of_one_kind(similar):
     codes = jnp.array([[0.5, -0.5], [0.1, 0.9]])
     pairs = jnp.full((2, 2), similar)
 
@@ -95,7 +95,7 @@ def test_gradients_are_finite_for_saturated_codes_of_4096_bits_at_alpha_1(sign, 
     assert all(np.isfinite(gradient.astype(jnp.float32)).all() for gradient in gradients)
 
 
-def test_sums_are_float32_whatever_the_dtype_of_the_codes():
+def test_sums_are_float32_for_codes_of_any_dtype():
     for dtype, expected in ((jnp.bfloat16, jnp.float32), (jnp.float32, jnp.float32)):
         numerator, denominator = pairwise_loss(
             jnp.ones((2, 3), dtype), jnp.ones((2, 3), dtype), jnp.eye(2), alpha=0.5
@@ -110,7 +110,7 @@ def test_class_balance_gives_both_kinds_of_pairs_the_same_total_weight():
     np.testing.assert_allclose(weights.sum(), 2 * similar.size, rtol=1e-5)
 
 
-def test_pairs_left_out_have_no_weight_and_no_effect_on_the_balance():
+def test_excluded_pairs_have_no_weight_and_no_effect_on_the_balance():
     similar = jnp.eye(4, dtype=bool).at[0, 1].set(True)
     weights = pair_weights(similar, counted=~jnp.eye(4, dtype=bool))
     assert weights.diagonal().sum() == 0
@@ -118,7 +118,7 @@ def test_pairs_left_out_have_no_weight_and_no_effect_on_the_balance():
     np.testing.assert_allclose(weights[1, 0], 12 / 11, rtol=1e-6)
 
 
-def test_jaccard_leaves_the_weights_of_dissimilar_pairs_alone():
+def test_jaccard_does_not_change_the_weights_of_dissimilar_pairs():
     labels = jnp.array([[1, 1, 0], [1, 0, 0], [0, 0, 1]])
     weights = pair_weights(
         similarity(labels, labels), balance="none", continuous=jaccard(labels, labels)
@@ -133,7 +133,7 @@ def test_class_ids_and_one_hot_labels_are_equivalent():
     np.testing.assert_array_equal(jaccard(ids, ids), jaccard(one_hot, one_hot))
 
 
-def test_an_image_without_labels_is_similar_to_none():
+def test_an_image_without_labels_is_not_similar_to_any_image():
     labels = jnp.array([[0, 0], [1, 0]])
     assert similarity(labels, labels).tolist() == [[False, False], [False, True]]
     assert jaccard(labels, labels)[0, 0] == 0
@@ -165,7 +165,7 @@ def test_an_image_without_labels_is_similar_to_none():
         ),
     ],
 )
-def test_malformed_codes_labels_and_weights_are_refused(call, error, message):
+def test_malformed_codes_labels_and_weights_are_rejected(call, error, message):
     with pytest.raises(error, match=message):
         call()
 

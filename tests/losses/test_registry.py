@@ -25,7 +25,7 @@ def toy_loss(labels, *, alpha, balance, continuous, axis_name):
 losses.register("toy_loss", toy_loss)
 
 
-def test_a_registered_loss_trains_a_network_by_its_name():
+def test_a_registered_loss_can_be_selected_by_name():
     train = TrainSpec(total_steps=10, loss="toy_loss", alpha=3.0)
     state = init_state(jax.random.key(0), TINY, train)
     images = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype(np.float32)
@@ -41,6 +41,6 @@ def test_a_registered_loss_trains_a_network_by_its_name():
     assert any(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def test_a_registered_name_is_not_replaced():
+def test_a_registered_name_cannot_be_reused():
     with pytest.raises(ValueError, match="'hashnet' is already registered"):
         losses.register("hashnet", toy_loss)

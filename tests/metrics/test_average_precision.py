@@ -177,13 +177,13 @@ def test_the_expectation_includes_every_number_of_hits_at_a_large_cutoff():
         ({"cutoff": 10.0}, TypeError, "`cutoff` must be an int, got float 10.0"),
     ],
 )
-def test_options_out_of_range_are_refused(options, error, message):
+def test_options_out_of_range_are_rejected(options, error, message):
     with pytest.raises(error, match=message):
         average_precision(random_counts(2, 10, 7, 2), **options)
 
 
 @pytest.mark.bad_input
-def test_malformed_counts_are_refused():
+def test_malformed_counts_are_rejected():
     ones = np.ones((2, 8), int)
     with pytest.raises(ValueError, match=r"\[Q, K\+1\].*got \(2, 8\) and \(2, 7\)"):
         average_precision(DistanceCounts(ones, ones[:, 1:]))

@@ -42,7 +42,7 @@ def test_too_few_bits_for_the_classes_raise_no_alarm():
 
 
 @pytest.mark.bad_input
-def test_malformed_codes_are_refused():
+def test_malformed_codes_are_rejected():
     with pytest.raises(TypeError, match="pack_bits"):
         code_statistics(np.ones((3, 8)), bits=8, classes=2)
     with pytest.raises(ValueError, match="at least one code and one class, but got 0 codes"):

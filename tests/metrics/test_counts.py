@@ -49,7 +49,7 @@ def test_counts_equal_a_loop_over_pairs(count, bits, labels):
 
 @pytest.mark.parametrize("labels", ["class ids", "multi-hot"])
 @pytest.mark.parametrize("bits", [127, 128, 255, 256])
-def test_the_farthest_code_is_counted_whether_or_not_bins_fit_a_byte(bits, labels):
+def test_the_farthest_code_is_counted_whether_or_not_bins_fit_in_a_byte(bits, labels):
     codes = np.packbits(np.array([[0] * bits, [1] * bits], bool), axis=1)
     label = np.zeros(2, int) if labels == "class ids" else np.ones((2, 3), int)
     counts = distance_counts_host(codes[:1], codes, label[:1], label, bits=bits)
@@ -72,7 +72,7 @@ def test_device_counts_are_the_same_with_and_without_jit():
     assert_equal(jitted_counts(*arrays, bits=12), distance_counts(*arrays, bits=12))
 
 
-def test_database_blocks_of_the_host_form_do_not_change_the_counts(monkeypatch):
+def test_splitting_the_database_on_the_host_does_not_change_the_counts(monkeypatch):
     arrays = retrieval(64, "multi-hot")
     whole = distance_counts_host(*arrays, bits=64)
     monkeypatch.setattr("hashnet_jax.metrics._counts_host._DATABASE_BLOCK", 7)
@@ -80,7 +80,7 @@ def test_database_blocks_of_the_host_form_do_not_change_the_counts(monkeypatch):
 
 
 @pytest.mark.parametrize("count", FORMS)
-def test_counts_of_database_parts_add_and_of_query_blocks_concatenate(count):
+def test_counts_can_be_added_over_database_parts_and_concatenated_over_query_blocks(count):
     packed_q, packed_db, labels_q, labels_db = retrieval(12, "class ids")
     parts = [
         count(packed_q[q], packed_db[:15], labels_q[q], labels_db[:15], bits=12)
@@ -120,7 +120,7 @@ def test_counts_of_database_parts_add_and_of_query_blocks_concatenate(count):
         (2, np.zeros(9, np.float32), TypeError, r"labels\.astype\(int\)"),
     ],
 )
-def test_malformed_codes_and_labels_are_refused(count, index, value, error, message):
+def test_malformed_codes_and_labels_are_rejected(count, index, value, error, message):
     arrays = list(retrieval(12, "class ids"))
     arrays[index] = value
     with pytest.raises(error, match=message):

@@ -9,7 +9,7 @@ from hashnet_jax.metrics import DistanceCounts, precision_at, precision_recall, 
 from tests.metrics.test_average_precision import all_orders, random_counts
 
 
-def test_precision_at_equals_the_mean_over_all_orders_of_ties():
+def test_precision_at_equals_the_mean_over_all_ways_of_breaking_ties():
     relevant, total = [1, 0, 2, 1], [3, 1, 4, 2]
     rankings = np.array(all_orders(relevant, total))
     ranks = [1, 2, 5, 7, 10, 15]
@@ -38,7 +38,7 @@ def test_an_empty_ball_has_precision_zero_and_is_reported():
     assert result == (0.25, 0.5 / 3, 1, 3)
 
 
-def test_curves_on_device_under_jit_equal_the_host():
+def test_curves_under_jit_equal_those_on_the_host():
     counts = random_counts(queries=40, database=100_000, bits=64, classes=10)
     on_device = jax.tree.map(jnp.asarray, counts)
 
@@ -55,7 +55,7 @@ def test_curves_on_device_under_jit_equal_the_host():
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
-def test_radii_and_ranks_out_of_range_are_refused():
+def test_radii_and_ranks_out_of_range_are_rejected():
     counts = random_counts(2, 10, 7, 2)
     with pytest.raises(ValueError, match=r"`radius` must be in 0\.\.K = 0\.\.7, got 8"):
         within_radius(counts, radius=8)

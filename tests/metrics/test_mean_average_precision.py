@@ -74,7 +74,7 @@ def test_map_equals_brute_force_over_the_orders_of_all_queries(queries, cutoff, 
 
 
 @pytest.mark.parametrize("labels", ["class ids", "multi-hot"])
-def test_shuffling_the_database_changes_no_reported_number(labels):
+def test_shuffling_the_database_does_not_change_any_reported_number(labels):
     packed_q, packed_db, labels_q, labels_db = trained_codes()
     if labels == "multi-hot":
         rng = np.random.default_rng(1)
@@ -152,7 +152,7 @@ def test_the_conventions_of_other_tools_are_valid_options():
 
 
 @pytest.mark.bad_input
-def test_an_unknown_no_hit_rule_is_refused():
+def test_an_unknown_no_hit_rule_is_rejected():
     with pytest.raises(ValueError, match=r"`no_hit` must be one of \('zero', 'drop'\), got 'skip'"):
         mean_average_precision(random_counts(2, 10, 7, 2), no_hit="skip")
 
@@ -169,7 +169,7 @@ def test_evaluation_in_blocks_on_device_equals_the_host(bits, monkeypatch):
 
 
 @pytest.mark.parametrize("on_device", [True, False])
-def test_codes_packed_from_more_bits_are_refused(on_device):
+def test_codes_packed_from_more_bits_are_rejected(on_device):
     with pytest.raises(ValueError, match=r"must be zero, but some are set\. Pass the `bits` that"):
         evaluate(*trained_codes(bits=16), bits=12, on_device=on_device)
 

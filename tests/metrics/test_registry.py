@@ -19,7 +19,7 @@ def toy_metric(counts):
 metrics.register("toy_metric", toy_metric)
 
 
-def test_a_registered_metric_is_among_the_evaluated_ones():
+def test_a_registered_metric_is_evaluated():
     values = evaluate_registered(COUNTS)
     assert values["toy_metric"] == 7 / 32
     assert list(values) == list(metrics.METRICS)
@@ -33,13 +33,13 @@ def test_precision_and_recall_within_radius_2_are_registered():
     assert values["recall_within_radius_2"] == ball.recall
 
 
-def test_codes_of_one_bit_have_a_largest_radius_of_one():
+def test_the_radius_is_limited_to_one_for_codes_of_one_bit():
     counts = DistanceCounts(np.array([[1, 1]]), np.array([[1, 3]]))
     values = evaluate_registered(counts)
     assert values["precision_within_radius_2"] == 0.5
     assert values["recall_within_radius_2"] == 1.0
 
 
-def test_a_registered_name_is_not_replaced():
+def test_a_registered_name_cannot_be_reused():
     with pytest.raises(ValueError, match="'recall_within_radius_2' is already registered"):
         metrics.register("recall_within_radius_2", toy_metric)

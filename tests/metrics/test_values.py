@@ -54,7 +54,7 @@ def as_halves(ids):
         (as_halves, r"`labels_q`\[0, 0\] is 0\.5\. .* labels >= 0\.5", lambda x: x > 0.5),
     ],
 )
-def test_labels_that_would_make_all_pairs_relevant_are_refused_with_their_repair(
+def test_labels_that_would_make_all_pairs_relevant_are_rejected_with_a_remedy(
     convert, message, repair, on_device
 ):
     packed_q, packed_db, ids_q, ids_db = random_retrieval()
@@ -74,7 +74,7 @@ def test_labels_that_would_make_all_pairs_relevant_are_refused_with_their_repair
 @pytest.mark.parametrize("count", FORMS)
 @pytest.mark.parametrize("as_array", [np.asarray, jnp.asarray])
 @pytest.mark.parametrize("value", [np.nan, 2.0, -1.0])
-def test_every_form_of_the_counts_looks_at_every_entry_of_multi_hot_labels(count, as_array, value):
+def test_every_implementation_checks_every_entry_of_multi_hot_labels(count, as_array, value):
     packed_q, packed_db, ids_q, ids_db = random_retrieval()
     labels_q, labels_db = (np.eye(8, dtype=np.float32)[ids] for ids in (ids_q, ids_db))
     labels_db[399, 7] = value
@@ -83,14 +83,14 @@ def test_every_form_of_the_counts_looks_at_every_entry_of_multi_hot_labels(count
 
 
 @pytest.mark.parametrize("on_device", [True, False])
-def test_one_class_as_bool_is_multi_hot(on_device):
+def test_a_bool_column_is_a_multi_hot_label(on_device):
     packed = np.array([[0], [1], [255]], np.uint8)
     labels = np.array([[True], [False], [True]])
     counts = evaluate(packed, packed, labels, labels, bits=8, on_device=on_device).counts
     assert counts.relevant.sum(axis=1).tolist() == [2, 0, 2]
 
 
-def test_class_ids_that_int32_would_confuse_are_refused_on_device_and_told_apart_on_the_host():
+def test_class_ids_beyond_int32_are_rejected_on_device_and_distinguished_on_the_host():
     packed = np.zeros((2, 1), np.uint8)
     ids = np.array([1, 2**32 + 1])
     with pytest.raises(ValueError, match=r"fit in int32, but `labels_q`\[1\] is 4294967297"):
@@ -108,20 +108,20 @@ def test_class_ids_that_int32_would_confuse_are_refused_on_device_and_told_apart
     ],
 )
 @pytest.mark.parametrize("metric", [average_precision, mean_average_precision, within_radius])
-def test_counts_that_cannot_be_are_refused(metric, relevant, total, message, as_array):
+def test_impossible_counts_are_rejected(metric, relevant, total, message, as_array):
     counts = DistanceCounts(as_array(np.array(relevant)), as_array(np.array(total)))
     options = {"radius": 1} if metric is within_radius else {}
     with pytest.raises(ValueError, match=message):
         metric(counts, **options)
 
 
-def test_all_codes_at_a_distance_may_be_relevant_or_none():
+def test_all_or_none_of_the_codes_at_a_distance_may_be_relevant():
     counts = DistanceCounts(np.array([[0, 2]]), np.array([[3, 2]]))
     assert mean_average_precision(counts).expected == pytest.approx((1 / 4 + 2 / 5) / 2)
 
 
 @pytest.mark.bad_input
-def test_counts_of_other_queries_or_bits_are_not_added():
+def test_counts_for_different_queries_or_bits_cannot_be_added():
     one, two = (DistanceCounts(np.ones((q, 9), int), np.ones((q, 9), int)) for q in (1, 2))
     with pytest.raises(ValueError, match=r"the same queries .* \(2, 9\) and \(1, 9\)"):
         two + one
@@ -129,7 +129,7 @@ def test_counts_of_other_queries_or_bits_are_not_added():
         DistanceCounts.concatenate([])
 
 
-def test_no_ranks_give_an_empty_curve():
+def test_an_empty_list_of_ranks_gives_an_empty_curve():
     counts = DistanceCounts(np.array([[1, 0]]), np.array([[1, 1]]))
     assert precision_at(counts, []).shape == (0,)
     assert precision_at(jax.tree.map(jnp.asarray, counts), []).shape == (0,)
@@ -137,7 +137,7 @@ def test_no_ranks_give_an_empty_curve():
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize("radius", [1.0, True, "1"])
-def test_a_radius_that_is_no_int_is_refused(radius):
+def test_a_radius_that_is_not_an_int_is_rejected(radius):
     counts = DistanceCounts(np.array([[1, 0]]), np.array([[1, 1]]))
     with pytest.raises(TypeError, match="`radius` must be an int, got"):
         within_radius(counts, radius=radius)
@@ -146,20 +146,20 @@ def test_a_radius_that_is_no_int_is_refused(radius):
 @pytest.mark.bad_input
 @pytest.mark.parametrize("count", FORMS)
 @pytest.mark.parametrize("bits", [16.0, "16", True, None])
-def test_a_number_of_bits_that_is_no_int_is_refused(count, bits):
+def test_a_number_of_bits_that_is_not_an_int_is_rejected(count, bits):
     with pytest.raises(TypeError, match="`bits` must be an int, got"):
         count(*random_retrieval(), bits=bits)
 
 
 @pytest.mark.bad_input
 @pytest.mark.parametrize("count", FORMS)
-def test_an_empty_database_is_refused(count):
+def test_an_empty_database_is_rejected(count):
     packed_q, packed_db, ids_q, ids_db = random_retrieval()
     with pytest.raises(ValueError, match="20 queries and 0 codes"):
         count(packed_q, packed_db[:0], ids_q, ids_db[:0], bits=16)
 
 
-def test_statistics_of_codes_with_padding_bits_are_refused():
+def test_statistics_of_codes_with_padding_bits_are_rejected():
     packed = np.array([[0b10100000], [0b10000000]], np.uint8)
     assert code_statistics(packed, bits=3, classes=2).distinct == 2
     with pytest.raises(ValueError, match="beyond K = 2 must be zero"):

@@ -26,7 +26,7 @@ def pictures(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
 
 
-def test_codes_are_int8_of_minus_and_plus_one(params: HashNetParams) -> None:
+def test_codes_are_int8_values_of_minus_or_plus_one(params: HashNetParams) -> None:
     codes = hashnet_jax.encode(params, pictures(0, 5, 17, 30, 3))
     assert codes.shape == (5, 20)
     assert codes.dtype == jnp.int8
@@ -63,7 +63,7 @@ def test_encode_under_vmap_equals_one_call_per_group(params: HashNetParams) -> N
         np.testing.assert_array_equal(hashnet_jax.encode(params, group), code)
 
 
-def test_encode_inside_another_models_jitted_function(params: HashNetParams) -> None:
+def test_encode_works_inside_another_models_jitted_function(params: HashNetParams) -> None:
     images = pictures(5, 6, 20, 16, 3)
 
     @jax.jit
@@ -149,7 +149,7 @@ def test_the_centre_is_cropped_and_each_channel_normalised() -> None:
         (np.zeros((2, 9, 9, 3), np.float32), ValueError, r"\[B, 12, 12, 3\]"),
     ],
 )
-def test_invalid_images_are_refused_with_what_must_hold(
+def test_invalid_images_are_rejected_with_the_requirement(
     params: HashNetParams, images: np.ndarray, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
@@ -157,7 +157,7 @@ def test_invalid_images_are_refused_with_what_must_hold(
 
 
 @pytest.mark.bad_input
-def test_other_params_are_refused_with_where_to_get_them() -> None:
+def test_params_of_another_type_are_rejected_with_a_remedy() -> None:
     not_params: Any = {"params": {}}
     with pytest.raises(TypeError, match=r"hashnet_jax\.load"):
         hashnet_jax.encode(not_params, np.zeros((1, 8, 8, 3), np.uint8))

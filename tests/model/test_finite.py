@@ -28,7 +28,7 @@ def with_kernel(params: HashNetParams, kernel: object) -> HashNetParams:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("on_device", [True, False])
-def test_images_with_one_pixel_that_is_not_finite_are_refused_by_its_place(
+def test_an_image_with_a_non_finite_pixel_is_rejected_naming_the_pixel(
     params: HashNetParams, value: float, on_device: bool
 ) -> None:
     images = np.zeros((3, 8, 8, 3), np.float32)
@@ -46,14 +46,14 @@ def test_bfloat16_images_are_checked_too(params: HashNetParams) -> None:
         hashnet_jax.encode(params, images.at[0, 0, 0, 0].set(jnp.nan))
 
 
-def test_traced_images_are_encoded_unchecked(params: HashNetParams) -> None:
+def test_traced_images_are_encoded_without_a_check(params: HashNetParams) -> None:
     images = jnp.full((1, 8, 8, 3), jnp.nan)
     codes = jax.jit(hashnet_jax.encode)(params, images)
     np.testing.assert_array_equal(codes, np.full((1, 12), -1))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_network_with_one_weight_that_is_not_finite_is_refused_by_its_name(
+def test_a_network_with_a_non_finite_weight_is_rejected_naming_the_array(
     params: HashNetParams, value: float
 ) -> None:
     check_finite(params)
@@ -67,7 +67,7 @@ def test_a_network_with_one_weight_that_is_not_finite_is_refused_by_its_name(
             check_finite(hash_layer(broken))
 
 
-def test_running_statistics_are_checked_too(params: HashNetParams) -> None:
+def test_running_statistics_are_checked_as_well(params: HashNetParams) -> None:
     statistics = jax.tree.map(lambda array: array * jnp.nan, params.variables["batch_stats"])
     broken = dataclasses.replace(params, variables=params.variables | {"batch_stats": statistics})
     with pytest.raises(ValueError, match="`batch_stats/backbone/"):
@@ -106,7 +106,7 @@ def test_traced_networks_are_not_checked(params: HashNetParams) -> None:
         ({"dtype": 32}, r"`dtype` must be one of float32, bfloat16, got 32"),
     ],
 )
-def test_a_spec_with_a_wrong_value_is_refused_also_from_json(change: dict, message: str) -> None:
+def test_a_spec_with_a_wrong_value_is_rejected_even_from_json(change: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(SPEC, **change)
     with pytest.raises(ValueError, match=message):
@@ -127,12 +127,12 @@ def test_sizes_may_be_numpy_integers() -> None:
 
 
 @pytest.mark.parametrize("text", ["[]", "null", "{}", '"x"', '{"bits": 48}', "[1", ""])
-def test_json_that_is_no_spec_is_refused(text: str) -> None:
+def test_json_that_is_not_a_spec_is_rejected(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - json's own errors are among them
         spec_from_json(text)
 
 
-def test_a_spec_with_an_unknown_field_is_refused() -> None:
+def test_a_spec_with_an_unknown_field_is_rejected() -> None:
     text = json.dumps(dataclasses.asdict(SPEC) | {"colour": 1})
     with pytest.raises(ValueError, match=r"must have the fields \['backbone', .*'colour'"):
         spec_from_json(text)

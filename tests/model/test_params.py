@@ -55,7 +55,7 @@ def test_it_is_a_pytree_whose_structure_holds_the_spec() -> None:
     assert jax.tree.structure(HashNetParams(params.variables, other)) != structure
 
 
-def test_it_is_an_argument_and_a_result_of_exported_programs() -> None:
+def test_it_can_be_an_argument_and_a_result_of_exported_programs() -> None:
     params = hashnet_jax.init(jax.random.key(0), SPEC)
     doubled = export.export(jax.jit(lambda params: jax.tree.map(lambda x: 2 * x, params)))(params)
     result = export.deserialize(doubled.serialize()).call(params)
@@ -69,7 +69,7 @@ def test_a_spec_survives_json() -> None:
     assert spec_from_json(spec_to_json(spec)) == spec
 
 
-def test_an_unknown_backbone_mode_is_refused() -> None:
+def test_an_unknown_backbone_mode_is_rejected() -> None:
     params = hashnet_jax.init(jax.random.key(0), SPEC)
     with pytest.raises(ValueError, match="`backbone_mode` must be 'train' or 'inference'"):
         training_logits(

@@ -55,32 +55,34 @@ def run(runs, tmp_path):
     return shutil.copytree(runs[0], tmp_path / "run")
 
 
-def test_both_runs_are_valid_in_themselves(runs):
+def test_both_runs_are_valid(runs):
     for folder in runs:
         assert read_finished_run(folder).is_verified
 
 
 @pytest.mark.parametrize("name", [*FILES, "split.npz"])
-def test_a_file_of_another_run_is_refused_by_name(runs, run, name, capsys):
+def test_a_file_from_another_run_is_rejected_by_name(runs, run, name, capsys):
     shutil.copy(runs[1] / name, run / name)
-    with pytest.raises(DamagedFile, match=rf"run/{re.escape(name)} is damaged or not the one that"):
+    with pytest.raises(
+        DamagedFile, match=rf"run/{re.escape(name)} is damaged or not the file that"
+    ):
         read_finished_run(run)
     for command in (["report", str(run)], ["report", str(run), "--card"], ["info", str(run)]):
         assert main(command) == 1
         printed = capsys.readouterr()
-        assert f"{run}/{name} is damaged or not the one that result.json" in printed.err
+        assert f"{run}/{name} is damaged or not the file that result.json" in printed.err
         assert printed.out == ""
 
 
-def test_a_changed_value_in_the_result_is_refused(run):
+def test_a_changed_value_in_the_result_is_rejected(run):
     path = run / "result.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps(content | {"seconds": 12.6}))
-    with pytest.raises(DamagedFile, match=r"result\.json .*does not match the SHA-256"):
+    with pytest.raises(DamagedFile, match=r"result\.json .*does not match its SHA-256"):
         read_result(run)
     del content["sha256"]
     path.write_text(json.dumps(content))
-    with pytest.raises(DamagedFile, match=r"result\.json .*its own SHA-256 is missing"):
+    with pytest.raises(DamagedFile, match=r"result\.json .*it has no SHA-256 of its own"):
         read_result(run)
 
 
@@ -126,7 +128,7 @@ def unbind(run, **changes):
         ({"versions": None}, "'versions' must be an object"),
     ],
 )
-def test_a_result_of_the_wrong_form_is_refused(run, changes, reason):
+def test_a_malformed_result_is_rejected(run, changes, reason):
     unbind(run, **changes)
     with pytest.raises(DamagedFile, match=rf"result\.json .*{reason}"):
         read_finished_run(run)
@@ -136,15 +138,15 @@ def test_a_result_of_the_wrong_form_is_refused(run, changes, reason):
     ("name", "change", "reason"),
     [
         ("query_codes", lambda a: a.astype(np.float64), "wrong dtype, float64"),
-        ("database_codes", lambda a: a[:, :1], "but the shape must be"),
-        ("query_labels", lambda a: a[:-1], "but the shape must be"),
+        ("database_codes", lambda a: a[:, :1], "must have the shape"),
+        ("query_labels", lambda a: a[:-1], "must have the shape"),
         ("query_labels", lambda a: a.astype(float), "wrong dtype, float64"),
         ("query_indices", lambda a: a - 10_000, "negative"),
-        ("database_indices", lambda a: a[None], "but the shape must be"),
+        ("database_indices", lambda a: a[None], "must have the shape"),
         ("bits", lambda a: a + 1, "17 bits"),
     ],
 )
-def test_codes_of_the_wrong_form_are_refused(run, name, change, reason):
+def test_malformed_codes_are_rejected(run, name, change, reason):
     unbind(run)
     with np.load(run / "codes.npz") as file:
         arrays = {key: file[key] for key in file.files}
@@ -168,7 +170,7 @@ def test_codes_of_the_wrong_form_are_refused(run, name, change, reason):
         (lambda lines: [lines[0], "\0\0\0\n", *lines[1:]], "line 2: "),
     ],
 )
-def test_metrics_of_the_wrong_form_are_refused(run, change, reason):
+def test_malformed_metrics_are_rejected(run, change, reason):
     unbind(run, step=100)
     path = run / "metrics.jsonl"
     path.write_text("".join(change(path.read_text().splitlines(keepends=True))))
@@ -176,7 +178,7 @@ def test_metrics_of_the_wrong_form_are_refused(run, change, reason):
         read_finished_run(run)
 
 
-def test_a_network_of_another_spec_is_refused_without_hashes_too(run):
+def test_a_network_with_another_spec_is_rejected_even_without_hashes(run):
     params = hashnet_jax.load(run)
     unbind(run)
     spec = hashnet_jax.ModelSpec("small_cnn", bits=8, image_size=8, resize=8)
@@ -187,7 +189,7 @@ def test_a_network_of_another_spec_is_refused_without_hashes_too(run):
     assert not read_finished_run(run).is_verified
 
 
-def test_a_run_of_version_0_1_is_read_with_a_note(capsys):
+def test_a_run_from_version_0_1_is_read_with_a_note(capsys):
     card = protocol_card(read_finished_run(OLD))
     assert card["provenance"]["is_verified"] is False
     assert main(["report", str(OLD), "--card"]) == 0

@@ -30,7 +30,7 @@ def test_the_card_agrees_with_result_json(made):
     assert {name: card["training"][name] for name in logged}.items() <= last.items()
 
 
-def test_the_card_tells_overlaps_and_notes(made):
+def test_the_card_lists_overlaps_and_notes(made):
     text = words(protocol_card(read_finished_run(made.folder)))
     if made.dataset.name == "digits":
         assert "query in database 0 with the same index; 0 copies under other names" in text
@@ -39,7 +39,7 @@ def test_the_card_tells_overlaps_and_notes(made):
         assert "Note made for a test." in text
 
 
-def test_the_card_tells_how_the_backbone_was_trained(made):
+def test_the_card_says_how_the_backbone_was_trained(made):
     card = protocol_card(read_finished_run(made.folder))
     assert "from random weights, train mode" in words(card)
     assert "Augmentation" in words(card)
@@ -60,7 +60,7 @@ def test_registered_metrics_of_the_run_are_in_the_card(collapsed):
     assert words(card).lower().count("within radius 2") == 0  # already shown with the Hamming ball
 
 
-def test_the_card_is_printed_and_nothing_written(collapsed, capsys):
+def test_the_card_is_printed_and_nothing_is_written(collapsed, capsys):
     before = sorted(collapsed.folder.iterdir())
     assert main(["report", str(collapsed.folder), "--card"]) == 0
     printed = capsys.readouterr().out

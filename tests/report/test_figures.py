@@ -25,7 +25,7 @@ def covers(annotation, axes, x, y):
 
 
 @pytest.mark.parametrize("curve", [lambda x: x, lambda x: 1 - x, lambda x: x**0.1, lambda x: x**8])
-def test_no_label_lies_across_the_curve_or_another_label(axes, curve):
+def test_no_label_overlaps_the_curve_or_another_label(axes, curve):
     x = np.linspace(0, 1, 300)
     axes.plot(x, curve(x))
     points = [(at, float(curve(at))) for at in (0.1, 0.3, 0.5, 0.7, 0.9)]
@@ -53,7 +53,7 @@ def test_labels_are_moved_apart_no_more_than_they_must_be():
     np.testing.assert_allclose(spread([1.0, 1.0], [0.1, 0.1]), [0.9, 1.0])
 
 
-def test_a_few_spikes_do_not_take_the_scale():
+def test_a_few_spikes_do_not_dominate_the_scale():
     decay = np.exp(-np.linspace(0, 3, 100))
     assert axis_top(decay) == pytest.approx(1.05)  # a plain decay is not cut off
     spiked = np.r_[[50.0, 20.0], np.full(98, 0.5)]
@@ -61,13 +61,13 @@ def test_a_few_spikes_do_not_take_the_scale():
     assert axis_top(np.array([np.nan])) == 1.0
 
 
-def test_a_dollar_sign_in_a_name_is_no_formula(axes):
+def test_a_dollar_sign_in_a_name_does_not_start_a_formula(axes):
     text = axes.text(0, 0, literal("$ and $x"))
     axes.figure.draw_without_rendering()
     assert text.get_text() == r"\$ and \$x"
 
 
-def test_classes_are_told_apart_where_their_codes_lie_together():
+def test_classes_are_told_apart_if_their_codes_form_clusters():
     plane = np.array([[0.0, 0], [1, 0], [9, 9], [10, 9], [5, 5]])
     images = np.ones(5, int)
     apart = CodeMap(plane, images, np.array([0, 0, 1, 1, NO_LABEL]))

@@ -8,7 +8,7 @@ from hashnet_jax.report._gallery import gallery
 from hashnet_jax.report._tables import class_table
 
 
-def test_the_table_of_classes_holds_the_map_of_their_queries(made):
+def test_the_table_of_classes_contains_the_map_of_their_queries(made):
     finished = read_finished_run(made.folder)
     table = class_table(finished, made.dataset)
     assert [row[0] for row in table.rows] == list(made.dataset.classes)
@@ -48,7 +48,7 @@ def test_the_worst_query_is_always_shown(made):
         assert gallery(finished, made.dataset, seed=seed)[0].average_precision == worst
 
 
-def test_file_names_are_shown_where_the_data_set_has_them(made):
+def test_file_names_are_shown_if_the_data_set_has_them(made):
     queries = gallery(read_finished_run(made.folder), made.dataset)
     for query in queries:
         for shown in (query.shown, *(result.shown for result in query.results)):

@@ -18,19 +18,19 @@ def lines_for(steps):
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [
-        ({"similar_share": 0.0}, "no pair of images in a batch was similar"),
-        ({"similar_share": 1.0}, "all pairs of images in a batch were similar"),
-        ({"constant_bits": 12.0}, "all 12 bits were the same for all images of each batch: the "),
+        ({"similar_share": 0.0}, "no batch contained a similar pair of images"),
+        ({"similar_share": 1.0}, "no batch contained a dissimilar pair of images"),
+        ({"constant_bits": 12.0}, "all 12 bits were the same for all images in each batch: the "),
         ({"constant_bits": 3.0}, "3 or more of 12 bits were the same for all images"),
     ],
 )
-def test_a_condition_that_lasts_is_said_once(numbers, message):
+def test_a_lasting_condition_is_reported_once(numbers, message):
     (line,) = lines_for([{}] * 7 + [numbers] * (2 * PATIENCE))
     assert line.startswith(f"warning: in steps 8 to {7 + PATIENCE}, ")
     assert message in line
 
 
-def test_a_condition_of_single_batches_is_not_said():
+def test_a_condition_in_single_batches_is_not_reported():
     steps = ([{"similar_share": 0.0, "constant_bits": 2.0}] * (PATIENCE - 1) + [{}]) * 3
     assert lines_for(steps) == []
 

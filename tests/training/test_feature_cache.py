@@ -168,7 +168,7 @@ def test_a_run_cannot_be_resumed_as_one_of_another_kind(program):
     assert "with --freeze-backbone, because its config must not change" in errors
 
 
-def test_features_with_other_weights_preprocessing_or_split_get_their_own_file(digits, tmp_path):
+def test_different_weights_preprocessing_or_splits_get_their_own_feature_file(digits, tmp_path):
     def new_files(params, dataset=digits):
         before = set(tmp_path.iterdir())
         load_or_compute_features(tmp_path, params, dataset, devices=local_devices(1))
@@ -204,7 +204,7 @@ def test_damaged_features_are_named_and_computed_again(digits, tmp_path, capsys)
         assert path.read_bytes() == data
 
 
-def test_features_of_other_pictures_with_the_same_names_and_labels_are_computed(tmp_path):
+def test_features_of_different_pictures_with_the_same_names_and_labels_are_computed(tmp_path):
     params = hashnet_jax.init(jax.random.key(0), SPEC)
     found = []
     for part in ("a", "b"):
@@ -227,7 +227,7 @@ def test_features_of_other_pictures_with_the_same_names_and_labels_are_computed(
     assert (a.array != b.array).any(axis=1).all()
 
 
-def test_features_are_used_although_their_folder_cannot_be_written(digits, monkeypatch, capsys):
+def test_features_are_used_even_if_their_folder_cannot_be_written(digits, monkeypatch, capsys):
     params = hashnet_jax.init(jax.random.key(0), SPEC)
     folder = Path("/dev/null/features")
     features = load_or_compute_features(folder, params, digits, devices=local_devices(1))

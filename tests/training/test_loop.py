@@ -108,7 +108,7 @@ def test_a_kill_between_validation_and_checkpoint_loses_no_line(digits, tmp_path
     assert lines(tmp_path / "killed") == lines(tmp_path / "whole")
 
 
-def test_a_run_whose_newest_checkpoint_is_damaged_ends_as_if_nothing_had_happened(digits, tmp_path):
+def test_a_run_whose_latest_checkpoint_is_damaged_ends_as_if_nothing_had_happened(digits, tmp_path):
     whole, _ = train(digits, tmp_path / "whole")
     train(digits, tmp_path / "damaged", state=fresh_state())
     shutil.rmtree(tmp_path / "damaged" / "checkpoints" / "12" / "state")
@@ -121,7 +121,7 @@ def test_a_run_whose_newest_checkpoint_is_damaged_ends_as_if_nothing_had_happene
     assert "Continuing from step 8." in said[0]
 
 
-def test_checkpoints_and_metrics_of_another_run_are_refused(digits, tmp_path):
+def test_checkpoints_and_metrics_from_another_run_are_rejected(digits, tmp_path):
     train(digits, tmp_path / "run", run="mine")
     with pytest.raises(DamagedFile, match="it was written by another run"):
         train(digits, tmp_path / "run", resume=True, run="other")

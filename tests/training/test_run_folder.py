@@ -16,7 +16,7 @@ def steps(path):
     return [json.loads(line)["step"] for line in (path / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_metrics_cut_short_by_a_kill_are_mended_on_resume(tmp_path):
+def test_metrics_truncated_by_a_kill_are_repaired_on_resume(tmp_path):
     with RunFolder(tmp_path / "run") as folder:
         folder.write_json("config.json", {})
         path = folder.path / "metrics.jsonl"
@@ -28,7 +28,7 @@ def test_metrics_cut_short_by_a_kill_are_mended_on_resume(tmp_path):
         assert steps(folder.path) == [1]
 
 
-def test_a_folder_in_use_taken_or_without_a_run_is_refused_with_the_remedy(tmp_path):
+def test_a_folder_in_use_taken_or_without_a_run_is_rejected_with_the_remedy(tmp_path):
     with RunFolder(tmp_path / "run") as folder:
         folder.write_json("config.json", {})
         with (
@@ -46,14 +46,14 @@ def test_a_folder_in_use_taken_or_without_a_run_is_refused_with_the_remedy(tmp_p
         RunFolder(tmp_path / "file")
 
 
-def test_what_a_killed_attempt_left_does_not_take_the_folder(tmp_path):
+def test_leftovers_of_a_killed_attempt_do_not_block_the_folder(tmp_path):
     (tmp_path / ".lock").write_text("")
     (tmp_path / ".config.json.123.partial").write_text('{"se')
     with RunFolder(tmp_path):
         assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
-def test_a_file_of_a_run_appears_whole_or_not_at_all(tmp_path):
+def test_a_file_of_a_run_appears_complete_or_not_at_all(tmp_path):
     with RunFolder(tmp_path / "run") as folder:
         folder.write_json("result.json", {"map": 1})
         with pytest.raises(TypeError):
@@ -91,7 +91,7 @@ def logged(tmp_path):
         yield folder, folder.path / "metrics.jsonl", sha256
 
 
-def test_the_hash_of_the_metrics_is_that_of_their_lines_up_to_the_checkpoint(logged):
+def test_the_hash_of_the_metrics_covers_the_lines_up_to_the_checkpoint(logged):
     folder, path, sha256 = logged
     lines = path.read_bytes().splitlines(keepends=True)
     assert sha256 == hashlib.sha256(b"".join(lines[:2])).hexdigest()
@@ -122,15 +122,15 @@ def test_damaged_metrics_are_named_and_nothing_is_dropped(logged, old, new, reas
     assert path.read_bytes() == before
 
 
-def test_metrics_that_are_missing_are_said_to_be_lost(logged):
+def test_missing_metrics_are_reported_as_lost(logged):
     folder, path, sha256 = logged
     path.unlink()
     said = []
     folder.open_metrics(2, sha256=sha256, say=said.append).close()
-    assert said == [f"note: {path} is missing, so the metrics of the steps up to 2 are lost."]
+    assert said == [f"note: {path} is missing, so the metrics up to step 2 are lost."]
 
 
-def test_metrics_that_are_not_a_file_are_not_waited_for(logged):
+def test_metrics_that_are_not_a_regular_file_do_not_block(logged):
     folder, path, sha256 = logged
     path.unlink()
     os.mkfifo(path)

@@ -140,7 +140,7 @@ def test_batches_without_similar_or_dissimilar_pairs_keep_everything_finite():
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(new.params))
 
 
-def test_the_optimizer_takes_the_steps_of_torch_sgd():
+def test_the_optimizer_takes_the_same_steps_as_torch_sgd():
     torch = pytest.importorskip("torch")
     train = TrainSpec(total_steps=6, learning_rate=0.1, decays=3, weight_decay=0.01)
     start = {"backbone": np.array([1.0, -2.0], np.float32), "hash": np.array([0.5], np.float32)}
@@ -198,7 +198,7 @@ def test_the_binary_loss_is_the_loss_of_sgn_codes():
     np.testing.assert_allclose(metrics["binary_loss"], numerator / denominator, rtol=1e-5)
 
 
-def test_hashnet_plus_c_differs_from_hashnet_on_multi_label_images_only():
+def test_hashnet_plus_c_differs_from_hashnet_only_on_multi_label_images():
     plain = init_state(jax.random.key(0), TINY, TRAIN)
     continuous = init_state(
         jax.random.key(0), TINY, dataclasses.replace(TRAIN, continuous_similarity=True)
@@ -212,7 +212,7 @@ def test_hashnet_plus_c_differs_from_hashnet_on_multi_label_images_only():
     assert ((partial > 0) & (partial < 1)).any()
 
 
-def test_in_inference_mode_the_weights_learn_and_the_running_statistics_stay():
+def test_in_inference_mode_the_weights_learn_but_the_running_statistics_are_unchanged():
     train = dataclasses.replace(TRAIN, balance="none", backbone_mode="inference")
     state = init_state(jax.random.key(0), TINY, train)
     images = batch(3)
@@ -235,7 +235,7 @@ def test_in_inference_mode_the_weights_learn_and_the_running_statistics_stay():
     assert jax.tree.all(moved)
 
 
-def test_a_batch_that_does_not_split_over_the_devices_is_refused():
+def test_a_batch_that_does_not_split_over_the_devices_is_rejected():
     step = map_step(train_step, local_devices(4))
     with pytest.raises(ValueError, match=r"multiple of the number of devices \(4\), got 6"):
         step(init_state(jax.random.key(0), TINY, TRAIN), batch(0, n=6))
@@ -266,6 +266,6 @@ def test_a_batch_that_does_not_split_over_the_devices_is_refused():
         ({"backbone_mode": "eval"}, "one of train, inference"),
     ],
 )
-def test_a_bad_train_spec_is_refused_with_what_must_hold(fields, message):
+def test_an_invalid_train_spec_is_rejected_with_the_requirement(fields, message):
     with pytest.raises(ValueError, match=message):
         TrainSpec(**fields)

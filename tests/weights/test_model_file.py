@@ -24,7 +24,7 @@ def params() -> HashNetParams:
     return hashnet_jax.init(jax.random.key(0), SPEC)
 
 
-def test_a_loaded_network_is_the_saved_one(params: HashNetParams, tmp_path: Path) -> None:
+def test_a_loaded_network_equals_the_saved_one(params: HashNetParams, tmp_path: Path) -> None:
     path = hashnet_jax.save(tmp_path, params)
     assert path == tmp_path / "model.npz"
     assert [file.name for file in tmp_path.iterdir()] == ["model.npz"]
@@ -33,7 +33,7 @@ def test_a_loaded_network_is_the_saved_one(params: HashNetParams, tmp_path: Path
     jax.tree.map(np.testing.assert_array_equal, loaded, params)
 
 
-def test_the_file_holds_the_spec_and_the_arrays_by_their_paths(
+def test_the_file_contains_the_spec_and_the_arrays_keyed_by_path(
     params: HashNetParams, tmp_path: Path
 ) -> None:
     with np.load(hashnet_jax.save(tmp_path, params)) as file:
@@ -69,7 +69,9 @@ def test_loading_needs_the_folder_not_the_file(params: HashNetParams, tmp_path: 
         hashnet_jax.load(tmp_path / "codes.npy")
 
 
-def test_damaged_foreign_and_missing_files_are_named(params: HashNetParams, tmp_path: Path) -> None:
+def test_damaged_unrelated_and_missing_files_are_named(
+    params: HashNetParams, tmp_path: Path
+) -> None:
     with pytest.raises(FileNotFoundError, match="finished run"):
         hashnet_jax.load(tmp_path)
     path = hashnet_jax.save(tmp_path, params)
@@ -114,17 +116,17 @@ def header(shape: tuple[int, ...], *, descr: str = "<f4") -> bytes:
     return file.getvalue()
 
 
-def test_a_header_of_a_trillion_floats_is_refused_without_allocating_them(
+def test_a_header_that_declares_a_trillion_floats_is_rejected_without_allocating_them(
     params: HashNetParams, tmp_path: Path, little_memory: None
 ) -> None:
     path = hashnet_jax.save(tmp_path, params)
     replace_member(path, "params/hash/bias", header((2**40,)))
-    with pytest.raises(DamagedFile, match=r"model.npz .*describes 4,398,046,511,104 bytes"):
+    with pytest.raises(DamagedFile, match=r"model.npz .*declares 4,398,046,511,104 bytes"):
         hashnet_jax.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["spec", "params/hash/bias", "a foreign array"])
-def test_a_member_of_4_gib_is_refused_without_being_unpacked(
+def test_a_4_gib_member_is_rejected_without_being_unpacked(
     params: HashNetParams, tmp_path: Path, little_memory: None, name: str
 ) -> None:
     path = hashnet_jax.save(tmp_path, params)
@@ -154,7 +156,7 @@ def test_a_member_of_4_gib_is_refused_without_being_unpacked(
         ({"mean": 0.5}, "three finite entries"),
     ],
 )
-def test_a_spec_that_cannot_be_right_is_refused(
+def test_an_impossible_spec_is_rejected(
     params: HashNetParams, tmp_path: Path, change: dict[str, object], reason: str
 ) -> None:
     path = hashnet_jax.save(tmp_path, params)
@@ -166,7 +168,7 @@ def test_a_spec_that_cannot_be_right_is_refused(
         hashnet_jax.load(tmp_path)
 
 
-def test_only_the_spec_can_be_read(params: HashNetParams, tmp_path: Path) -> None:
+def test_the_spec_can_be_read_without_the_arrays(params: HashNetParams, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="finished run"):
         read_spec(tmp_path)
     hashnet_jax.save(tmp_path, params)

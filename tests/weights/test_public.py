@@ -105,7 +105,7 @@ def test_features_and_logits_match_torch_for_the_same_weights_and_images(
 
 
 @pytest.mark.parametrize("backbone", MODELS)
-def test_the_tensor_names_are_those_of_the_torch_model_and_fill_every_array(backbone: str) -> None:
+def test_the_tensor_names_match_the_torch_model_and_cover_every_array(backbone: str) -> None:
     with torch.device("meta"):
         state_dict = MODELS[backbone]().state_dict()
     names = public_weights(backbone).tensor_names()
@@ -126,7 +126,7 @@ def test_the_tensor_names_are_those_of_the_torch_model_and_fill_every_array(back
         assert target.file_shape(expected[place]) == state_dict[name].shape
 
 
-def test_every_backbone_but_the_small_cnn_has_a_source_of_weights() -> None:
+def test_every_backbone_except_small_cnn_has_public_weights() -> None:
     modules = (small_cnn, alexnet, vgg, resnet, efficientnet_lite, vit)
     shipped = {name for module in modules for name in module.FAMILY}
     assert shipped == {*MODELS, "small_cnn"}
@@ -136,7 +136,7 @@ def test_every_backbone_but_the_small_cnn_has_a_source_of_weights() -> None:
         assert (weights.url is None) != (weights.package is None)
 
 
-def test_a_dense_layer_after_a_flatten_changes_from_chw_to_hwc() -> None:
+def test_a_dense_layer_after_a_flatten_is_converted_from_chw_to_hwc() -> None:
     target = public_weights("alexnet").tensor_names()["classifier.1.weight"]
     assert target is not None
     weight = np.random.default_rng(0).normal(size=(5, 256 * 6 * 6)).astype(np.float32)
