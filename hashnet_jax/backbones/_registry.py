@@ -37,8 +37,8 @@ class Backbone:
         ``module(images, train)`` and maps ``[B, H, W, 3]`` to features ``[B, D]``. Parameters are
         float32; ``dtype`` is used for the computation, and ``axis_name`` is the mapped axis over
         which batch statistics are computed.
-      image_size: side of the square input images it was designed for, in pixels.
-      smallest: side of the smallest images it accepts, in pixels.
+      image_size: side length of the square input images it was designed for, in pixels.
+      smallest: side length of the smallest images it accepts, in pixels.
       resize: side that images are resized to before they are cropped to ``image_size``, in pixels.
       mean, std: per RGB channel on a 0..1 scale, as used to train its public weights.
       weights: its public weights, or None.

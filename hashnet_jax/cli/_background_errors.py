@@ -13,7 +13,10 @@ _shown: list[Callable[[Any], object]] = []  # the hook that was installed before
 
 
 def hold_back() -> None:
-    """Suppresses them until the process exits, since tensorstore's threads outlive the command."""
+    """Suppresses background errors until the process exits.
+
+    The threads of tensorstore outlive the command.
+    """
     for library in ("absl", "asyncio"):
         logging.getLogger(library).addFilter(_has_no_traceback)
     if sys.unraisablehook is not _show_others:

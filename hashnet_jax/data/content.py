@@ -25,7 +25,7 @@ def content_digest(
     them. If a source has no ``digest`` method, its pixels are hashed.
 
     Args:
-      source: images by index, see :mod:`hashnet_jax.data.sources`.
+      source: the images, accessed by index; see :mod:`hashnet_jax.data.sources`.
       indices: indices of the images, int ``[N]``.
       progress: an open :class:`hashnet_jax.distributed.progress.Progress` that counts images, or
         None.

@@ -70,7 +70,7 @@ def read_picture(path: StrPath, *, draft: int | None = None) -> UInt8[np.ndarray
 
 
 def digest_file(path: StrPath) -> bytes:
-    """Returns a hash of a picture file, 32 bytes, without decoding it.
+    """Returns the 32-byte hash of a picture file, without decoding it.
 
     Raises:
       UnreadablePicture: if the file is missing, unreadable, empty or not a regular file.
@@ -186,7 +186,7 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 
 
 def _why_passed_over(entry: os.DirEntry[str]) -> str | None:
-    """Returns why a file or folder is not taken for a picture or a folder of pictures, or None."""
+    """Returns why a file or folder is skipped, or None if it is a picture or a folder of them."""
     is_folder = _is_folder(entry)
     if entry.name.startswith("."):
         return f"hidden {'folder' if is_folder else 'file'}"

@@ -89,9 +89,9 @@ def image_batches(
     """Returns batches of squashed images in the order of ``indices``; the last may be smaller.
 
     Args:
-      source: images by index, see :mod:`hashnet_jax.data.sources`.
+      source: the images, accessed by index; see :mod:`hashnet_jax.data.sources`.
       indices: indices of the images, int ``[N]``.
-      size: side of the squashed images, in pixels.
+      size: side length of the squashed images, in pixels.
       batch_size: B, images per batch.
       threads, workers: see :func:`training_batches`.
 

@@ -87,7 +87,7 @@ class ArraySource:
         return squash(self[index], size)
 
     def digest(self, index: SupportsIndex) -> bytes:
-        """Returns a hash of an image's shape and pixels, 32 bytes."""
+        """Returns the 32-byte hash of an image's shape and pixels."""
         return digest_pixels(self._images[index])
 
 
@@ -125,7 +125,7 @@ class PooledSource:
         return source.squashed(place, size)
 
     def digest(self, index: SupportsIndex) -> bytes:
-        """Returns a hash of an image's content, 32 bytes; see :func:`digest_image`."""
+        """Returns the 32-byte hash of an image's content; see :func:`digest_image`."""
         return digest_image(*self._find(index))
 
     def _find(self, index: SupportsIndex) -> tuple[ImageSource, int]:
@@ -164,7 +164,7 @@ class FileSource:
         return self._read(index, lambda path: read_squashed(path, size))
 
     def digest(self, index: SupportsIndex) -> bytes:
-        """Returns a hash of a file's content, 32 bytes."""
+        """Returns the 32-byte hash of a file's content."""
         return self._read(index, digest_file)
 
     def _read(self, index: SupportsIndex, read: Callable[[str], Value]) -> Value:
@@ -179,21 +179,21 @@ class FileSource:
 
 
 def digest_image(source: ImageSource, index: SupportsIndex) -> bytes:
-    """Returns a hash of an image's content, 32 bytes, without decoding it if the source can."""
+    """Returns the 32-byte hash of an image's content, without decoding it if the source can."""
     if isinstance(source, DigestibleSource):
         return source.digest(index)
     return digest_pixels(source[index])
 
 
 def digest_pixels(image: UInt8[np.ndarray, "H W C"]) -> bytes:
-    """Returns a hash of an image's shape and pixels, 32 bytes."""
+    """Returns the 32-byte hash of an image's shape and pixels."""
     content = hashlib.blake2b(repr(image.shape).encode(), digest_size=32)
     content.update(np.ascontiguousarray(image).data)
     return content.digest()
 
 
 def digest_record(data: bytes) -> bytes:
-    """Returns a hash of an encoded picture in a TFDS record, 32 bytes."""
+    """Returns the 32-byte hash of an encoded picture in a TFDS record."""
     return hashlib.blake2b(data, digest_size=32, person=b"record").digest()
 
 
@@ -224,7 +224,7 @@ def squash(image: UInt8[np.ndarray, "H W 3"], size: int) -> UInt8[np.ndarray, "s
 
     Args:
       image: uint8 ``[H, W, 3]``.
-      size: side of the square, in pixels.
+      size: side length of the square, in pixels.
 
     Returns:
       The resized image, uint8 ``[size, size, 3]``.

@@ -74,7 +74,7 @@ class TfdsSource:
             return decode_squashed(self._encoded(index), size)
 
     def digest(self, index: SupportsIndex) -> bytes:
-        """Returns a hash of an encoded image, 32 bytes."""
+        """Returns the 32-byte hash of an encoded image."""
         with self._named(int(index)):
             return digest_record(self._encoded(index))
 

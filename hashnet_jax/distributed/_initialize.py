@@ -120,8 +120,8 @@ def connected(
 def _initialize_from_environment(processes: int | None, process: int | None) -> None:
     if (processes, process) != (None, None):
         raise ValueError(
-            "with `coordinator` auto, `processes` and `process` are detected automatically, but "
-            f"{processes} and {process} were passed. Leave them out, or pass `coordinator` "
+            "`processes` and `process` are detected automatically if `coordinator` is auto, but "
+            f"{processes} and {process} were passed. Leave them out, or set `coordinator` to "
             "HOST:PORT."
         )
     try:

@@ -34,7 +34,7 @@ def max_pool(
 
     Args:
       images: float ``[B, H, W, C]``; H and W plus 2 ``padding`` must be at least ``window``.
-      window: side of the window, in pixels.
+      window: side length of the window, in pixels.
       stride: distance between windows, in pixels.
       padding: number of -inf pixels added on each side, less than ``window``.
 

@@ -61,7 +61,7 @@ def code_statistics(
       packed: the database codes, uint8 ``[N, ceil(K/8)]`` with N >= 1; see
         :func:`hashnet_jax.codes.pack_bits`.
       bits: K, the number of bits per code.
-      classes: the number of classes among these N images, >= 1.
+      classes: the number of classes among the N images, >= 1.
 
     Returns:
       :class:`CodeStatistics`.

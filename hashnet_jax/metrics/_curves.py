@@ -82,7 +82,7 @@ def within_radius(counts: DistanceCounts, *, radius: int = 2) -> WithinRadius:
 
     Args:
       counts: :class:`DistanceCounts` of int ``[Q, K+1]``.
-      radius: Hamming radius in 0..K, by convention 2. Static under ``jax.jit``.
+      radius: Hamming radius in 0..K, conventionally 2. Static under ``jax.jit``.
 
     Returns:
       :class:`WithinRadius`; the ball includes codes at distance ``radius``.

@@ -20,8 +20,8 @@ class ModelSpec:
     Attributes:
       backbone: a name in ``hashnet_jax.backbones.BACKBONES``.
       bits: K, the code length, >= 1.
-      image_size: side of the backbone's square input image, in pixels.
-      resize: side of the square that images are resized to before the centre crop to
+      image_size: side length of the backbone's square input image, in pixels.
+      resize: side length of the square that images are resized to before the centre crop to
         ``image_size``, ignoring their aspect ratio; in pixels, >= ``image_size``.
       mean, std: per RGB channel, on a 0..1 scale; the backbone receives (x/255 - mean)/std.
       dtype: dtype of the computation, ``"float32"`` or ``"bfloat16"``; parameters are float32.

@@ -91,8 +91,8 @@ def read_history(path: Path, *, step: int, total_steps: int) -> list[dict[str, A
     with damage_named(path, what, _REMEDY):
         if not history or history[0]["step"] > step:
             raise ValueError(
-                f"it contains no loss up to the evaluated step {step} ({len(history)} losses in "
-                "total)"
+                f"it contains no losses at or before the evaluated step {step} ({len(history)} "
+                "losses in total)"
             )
         if history[-1]["step"] != total_steps:
             raise ValueError(

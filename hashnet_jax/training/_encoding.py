@@ -31,7 +31,7 @@ def encode_dataset(
 
     Args:
       params: :class:`hashnet_jax.HashNetParams`.
-      source: images by index, see :mod:`hashnet_jax.data.sources`.
+      source: the images, accessed by index; see :mod:`hashnet_jax.data.sources`.
       indices: indices of the images, int ``[N]``.
       devices: from :func:`hashnet_jax.distributed.devices.local_devices`.
       batch_size: images per batch, a multiple of the number of devices. The last batch is padded,

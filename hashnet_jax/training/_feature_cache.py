@@ -109,7 +109,7 @@ def compute_features(
 
     Args:
       params: :class:`hashnet_jax.HashNetParams`.
-      source: images by index, see :mod:`hashnet_jax.data.sources`.
+      source: the images, accessed by index; see :mod:`hashnet_jax.data.sources`.
       indices: indices of the images, int ``[N]``, N >= 1.
       devices: from :func:`hashnet_jax.distributed.devices.local_devices`.
       workers: number of worker processes that load images; 0 uses threads in this process.

@@ -30,7 +30,7 @@ class TrainSpec:
       decay_rate: factor applied to the learning rate after each stage, in (0, 1].
       decays: number of stages of equal length, each with a constant learning rate, >= 1.
       alpha: slope of the logistic link, > 0; ``None`` for 10/K.
-      balance: pair weights, ``"batch"``, ``"none"``, or a fixed weight > 0 for similar pairs; see
+      balance: pair weights: ``"batch"``, ``"none"``, or a fixed weight > 0 for similar pairs; see
         :func:`hashnet_jax.losses.pair_weights`.
       continuous_similarity: whether to weight similar pairs of multi-label images by their Jaccard
         similarity (HashNet+C).

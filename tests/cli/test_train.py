@@ -267,3 +267,12 @@ def test_a_run_killed_at_its_start_leaves_a_usable_folder(tmp_path):
         (folder / name).touch()
     assert run(*SMALL, "--run-dir", folder).returncode == 0
     assert not list(folder.glob(".*.partial"))
+
+
+def test_a_pipe_in_place_of_the_result_is_rejected(whole, tmp_path, capsys):
+    folder = shutil.copytree(whole[0], tmp_path / "run")
+    (folder / "result.json").unlink()
+    os.mkfifo(folder / "result.json")
+    for arguments in (["train", "--run-dir", folder, "--resume"], ["info", folder]):
+        assert hashnet(*arguments) == 1
+        assert f"{folder}/result.json is damaged" in capsys.readouterr().err

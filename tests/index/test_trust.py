@@ -244,3 +244,27 @@ def test_codes_written_by_0_1_are_searched_with_a_note(tmp_path, capsys):
     np.save(tmp_path / "codes" / "codes.npy", codes[:-1])
     assert hashnet("search", tmp_path / "run", tmp_path / "codes", picture) == 1
     assert "codes.npy is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["listing", "journal.json"])
+def test_a_pipe_in_place_of_a_file_of_unfinished_codes_is_rejected(unfinished, capsys, name):
+    partial, again = unfinished
+    os.remove(partial / name)
+    os.mkfifo(partial / name)
+    assert again() == 1
+    assert f"{partial / name} is damaged" in capsys.readouterr().err
+
+
+def test_truncated_unfinished_codes_of_0_1_are_rejected(tmp_path, capsys):
+    shutil.copytree(DATA_0_1, tmp_path, dirs_exist_ok=True)
+    ids = tmp_path / "unfinished_codes" / ".partial" / "ids.txt"
+    journal = json.loads(ids.with_name("journal.json").read_text())
+    ids.write_bytes(b"")
+    pictures = [str(tmp_path / "pictures")] * len(journal["plan"]["inputs"])
+    ids.with_name("journal.json").write_text(
+        json.dumps({**journal, "plan": {**journal["plan"], "inputs": pictures}})
+    )
+    sizes = ["--batch-size", "8", "--devices", "1"]
+    codes = str(tmp_path / "unfinished_codes")
+    assert hashnet("encode", tmp_path / "finished", *pictures, "-o", codes, *sizes) == 1
+    assert f"{ids} is damaged" in capsys.readouterr().err

@@ -163,7 +163,7 @@ def test_malformed_codes_are_rejected(run, name, change, reason):
     [
         (lambda lines: [*lines, lines[-1]], r"line \d+: step \d+ comes after step"),
         (lambda lines: lines[:-3], "its last loss is at step"),
-        (lambda lines: lines[-2:], "contains no loss up to the evaluated step"),
+        (lambda lines: lines[-2:], "contains no losses at or before the evaluated step"),
         (lambda lines: ["{}\n", *lines], "line 1: 'step' is missing"),
         (lambda lines: [lines[0].replace('"loss"', '"loss": "high", "x"')], "'loss' must be a num"),
         (lambda lines: [lines[0].replace('"beta"', '"better"')], "line 1: 'beta' is missing"),
