@@ -1,6 +1,5 @@
 """Checkpoints of the train state and the data position, which are verified when they are read."""
 
-import contextlib
 import os
 import sys
 from collections.abc import Callable
@@ -12,20 +11,13 @@ import numpy as np
 
 from hashnet_jax.distributed import processes
 from hashnet_jax.distributed.files import make_folder
-from hashnet_jax.distributed.reading import DamagedFile
 from hashnet_jax.training._checkpoint_arrays import (
     arrays_of_state,
     arrays_sha256,
-    check_arrays,
     state_of_arrays,
 )
-from hashnet_jax.training._checkpoint_record import (
-    Record,
-    check_regular_files,
-    checkpoint_damage_named,
-    old_validation_map,
-    record_from_json,
-)
+from hashnet_jax.training._checkpoint_reader import CheckpointReader
+from hashnet_jax.training._checkpoint_record import Record
 from hashnet_jax.training._kept_checkpoints import KeptCheckpoints
 from hashnet_jax.training._orbax_folder import OrbaxFolder
 from hashnet_jax.training._state import TrainState
@@ -83,16 +75,21 @@ class Checkpoints:
         say: Callable[[str], object] = to_stderr,
     ) -> None:
         self._keep_best, self._read_only = keep_best, read_only
-        self._run, self._say = run, say
+        self._run = run
         self._folder = Path(folder).resolve()
         self._keep = KeptCheckpoints(keep_last, keep_best)
         self._orbax: Any = None  # an OrbaxFolder, in the first process only
+        self._reader: Any = None  # a CheckpointReader, likewise
         if not processes.is_first():
             return
         if not read_only:
             make_folder(self._folder)
         self._orbax = OrbaxFolder(self._folder, self._keep, tidy=not read_only)
-        self._keep.maps.update(self._saved_maps())
+        self._reader = CheckpointReader(
+            self._folder, self._orbax, self._keep, run=run, say=say, move_aside=not read_only
+        )
+        if keep_best:
+            self._keep.maps.update(self._reader.saved_maps())
 
     def save(
         self,
@@ -152,7 +149,7 @@ class Checkpoints:
         Raises:
           DamagedFile: if the checkpoint is damaged, or was written by another run.
         """
-        return _received(template, lambda arrays: self._read(step, arrays))
+        return _received(template, lambda arrays: self._reader.read(step, arrays))
 
     def restore_latest(self, template: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
         """Restores the latest undamaged checkpoint.
@@ -170,7 +167,7 @@ class Checkpoints:
         """
         if self.latest_step() is None:
             return None
-        return _received(template, self._read_latest)
+        return _received(template, lambda arrays: self._reader.read_latest(arrays))
 
     def restore_best(self, template: TrainState) -> tuple[TrainState, dict[str, Any]]:
         """Restores the undamaged checkpoint with the best validation MAP.
@@ -184,106 +181,12 @@ class Checkpoints:
         Raises:
           DamagedFile: if all checkpoints with a validation MAP are damaged or missing.
         """
-        return _received(template, self._read_best)
+        return _received(template, lambda arrays: self._reader.read_best(arrays))
 
     def close(self) -> None:
         """Waits until all checkpoints are on disk."""
         if self._orbax is not None:
             self._orbax.close()
-
-    def _saved_maps(self) -> dict[int, float | None]:
-        """Returns the validation MAPs in the records of the saved checkpoints."""
-        maps = {}
-        for step in self._orbax.steps() if self._keep_best else ():
-            try:
-                maps[step] = self._record(step).validation_map
-            except DamagedFile:
-                maps[step] = None  # reported when the checkpoint is restored
-        return maps
-
-    def _read(self, step: int, arrays: Any) -> tuple[Any, dict[str, Any]]:
-        """Reads and checks the arrays and the position of a checkpoint."""
-        record = self._record(step)
-        with checkpoint_damage_named(self._folder / str(step)):
-            restored = self._orbax.read_arrays(step, arrays)
-            check_arrays(restored, arrays, step=step, sha256=record.arrays_sha256)
-        if record.arrays_sha256 is None:
-            self._say(
-                f"note: checkpoint {step} was written by version 0.1 without a hash, so it cannot "
-                "be checked for damage."
-            )
-        return restored, record.position
-
-    def _record(self, step: int) -> Record:
-        path = self._folder / str(step)
-        with checkpoint_damage_named(path):
-            check_regular_files(path)
-            record = record_from_json(self._orbax.read_data(step), step=step, run=self._run)
-            if record.arrays_sha256 is None:
-                record = record._replace(validation_map=old_validation_map(path))
-            return record
-
-    def _read_latest(self, arrays: Any) -> tuple[Any, dict[str, Any]]:
-        damaged: dict[int, DamagedFile] = {}
-        for step in reversed(self._orbax.steps()):
-            try:
-                restored = self._read(step, arrays)
-            except DamagedFile as error:
-                damaged[step] = error
-                continue
-            for bad, error in damaged.items():
-                self._say(
-                    f"{self._folder / str(bad)} is damaged ({error.reason}). Continuing from step "
-                    f"{step}.{self._move_aside(bad)}"
-                )
-            return restored
-        raise self._all_damaged(damaged)
-
-    def _read_best(self, arrays: Any) -> tuple[Any, dict[str, Any]]:
-        damaged: dict[int, DamagedFile] = {}
-        best = self._recorded_best_step()
-        for step in self._keep.measured():
-            try:
-                restored = self._read(step, arrays)
-            except DamagedFile as error:
-                damaged[step] = error
-                continue
-            if best not in (None, step):
-                why = damaged[best].reason if best in damaged else "it is missing or unreadable"
-                self._say(
-                    f"{self._folder / str(best)}, the checkpoint with the best validation MAP, is "
-                    f"damaged ({why}). Using step {step}, the best of the others."
-                )
-            return restored
-        raise self._all_damaged(damaged)
-
-    def _recorded_best_step(self) -> int | None:
-        """Returns the best step according to the newest record, even if it no longer exists."""
-        for step in reversed(self._orbax.steps()):
-            with contextlib.suppress(DamagedFile):
-                return self._record(step).best_step
-        return None
-
-    def _move_aside(self, step: int) -> str:
-        """Renames a damaged checkpoint, so that its step can be saved again; returns a message."""
-        if self._read_only:
-            return ""
-        aside = self._folder / f"{step}.damaged"
-        while os.path.lexists(aside):
-            aside = aside.with_name(f"{aside.name}~")
-        os.rename(self._folder / str(step), aside)
-        self._keep.maps.pop(step, None)
-        self._orbax.reload()
-        return f" The damaged one was renamed to {aside.name}."
-
-    def _all_damaged(self, damaged: dict[int, DamagedFile]) -> DamagedFile:
-        reasons = "; ".join(f"{step}: {error.reason}" for step, error in damaged.items())
-        return DamagedFile(
-            self._folder,
-            "a checkpoint folder",
-            f"no checkpoint can be restored: {reasons or 'none has a validation MAP'}",
-            "restore one of them, or delete this folder to train from scratch",
-        )
 
 
 def _received(
