@@ -1,5 +1,6 @@
 """CIFAR-10, MNIST and Fashion-MNIST from TFDS, with training and test images pooled."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,9 @@ from hashnet_jax.data._class_split import split_by_class
 from hashnet_jax.data._dataset import Dataset, Options
 from hashnet_jax.data._registry import Loader
 from hashnet_jax.data.sources import PooledSource
+from hashnet_jax.distributed.reading import damage_named
+
+NAMES = "label.labels.txt"
 
 
 def loader(name: str) -> Loader:
@@ -22,6 +26,7 @@ def loader(name: str) -> Loader:
     """
 
     def load(options: Options) -> Dataset:
+        from hashnet_jax.data._tfds_labels import PREPARE_AGAIN
         from hashnet_jax.data.tfds_source import open_builder, read_split
 
         builder = open_builder(name, data_dir=options.data_dir, manual_dir=options.manual_dir)
@@ -30,6 +35,10 @@ def loader(name: str) -> Loader:
         labels = np.concatenate([labels for _, labels in parts])
         features: Any = builder.info.features
         split = split_by_class(name, labels, options)
-        return Dataset(name, source, labels, tuple(features["label"].names), split)
+        names = tuple(features["label"].names)
+        with damage_named(
+            Path(builder.data_path, NAMES), "the names of all classes", PREPARE_AGAIN
+        ):
+            return Dataset(name, source, labels, names, split)
 
     return load

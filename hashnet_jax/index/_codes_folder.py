@@ -31,11 +31,12 @@ def check_same_weights(manifest: Manifest, folder: str | Path, run: str | Path) 
     Raises:
       ValueError: if a different network computed the codes.
     """
-    got = sha256(Path(run) / MODEL_FILE)
+    model = Path(run) / MODEL_FILE
+    got = sha256(model)
     if got != manifest.weights_sha256:
         raise ValueError(
             f"the codes in {folder} were computed by a different network (weights SHA-256 "
-            f"{manifest.weights_sha256[:12]}...) from the one in {run} (SHA-256 {got[:12]}...). "
+            f"{manifest.weights_sha256[:12]}...) from the one in {model} (SHA-256 {got[:12]}...). "
             "Use the run that computed them, or encode the pictures again with this run."
         )
 

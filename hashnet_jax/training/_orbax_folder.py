@@ -6,8 +6,11 @@ from typing import Any
 import orbax.checkpoint as ocp
 
 from hashnet_jax.distributed.files import sync_folder
+from hashnet_jax.distributed.reading import DamagedFile
 from hashnet_jax.training._checkpoint_faults import write_faults_named
 from hashnet_jax.training._kept_checkpoints import KeptCheckpoints
+
+_METADATA = "_CHECKPOINT_METADATA"
 
 
 class OrbaxFolder:
@@ -24,6 +27,10 @@ class OrbaxFolder:
 
     def __init__(self, path: Path, keep: KeptCheckpoints, *, tidy: bool) -> None:
         self._path, self._tidy = path, tidy
+        for file in path.glob(f"*/{_METADATA}"):  # which orbax reads in all checkpoints at once
+            if file.is_fifo():
+                remedy = f"delete {file.parent}"
+                raise DamagedFile(file, "a file of orbax", "it is not a regular file", remedy)
         self._manager = ocp.CheckpointManager(
             path,
             options=ocp.CheckpointManagerOptions(

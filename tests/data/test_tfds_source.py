@@ -99,6 +99,14 @@ def test_a_damaged_description_is_named(data_dir, name):
             open_builder("mnist", data_dir=data_dir)
 
 
+def test_truncated_class_names_are_named(data_dir):
+    path = data_dir / "mnist" / "3.0.1" / "label.labels.txt"
+    path.write_text("zero\n")
+    options = Options(data_dir=str(data_dir), queries_per_class=1, train_per_class=2)
+    with pytest.raises(DamagedFile, match=f"{path} is damaged"):
+        DATASETS["mnist"](options)
+
+
 @pytest.mark.parametrize("limit", [10, 10**9])
 def test_a_damaged_record_is_named(data_dir, monkeypatch, limit):
     monkeypatch.setattr(tfds_source, "MAX_DECODED_BYTES", limit)

@@ -150,7 +150,7 @@ def _run_workers(args: argparse.Namespace, folder: Path) -> list[dict[str, Any]]
             *("--workers", str(args.workers), "--worker", str(i), "--folder", str(folder / str(i))),
             *(("--replay", str(args.replay)) if args.replay else ()),
         ]
-        (folder / str(i)).mkdir(exist_ok=True)
+        (folder / str(i)).mkdir(parents=True, exist_ok=True)
         running.append(subprocess.Popen(command, env=environment(args.world)))
     while any(process.poll() is None for process in running):
         time.sleep(10)

@@ -7,6 +7,7 @@ from typing import Any
 from hashnet_jax import weights
 from hashnet_jax.data import DATASETS, FileSource, Options
 from hashnet_jax.data.sources import decode, decode_squashed
+from hashnet_jax.distributed.files import refuse_pipe
 from tests.fuzz.read_codes import encode_new
 from tests.fuzz.reader import Reader, digest
 from tests.fuzz.worlds import FORMATS, read_tfds
@@ -41,6 +42,7 @@ def _decode(suffix: str) -> Callable[[Path, Path], Any]:
 
     def read(case: Path, world: Path) -> Any:
         path = case / "formats" / f"a.{suffix}"
+        refuse_pipe(path)
         data = path.read_bytes()
         try:
             return digest([decode(data), decode_squashed(data, 8)])

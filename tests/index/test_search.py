@@ -174,7 +174,7 @@ def test_codes_from_another_network_are_rejected(case, capsys):
     assert hashnet("search", "other", "codes", "pictures/0003.png") == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert "the codes in codes were computed by a different network (weights SHA-256" in error
-    assert "from the one in other (SHA-256" in error
+    assert "from the one in other/model.npz (SHA-256" in error
 
 
 def test_unreadable_queries_are_named_and_the_others_are_searched(case, capsys):

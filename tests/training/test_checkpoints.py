@@ -268,3 +268,11 @@ def test_the_latest_and_the_best_are_kept_and_the_latest_wins_ties():
     infos = [Info(step) for step in range(1, 6)]
     assert kept.should_preserve(infos, context=None) == [False, True, True, False, True]
     assert list(kept.measured()) == [3, 2, 1, 5]
+
+
+def test_a_pipe_that_orbax_would_read_at_once_is_rejected(folder):
+    metadata = folder / "8" / "_CHECKPOINT_METADATA"
+    metadata.unlink()
+    os.mkfifo(metadata)
+    with pytest.raises(DamagedFile, match=r"8/_CHECKPOINT_METADATA is damaged"):
+        Checkpoints(folder)

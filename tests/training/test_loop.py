@@ -206,8 +206,8 @@ def test_a_checkpoint_restores_state_and_position_and_read_only_checkpoints_refu
 def test_a_signal_is_recorded_once_and_runs_its_previous_handler_the_second_time():
     with catch_stop_signals() as stop:
         assert stop.first == 0
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         assert stop.received == [signal.SIGINT]
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         assert stop.first == signal.SIGINT
