@@ -71,9 +71,10 @@ def test_imagenet100_with_archives_but_without_tensorflow_names_the_pip_command(
     assert "pip install -e '.[prepare]'" in result.stderr
 
 
-def test_fashion_mnist_reaches_a_map_of_80_percent_at_48_bits(tmp_path):
+def test_fashion_mnist_reaches_a_map_of_72_percent_in_500_steps(tmp_path):
+    # .7577 was measured; 1,500 steps take three times as long, and reach more than .80.
     result = run(
-        *("--dataset", "fashion_mnist", "--data-dir", DATA, "--steps", 1500),
+        *("--dataset", "fashion_mnist", "--data-dir", DATA, "--steps", 500),
         *("--run-dir", tmp_path / "run", "--no-report"),
     )
     assert result.returncode == 0, result.stderr
@@ -81,7 +82,7 @@ def test_fashion_mnist_reaches_a_map_of_80_percent_at_48_bits(tmp_path):
     assert saved["sizes"]["train"] == 5000
     assert saved["sizes"]["query"] == 1000
     assert saved["map"]["cutoff"] is None
-    assert saved["map"]["expected"] >= 0.80
+    assert saved["map"]["expected"] >= 0.72
 
 
 def test_digits_reach_a_map_of_98_percent_at_48_bits(tmp_path):
