@@ -14,7 +14,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] = _cache.name
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 # Reduce the optimization level, since tests spend minutes compiling and seconds computing. The
-# integration tests, and programs that tests start the way a user would, use the default flags.
+# integration tests use the default flags.
 if "XLA_FLAGS" not in os.environ:
     _flags = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1"
     _flags += " --xla_llvm_disable_expensive_passes=true"

@@ -11,8 +11,6 @@ from hashnet_jax.data._registry import Loader
 from hashnet_jax.data.sources import PooledSource
 from hashnet_jax.distributed.reading import damage_named
 
-NAMES = "label.labels.txt"
-
 
 def loader(name: str) -> Loader:
     """Returns a loader for a TFDS data set that pools its training and test images.
@@ -36,9 +34,8 @@ def loader(name: str) -> Loader:
         features: Any = builder.info.features
         split = split_by_class(name, labels, options)
         names = tuple(features["label"].names)
-        with damage_named(
-            Path(builder.data_path, NAMES), "the names of all classes", PREPARE_AGAIN
-        ):
+        file = Path(builder.data_path, "label.labels.txt")
+        with damage_named(file, "the names of all classes", PREPARE_AGAIN):
             return Dataset(name, source, labels, names, split)
 
     return load

@@ -128,7 +128,7 @@ def _binding(path: Path) -> Path:
 
 
 def _read(path: Path, manifest: Manifest, codes_sha256: str) -> Any:
-    """Reads an index file after verifying its hash, since faiss does not validate its input."""
+    """Reads an index file after verifying its hash, since faiss only checks the sizes in it."""
     what, remedy = f"an index of the codes in {path.parent}", f"delete {path} to rebuild it"
     recorded = read_json(_binding(path), f"the record of {path.name}", remedy)
     with damage_named(_binding(path), f"the record of {path.name}", remedy):

@@ -29,8 +29,8 @@ class OrbaxFolder:
         self._path, self._tidy = path, tidy
         for file in path.glob(f"*/{_METADATA}"):  # which orbax reads in all checkpoints at once
             if file.is_fifo():
-                remedy = f"delete {file.parent}"
-                raise DamagedFile(file, "a file of orbax", "it is not a regular file", remedy)
+                remedy = f"delete {file.parent} to continue from an earlier checkpoint"
+                raise DamagedFile(file, "orbax's metadata", "it is not a regular file", remedy)
         self._manager = ocp.CheckpointManager(
             path,
             options=ocp.CheckpointManagerOptions(
