@@ -122,8 +122,8 @@ def read_finished_run(run_dir: str | os.PathLike[str]) -> FinishedRun:
     missing = [name for name in FILES if not (path / name).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"{path} must contain a finished run, but has no {', '.join(missing)}. Finish the run "
-            "with `resume=True`, or pass another folder."
+            f"{path} must contain a finished run, but has no {', '.join(missing)}. Pass another "
+            f"folder, or finish the run with `hashnet train --run-dir {path} --resume`."
         )
     result = read_result(path)
     config, spec = read_config(path / "config.json")
