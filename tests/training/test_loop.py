@@ -203,6 +203,15 @@ def test_a_checkpoint_restores_state_and_position_and_read_only_checkpoints_refu
     assert [record for record in caplog.records if record.levelname == "WARNING"] == []
 
 
+@pytest.fixture
+def python_handles_sigint():
+    """Python's own handler, which is not installed in background jobs of a shell script."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("python_handles_sigint")
 def test_a_signal_is_recorded_once_and_runs_its_previous_handler_the_second_time():
     with catch_stop_signals() as stop:
         assert stop.first == 0
