@@ -123,7 +123,7 @@ def read_finished_run(run_dir: str | os.PathLike[str]) -> FinishedRun:
     if missing:
         raise FileNotFoundError(
             f"{path} must contain a finished run, but has no {', '.join(missing)}. Pass another "
-            f"folder, or finish the run with `hashnet train --run-dir {path} --resume`."
+            "folder, or resume this run with `hashnet train` until it is finished."
         )
     result = read_result(path)
     config, spec = read_config(path / "config.json")
