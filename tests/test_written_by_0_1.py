@@ -78,6 +78,7 @@ def test_the_split_is_the_same_as_in_version_0_1(folder):
             np.testing.assert_array_equal(getattr(split, name), saved[name])
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_resumed_and_finished(folder, capsys):
     run = folder / "interrupted"
     before = steps_of(run / "metrics.jsonl")

@@ -119,6 +119,7 @@ def test_a_run_prints_its_config_and_map_and_leaves_a_folder_that_explains_itsel
     assert "already finished" in again.stdout
 
 
+@pytest.mark.slow
 def test_killed_at_random_steps_and_resumed_a_run_ends_bit_for_bit_like_an_uninterrupted_one(
     whole, tmp_path
 ):
@@ -145,6 +146,7 @@ def test_killed_at_random_steps_and_resumed_a_run_ends_bit_for_bit_like_an_unint
     assert losses_of(folder) == losses_of(uninterrupted)
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_prints_how_to_continue_and_exits_with_130(tmp_path):
     folder = tmp_path / "run"
     args = [*ENDLESS, "--run-dir", folder]
@@ -158,6 +160,7 @@ def test_ctrl_c_saves_prints_how_to_continue_and_exits_with_130(tmp_path):
     assert [path.name for path in (folder / "checkpoints").iterdir() if path.name.isdigit()]
 
 
+@pytest.mark.slow
 def test_stopping_the_whole_process_group_saves_a_checkpoint_even_if_the_workers_end_first(
     tmp_path,
 ):
@@ -172,6 +175,7 @@ def test_stopping_the_whole_process_group_saves_a_checkpoint_even_if_the_workers
     assert [path.name for path in (folder / "checkpoints").iterdir() if path.name.isdigit()]
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_in_one_folder_are_rejected(tmp_path):
     folder = tmp_path / "run"
     args = [*ENDLESS, "--run-dir", folder]
@@ -227,6 +231,7 @@ def test_a_mistake_ends_with_one_line_that_names_the_remedy_and_leaves_no_folder
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_validation_selects_the_checkpoint_that_is_evaluated(tmp_path):
     folder = tmp_path / "run"
     result = run(
@@ -242,6 +247,7 @@ def test_validation_selects_the_checkpoint_that_is_evaluated(tmp_path):
     assert json.loads((folder / "result.json").read_text())["step"] == max(scores, key=scores.get)
 
 
+@pytest.mark.slow
 def test_a_run_does_not_resume_with_different_data_or_a_damaged_config(whole, tmp_path):
     folder = shutil.copytree(whole[0], tmp_path / "run")
     (folder / "result.json").unlink()
@@ -260,6 +266,7 @@ def test_a_run_does_not_resume_with_different_data_or_a_damaged_config(whole, tm
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_its_start_leaves_a_usable_folder(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()

@@ -29,6 +29,7 @@ def run(kind, n_processes=2, victim=None):
     return time.monotonic() - killed, answers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "n_processes", "victim"),
     [("together", 3, 1), ("busy", 2, 0)],
@@ -45,6 +46,7 @@ def test_the_others_report_in_one_line_which_process_was_killed(kind, n_processe
             assert status == 1
 
 
+@pytest.mark.slow
 def test_a_process_that_fails_alone_shows_its_own_error_and_the_others_name_it():
     _, answers = run("fail")
     assert [status for status, _, _ in answers] == [1, 1]
@@ -53,6 +55,7 @@ def test_a_process_that_fails_alone_shows_its_own_error_and_the_others_name_it()
     assert "\nValueError: a reason of its own\n" in answers[1][2]
 
 
+@pytest.mark.slow
 def test_any_other_abort_keeps_its_message_and_its_signal():
     _, answers = run("abort")
     assert [status for status, _, _ in answers] == [1, -signal.SIGABRT]

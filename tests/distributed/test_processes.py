@@ -10,6 +10,7 @@ from hashnet_jax.distributed import processes
 from tests.support.two_processes import RUN, end, start, start_run
 
 
+@pytest.mark.slow
 def test_a_failure_in_one_process_ends_all(tmp_path):
     folder = tmp_path / "run"
     folder.mkdir()
@@ -20,6 +21,7 @@ def test_a_failure_in_one_process_ends_all(tmp_path):
     assert "process 0 has stopped" in second[2].splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_processes_with_different_options_are_rejected(tmp_path):
     def arguments(coordinator, i):
         places = ["--coordinator", coordinator, "--processes", 2, "--process", i]

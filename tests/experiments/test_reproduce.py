@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 QUICK = ("--batch-size", "8", "--check-overlap", "never", "--no-report")
 
 
+@pytest.mark.slow
 def test_the_table_contains_every_run_and_continues_after_an_interruption(tmp_path, capsys):
     out = tmp_path / "out"
     args = ["--bits", "12", "--variants", "hashnet", "hashnet-w", "--seeds", "0", "1"]
@@ -43,6 +44,7 @@ def test_the_table_contains_every_run_and_continues_after_an_interruption(tmp_pa
     assert "with --split-seed 9, because its config must not change" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_baselines_are_listed_beside_the_runs(tmp_path):
     pytest.importorskip("faiss")
     args = ["--bits", "12", "--variants", "hashnet", "--seeds", "0", "--baselines", "lsh"]

@@ -11,6 +11,7 @@ from tests.fuzz.inject import PythonFaults
 from tests.support.cli_case import ROOT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "every", "least"),
     [
@@ -33,6 +34,7 @@ def test_after_a_fault_the_old_or_the_new_state_is_there(name, every, least, tmp
     assert sum(outcome.states.values()) == outcome.points >= least
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_training_in_one_line_that_names_the_folder(tmp_path):
     run = tmp_path / "run"
     options = [

@@ -145,6 +145,7 @@ def test_named_files_are_encoded_and_files_passed_over_in_folders_are_named(
     assert read_manifest(tmp_path / "folder").number == 2
 
 
+@pytest.mark.slow
 def test_killed_halfway_and_run_again_the_output_equals_that_of_an_uninterrupted_run(
     trained, tmp_path, capsys
 ):

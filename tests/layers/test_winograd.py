@@ -13,7 +13,7 @@ from tests.support.gradients import assert_close, random, with_gradients
 WINOGRAD = [
     (12, 64, 64, 3, 1, ((1, 1), (1, 1)), 6),
     (24, 64, 70, 3, 1, ((0, 1), (2, 0)), 2),
-    (27, 64, 64, 5, 1, ((2, 2), (1, 4)), 3),
+    pytest.param(27, 64, 64, 5, 1, ((2, 2), (1, 4)), 3, marks=pytest.mark.slow),
     (63, 3, 64, 11, 4, ((2, 0), (1, 3)), 3),
 ]
 

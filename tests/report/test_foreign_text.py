@@ -92,6 +92,7 @@ def foreign(tmp_path_factory):
     return folder / "run", params
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [list(NAMES)[:5], list(NAMES)[5:10], list(NAMES)[8:13]])
 def test_a_report_is_written_whatever_the_names(foreign, names):
     folder, params = foreign

@@ -87,6 +87,7 @@ def test_names_are_text_whatever_they_hold(made):
         assert 'title="holiday &amp; work/IMG_' in page.text
 
 
+@pytest.mark.slow
 def test_a_collapsed_run_shows_the_alarm(collapsed):
     write_report(collapsed.folder, collapsed.dataset, collapsed.params)
     text = collapsed.page().text
@@ -129,6 +130,7 @@ def test_a_report_that_fails_leaves_the_run_finished(made, monkeypatch, capsys):
     assert f"hashnet report {made.folder}" in error
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_its_report_and_the_program_writes_it_again(tmp_path, capsys):
     folder = tmp_path / "run"
     command = [sys.executable, "experiments/run.py", "--bits", "12", "--steps", "2"]

@@ -71,6 +71,7 @@ def arrays(folder):
         return {name: file[name] for name in file.files}
 
 
+@pytest.mark.slow
 def test_the_saved_network_reproduces_the_codes_of_the_run(program, weights):
     code, folder, errors = program("run")
     assert code == 0, errors
@@ -97,6 +98,7 @@ def test_the_backbone_keeps_its_weights_bit_for_bit_and_the_hash_layer_learns(pr
         assert same == ("/hash/" not in name), name
 
 
+@pytest.mark.slow
 def test_an_interrupted_and_resumed_run_ends_bit_for_bit_like_an_uninterrupted_one(
     program, monkeypatch
 ):
@@ -121,6 +123,7 @@ def test_an_interrupted_and_resumed_run_ends_bit_for_bit_like_an_uninterrupted_o
     assert (folder / "metrics.jsonl").read_text() == (whole / "metrics.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_four_devices_end_where_one_device_does(program):
     ends = []
     for devices in (1, 4):
@@ -131,6 +134,7 @@ def test_four_devices_end_where_one_device_does(program):
         np.testing.assert_allclose(ends[1][name], ends[0][name], atol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
 def test_runs_share_a_feature_folder_and_validation_selects_the_checkpoint(
     program, tmp_path, monkeypatch
 ):
@@ -261,6 +265,7 @@ def test_batches_are_a_function_of_seed_and_number_and_contain_no_image_twice(di
         feature_batches(features, digits, 0, **kwargs | {"batch_size": 101})
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_the_network_of_a_finished_run_including_its_hash_layer(
     program, monkeypatch
 ):

