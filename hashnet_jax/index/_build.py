@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hashnet_jax.codes import bytes_per_code
+from hashnet_jax.data.decoder import FORMATS
 from hashnet_jax.distributed.devices import Device, local_devices
 from hashnet_jax.distributed.files import disk_faults_named, sha256
 from hashnet_jax.distributed.printing import printable
@@ -154,7 +155,8 @@ def _finish(partial: Path, journal: Journal, plan: Plan, spec: ModelSpec) -> Man
     if not journal.codes:
         shutil.rmtree(partial)
         raise ValueError(
-            f"no readable pictures found in {', '.join(plan.inputs)} ({len(skipped):,} skipped)."
+            f"no readable pictures found in {', '.join(plan.inputs)} ({len(skipped):,} skipped). "
+            f"Pass files in one of the formats {', '.join(FORMATS)}, or folders that contain some."
         )
     manifest = Manifest.of(
         spec,
@@ -179,4 +181,5 @@ def _show_skips(skipped: Sequence[Mapping[str, str]], manifest: Path) -> None:
 
 def _summary(manifest: Manifest, output: str | Path) -> str:
     skipped = f", {len(manifest.skipped):,} skipped" if manifest.skipped else ""
-    return f"{manifest.number:,} codes of {manifest.bits} bits in {output}{skipped}"
+    codes = "code" if manifest.number == 1 else "codes"
+    return f"{manifest.number:,} {codes} of {manifest.bits} bits in {output}{skipped}"

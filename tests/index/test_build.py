@@ -249,7 +249,8 @@ def test_two_processes_do_not_write_to_the_same_folder(trained, tmp_path, capsys
         ("none pictures -o codes", "no model.npz in none. It is written when a run ends"),
         ("run nowhere -o codes", "no file or folder matches 'nowhere'"),
         ("run empty -o codes", "no readable pictures found in"),
-        ("run text.txt -o codes", "(1 skipped)"),
+        ("run text.txt -o codes", "(1 skipped). Pass files in one of the formats JPEG, "),
+        ("run empty -o codes", "or folders that contain some"),
         ("run pictures -o text.txt", "--output must be a folder, but text.txt is a file"),
         (
             "run pictures -o pictures",
