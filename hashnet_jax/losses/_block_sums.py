@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, PyTree
 
 from hashnet_jax.losses._columns import Columns, pairs_of_block
 from hashnet_jax.losses._labels import jaccard
+from hashnet_jax.losses._pairwise import shifted
 
 
 class Options(NamedTuple):
@@ -16,6 +17,7 @@ class Options(NamedTuple):
 
     n: int
     alpha: float
+    offset: float
     continuous: bool
 
 
@@ -65,7 +67,8 @@ def _scan_blocks(
         i, codes = block
         rows, gradient_a = carry
         similar, weights = _weights_of_block(columns, kinds, options, i)
-        logits = jnp.asarray(alpha, dtype) * _product(codes_a, codes.T, dtype)
+        inner = _product(codes_a, codes.T, dtype)
+        logits = jnp.asarray(alpha, dtype) * shifted(inner, options.offset, codes.shape[1])
         weighted = weights * (jax.nn.softplus(logits) - similar.astype(dtype) * logits)
         # Accumulate per row, since a single float would lose the last blocks to rounding.
         rows = rows + jnp.stack([jnp.sum(weighted, axis=1), jnp.sum(weights, axis=1)])

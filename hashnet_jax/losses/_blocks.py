@@ -17,7 +17,7 @@ from hashnet_jax.codes import visible_values
 from hashnet_jax.losses._balance import total_count
 from hashnet_jax.losses._block_sums import Options, block_sums, sum_dtype
 from hashnet_jax.losses._columns import in_blocks, label_columns, pairs_of_block
-from hashnet_jax.losses._pairwise import check_alpha, check_codes
+from hashnet_jax.losses._pairwise import check_codes, check_link
 
 # From this number of pairs on, blocks are faster on a CPU, forward and backward: 1.2x as fast at
 # 2048 x 2048 and 4096 x 4096 pairs, and 1.05x to 2.5x (depending on the run) at 8192 x 8192. At
@@ -76,6 +76,7 @@ def pairwise_loss_blocks(
     labels_b: Shaped[Array | np.ndarray, "N *C"],
     *,
     alpha: float,
+    offset: float = 0.0,
     weights: tuple[Num[ArrayLike, ""], Num[ArrayLike, ""]] = (1.0, 1.0),
     continuous: bool = False,
     first_row: int | Int[Array, ""] | None = None,
@@ -93,6 +94,7 @@ def pairwise_loss_blocks(
       labels_a: class ids, integer ``[B]``, or multi-hot labels ``[B, C]``.
       labels_b: labels in the same format, ``[N]`` or ``[N, C]``.
       alpha: slope of the logistic link, > 0.
+      offset: as in :func:`hashnet_jax.losses.pairwise_loss`.
       weights: the weights of similar and dissimilar pairs, two scalars > 0; for the class balance,
         use ``kind_weights("batch", *count_pairs(...))``, see
         :func:`hashnet_jax.losses.kind_weights`.
@@ -108,7 +110,8 @@ def pairwise_loss_blocks(
 
     Raises:
       ValueError: if the shapes do not match, labels are invalid (see :func:`check_label_values`),
-        an untraced ``alpha`` or weight is not positive, or ``block`` < 1.
+        an untraced ``alpha`` or weight is not positive, ``offset`` is out of range, or
+        ``block`` < 1.
       TypeError: if class ids are not integers.
 
     Examples:
@@ -122,7 +125,7 @@ def pairwise_loss_blocks(
     """
     codes_a, codes_b = jnp.asarray(codes_a), jnp.asarray(codes_b)
     check_codes(codes_a, codes_b)
-    check_alpha(alpha)
+    check_link(alpha, offset)
     columns, n = label_columns(labels_a, labels_b, first_row, block)
     for name, codes, n_labels in (("a", codes_a, len(columns.labels_a)), ("b", codes_b, n)):
         if len(codes) != n_labels:
@@ -134,7 +137,8 @@ def pairwise_loss_blocks(
     _check_weights(weights)
     kinds = jnp.stack([jnp.asarray(weight, dtype) for weight in weights])
     blocks = in_blocks(codes_b, columns.labels_b.shape[1])
-    return block_sums(codes_a, blocks, columns, kinds, Options(n, float(alpha), bool(continuous)))
+    options = Options(n, float(alpha), float(offset), bool(continuous))
+    return block_sums(codes_a, blocks, columns, kinds, options)
 
 
 def _check_weights(weights: tuple[Num[ArrayLike, ""], Num[ArrayLike, ""]]) -> None:

@@ -77,19 +77,23 @@ def pairwise_loss(
     similar: Shaped[Array | np.ndarray, "B N"],
     *,
     alpha: float,
+    offset: float = 0.0,
     weights: Float[Array | np.ndarray, "B N"] | None = None,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Computes the weighted negative log-likelihood of all pairs, as numerator and denominator.
 
-    The loss of a pair with logit z_ij = alpha <a_i, b_j> is ``log(1 + exp(z_ij)) - s_ij z_ij``,
-    computed as ``softplus(z) - s z``, which is finite for any K and alpha. The batch loss is
-    ``numerator / denominator``.
+    The loss of a pair with logit z_ij = alpha (<a_i, b_j> - offset K) is
+    ``log(1 + exp(z_ij)) - s_ij z_ij``, computed as ``softplus(z) - s z``, which is finite for any K
+    and alpha. The batch loss is ``numerator / denominator``.
 
     Args:
       codes_a: float ``[B, K]``, relaxed codes in [-1, 1].
       codes_b: float ``[N, K]``.
       similar: bool or 0/1 ``[B, N]``.
       alpha: slope of the logistic link, > 0; the authors' code uses 10/K.
+      offset: the cosine of two codes, <a, b>/K, at which a pair is as likely to be similar as
+        dissimilar, in (-1, 1). With 0 (the paper), dissimilar codes are pushed beyond orthogonal,
+        which only a few codes can be at once.
       weights: optional float ``[B, N]``, see :func:`pair_weights`; 1 by default.
 
     Returns:
@@ -111,7 +115,7 @@ def pairwise_loss(
     """
     codes_a, codes_b = jnp.asarray(codes_a), jnp.asarray(codes_b)
     check_codes(codes_a, codes_b)
-    check_alpha(alpha)
+    check_link(alpha, offset)
     pairs = (codes_a.shape[0], codes_b.shape[0])
     _check_pairs("similar", similar, pairs, binary=True)
     _check_pairs("weights", weights, pairs)
@@ -119,7 +123,7 @@ def pairwise_loss(
     inner = jnp.matmul(
         codes_a, codes_b.T, precision=jax.lax.Precision.HIGHEST, preferred_element_type=dtype
     )
-    logits = jnp.asarray(alpha, dtype) * inner
+    logits = jnp.asarray(alpha, dtype) * shifted(inner, offset, codes_a.shape[1])
     losses = jax.nn.softplus(logits) - jnp.asarray(similar, dtype) * logits
     if weights is None:
         return _sum(losses), jnp.asarray(losses.size, dtype)
@@ -142,11 +146,18 @@ def check_codes(codes_a: Shaped[Array, "..."], codes_b: Shaped[Array, "..."]) ->
         )
 
 
-def check_alpha(alpha: ArrayLike) -> None:
-    """Raises unless the slope of the link is positive and finite (or traced)."""
+def shifted(inner: Float[Array, "B N"], offset: float, bits: int) -> Float[Array, "B N"]:
+    """Subtracts ``offset * bits``; without an offset, the compiled program stays the same."""
+    return inner - jnp.asarray(offset * bits, inner.dtype) if offset else inner
+
+
+def check_link(alpha: ArrayLike, offset: float) -> None:
+    """Raises unless ``alpha`` is positive and finite (or traced), and ``offset`` in (-1, 1)."""
     value = visible_values(alpha)
     if value is not None and not 0 < value < float("inf"):
         raise ValueError(f"`alpha` must be positive and finite, got {alpha}.")
+    if not -1 < offset < 1:
+        raise ValueError(f"`offset` must be in (-1, 1), got {offset}.")
 
 
 def _check_pairs(

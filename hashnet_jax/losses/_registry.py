@@ -35,6 +35,7 @@ class LossFactory(Protocol):
         labels: Shaped[Array | np.ndarray, "B *C"],
         *,
         alpha: float,
+        offset: float,
         balance: Balance,
         continuous: bool,
         axis_name: str | None,
@@ -49,14 +50,14 @@ def register(name: str, factory: LossFactory) -> None:
 
     Args:
       name: the value of ``TrainSpec.loss`` that selects it.
-      factory: ``(labels, *, alpha, balance, continuous, axis_name) -> BatchLoss``; see
+      factory: ``(labels, *, alpha, offset, balance, continuous, axis_name) -> BatchLoss``; see
         :func:`pairwise_batch_loss`.
 
     Raises:
       ValueError: if the name is taken.
 
     Examples:
-      >>> def bit_balance(labels, *, alpha, balance, continuous, axis_name):
+      >>> def bit_balance(labels, *, alpha, offset, balance, continuous, axis_name):
       ...     def share(codes):
       ...         return jnp.mean(jnp.square(jnp.mean(codes, axis=0)))
       ...     return BatchLoss(share, similar_share=jnp.zeros(()))

@@ -13,7 +13,7 @@ from hashnet_jax.losses._balance import Balance, kind_weights
 from hashnet_jax.losses._blocks import BLOCKED_FROM, count_pairs, pairwise_loss_blocks
 from hashnet_jax.losses._label_values import labels_on_device
 from hashnet_jax.losses._labels import jaccard, similarity
-from hashnet_jax.losses._pairwise import check_alpha, pair_weights, pairwise_loss
+from hashnet_jax.losses._pairwise import check_link, pair_weights, pairwise_loss
 from hashnet_jax.losses._registry import BatchLoss
 
 # Maps this device's codes and the global batch's codes to the two sums of the loss.
@@ -26,6 +26,7 @@ def pairwise_batch_loss(
     labels: Shaped[Array | np.ndarray, "B *C"],
     *,
     alpha: float,
+    offset: float = 0.0,
     balance: Balance = "batch",
     continuous: bool = False,
     axis_name: str | None = None,
@@ -39,6 +40,7 @@ def pairwise_batch_loss(
       labels: class ids, integer ``[B]``, or multi-hot labels ``[B, C]``. When mapped over devices,
         they are this device's rows.
       alpha: slope of the logistic link, > 0.
+      offset: see :func:`pairwise_loss`.
       balance: see :func:`pair_weights`.
       continuous: whether to multiply the weights of similar pairs by :func:`jaccard` (HashNet+C).
       axis_name: the mapped axis over which the batch is split, if any.
@@ -47,7 +49,7 @@ def pairwise_batch_loss(
       :class:`BatchLoss`.
 
     Raises:
-      ValueError: if ``alpha``, ``balance`` or ``labels`` is invalid (see
+      ValueError: if ``alpha``, ``offset``, ``balance`` or ``labels`` is invalid (see
         :func:`check_label_values`), or there are more than 65,536 rows.
       TypeError: if class ids are not integers.
 
@@ -57,7 +59,7 @@ def pairwise_batch_loss(
       >>> print(f"{loss.share(codes):.4f}, {loss.similar_share:.4f}")
       0.5516, 0.3333
     """
-    check_alpha(alpha)
+    check_link(alpha, offset)
     labels = labels_on_device("labels", labels)
     batch = _Batch(
         labels=labels,
@@ -67,7 +69,7 @@ def pairwise_batch_loss(
     )
     n_pairs = len(batch.labels) * len(batch.all_labels)
     form = _blocked_form if n_pairs >= BLOCKED_FROM else _plain_form
-    sums, similar_share = form(batch, alpha=alpha, balance=balance, continuous=continuous)
+    sums, similar_share = form(batch, alpha, offset, balance=balance, continuous=continuous)
 
     def share(codes: Float[Array, "B K"]) -> Float[Array, ""]:
         numerator, denominator = sums(codes, _gather(codes, axis_name))
@@ -90,7 +92,7 @@ class _Batch(NamedTuple):
 
 
 def _blocked_form(
-    batch: _Batch, *, alpha: float, balance: Balance, continuous: bool
+    batch: _Batch, alpha: float, offset: float, *, balance: Balance, continuous: bool
 ) -> tuple[_Sums, Float[Array, ""]]:
     n_similar, n_dissimilar = count_pairs(
         batch.labels, batch.all_labels, first_row=batch.first_row, axis_name=batch.axis_name
@@ -100,6 +102,7 @@ def _blocked_form(
         labels_a=batch.labels,
         labels_b=batch.all_labels,
         alpha=alpha,
+        offset=offset,
         weights=kind_weights(balance, n_similar, n_dissimilar),
         continuous=continuous,
         first_row=batch.first_row,
@@ -108,7 +111,7 @@ def _blocked_form(
 
 
 def _plain_form(
-    batch: _Batch, *, alpha: float, balance: Balance, continuous: bool
+    batch: _Batch, alpha: float, offset: float, *, balance: Balance, continuous: bool
 ) -> tuple[_Sums, Float[Array, ""]]:
     similar = similarity(batch.labels, batch.all_labels)
     row = batch.first_row + jnp.arange(len(batch.labels))
@@ -122,7 +125,9 @@ def _plain_form(
         counted=counted,
         axis_name=batch.axis_name,
     )
-    sums = functools.partial(pairwise_loss, similar=similar, alpha=alpha, weights=weights)
+    sums = functools.partial(
+        pairwise_loss, similar=similar, alpha=alpha, offset=offset, weights=weights
+    )
     return sums, jnp.sum(similar & counted) / jnp.maximum(jnp.sum(counted), 1)
 
 

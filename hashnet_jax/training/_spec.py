@@ -30,6 +30,8 @@ class TrainSpec:
       decay_rate: factor applied to the learning rate after each stage, in (0, 1].
       decays: number of stages of equal length, each with a constant learning rate, >= 1.
       alpha: slope of the logistic link, > 0; ``None`` for 10/K.
+      offset: cosine of two codes at which a pair is as likely to be similar as dissimilar, in
+        (-1, 1); see :func:`hashnet_jax.losses.pairwise_loss`.
       balance: pair weights: ``"batch"``, ``"none"``, or a fixed weight > 0 for similar pairs; see
         :func:`hashnet_jax.losses.pair_weights`.
       continuous_similarity: whether to weight similar pairs of multi-label images by their Jaccard
@@ -108,6 +110,14 @@ class TrainSpec:
             "group": "method",
         },
     )
+    offset: float = field(
+        default=0.0,
+        metadata={
+            "help": "cosine of two codes at which a pair is as likely to be similar as dissimilar",
+            "metavar": "X",
+            "group": "method",
+        },
+    )
     balance: str | float = field(
         default="batch",
         metadata={
@@ -173,6 +183,7 @@ class TrainSpec:
                 self.alpha is None or _is_positive(self.alpha),
                 "> 0 and finite, or None to use 10/K",
             ),
+            "offset": (_is_finite(self.offset) and -1 < self.offset < 1, "in (-1, 1)"),
             "balance": (
                 self.balance in ("batch", "none") or _is_positive(self.balance),
                 "'batch', 'none' or a finite number > 0",

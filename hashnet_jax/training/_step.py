@@ -98,6 +98,7 @@ def _batch_loss(state: TrainState, batch: Batch, axis_name: str | None) -> Batch
     return LOSSES[spec.loss](
         batch["label"],
         alpha=spec.alpha if spec.alpha is not None else 10.0 / state.params.spec.bits,
+        offset=spec.offset,
         balance=spec.balance,
         continuous=spec.continuous_similarity,
         axis_name=axis_name,

@@ -31,7 +31,7 @@ def codes_and_labels(seed, n, bits=16, *, multi_label=False):
     return jnp.asarray(codes), jnp.asarray(labels)
 
 
-def plain_sums(codes_a, codes_b, labels_a, labels_b, *, balance, continuous, first_row):
+def plain_sums(codes_a, codes_b, labels_a, labels_b, *, balance, continuous, first_row, offset=0.0):
     similar = similarity(labels_a, labels_b)
     row, column = jnp.arange(len(labels_a)), jnp.arange(len(labels_b))
     counted = None if first_row is None else (first_row + row)[:, None] != column[None, :]
@@ -41,15 +41,17 @@ def plain_sums(codes_a, codes_b, labels_a, labels_b, *, balance, continuous, fir
         continuous=jaccard(labels_a, labels_b) if continuous else None,
         counted=counted,
     )
-    return pairwise_loss(codes_a, codes_b, similar, alpha=0.6, weights=weights)
+    return pairwise_loss(codes_a, codes_b, similar, alpha=0.6, offset=offset, weights=weights)
 
 
-def blocked_sums(codes_a, codes_b, labels_a, labels_b, *, balance, continuous, first_row, block):
+def blocked_sums(
+    codes_a, codes_b, labels_a, labels_b, *, balance, continuous, first_row, block, offset=0.0
+):
     position = {"first_row": first_row, "block": block}
     weights = kind_weights(balance, *count_pairs(labels_a, labels_b, **position))
     return pairwise_loss_blocks(
-        codes_a, codes_b, labels_a, labels_b, alpha=0.6, weights=weights, continuous=continuous,
-        **position,
+        codes_a, codes_b, labels_a, labels_b, alpha=0.6, offset=offset, weights=weights,
+        continuous=continuous, **position,
     )  # fmt: skip
 
 
@@ -64,6 +66,7 @@ def test_value_and_gradients_match_the_plain_implementation(
     codes_b, labels_b = codes_and_labels(0, 61, multi_label=multi_label)
     codes_a, labels_a = codes_b[20:40], labels_b[20:40]
     options = {"balance": balance, "continuous": continuous, "first_row": first_row}
+    options["offset"] = 0.0 if first_row is None else 0.25
 
     def ratio(function, options):
         def loss(a, b):

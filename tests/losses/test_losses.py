@@ -9,7 +9,9 @@ from jaxtyping import TypeCheckError
 from hashnet_jax.losses import jaccard, pair_weights, pairwise_loss, similarity
 
 
-def loss_by_a_loop_over_pairs(codes_a, codes_b, labels_a, labels_b, alpha, balance, continuous):
+def loss_by_a_loop_over_pairs(
+    codes_a, codes_b, labels_a, labels_b, alpha, offset, balance, continuous
+):
     """Computes numerator and denominator in float64 with the paper's formula, pair by pair."""
     pairs = [(i, j) for i in range(len(codes_a)) for j in range(len(codes_b))]
     similar = {(i, j): bool((labels_a[i] & labels_b[j]).any()) for i, j in pairs}
@@ -27,7 +29,7 @@ def loss_by_a_loop_over_pairs(codes_a, codes_b, labels_a, labels_b, alpha, balan
         if continuous and s:
             weight *= (labels_a[i] & labels_b[j]).sum() / (labels_a[i] | labels_b[j]).sum()
         inner = sum(float(a) * float(b) for a, b in zip(codes_a[i], codes_b[j], strict=True))
-        z = alpha * inner
+        z = alpha * (inner - offset * len(codes_a[i]))
         log_1_exp = max(z, 0.0) + np.log1p(np.exp(-abs(z)))
         numerator += weight * (log_1_exp - s * z)
         denominator += weight
@@ -45,10 +47,11 @@ def test_pairwise_loss_matches_a_loop_over_pairs_on_200_random_cases():
         labels_a = rng.random((n_a, n_classes)) < 0.4
         labels_b = rng.random((n_b, n_classes)) < 0.4
         alpha = float(rng.uniform(0.05, 1.0))
+        offset = [0.0, 0.0, 0.25, -0.1][case % 4]
         balance = ["batch", "none", 5.0][case % 3]
         continuous = bool(case % 2)
         expected = loss_by_a_loop_over_pairs(
-            codes_a, codes_b, labels_a, labels_b, alpha, balance, continuous
+            codes_a, codes_b, labels_a, labels_b, alpha, offset, balance, continuous
         )
         similar = similarity(labels_a, labels_b)
         weights = pair_weights(
@@ -56,7 +59,7 @@ def test_pairwise_loss_matches_a_loop_over_pairs_on_200_random_cases():
             balance=balance,
             continuous=jaccard(labels_a, labels_b) if continuous else None,
         )
-        got = pairwise_loss(codes_a, codes_b, similar, alpha=alpha, weights=weights)
+        got = pairwise_loss(codes_a, codes_b, similar, alpha=alpha, offset=offset, weights=weights)
         np.testing.assert_allclose(got, expected, rtol=2e-5, err_msg=f"case {case}")
 
 

@@ -12,7 +12,7 @@ from hashnet_jax.training import TrainSpec, init_state, train_step
 from tests.support.tiny import TINY
 
 
-def toy_loss(labels, *, alpha, balance, continuous, axis_name):
+def toy_loss(labels, *, alpha, offset, balance, continuous, axis_name):
     """Returns alpha times the mean squared code entry; labels are ignored."""
     del labels, balance, continuous, axis_name
 
