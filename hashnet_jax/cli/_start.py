@@ -5,12 +5,13 @@ import dataclasses
 from pathlib import Path
 
 import jax
+from jaxtyping import Array, Key
 
 import hashnet_jax
 from hashnet_jax.configs import Config
 from hashnet_jax.distributed import processes
 from hashnet_jax.distributed.files import sha256
-from hashnet_jax.model import HashNetParams, ModelSpec, check_finite
+from hashnet_jax.model import HashNetParams, ModelSpec, check_finite, init_hash_layer
 from hashnet_jax.training import Checkpoints, RunFolder, TrainState, init_state
 from hashnet_jax.weights import MODEL_FILE as MODEL
 from hashnet_jax.weights import find_weights, load_backbone
@@ -23,27 +24,30 @@ def initial_state(config: Config) -> TrainState:
       FileNotFoundError: if the pretrained weights file does not exist.
       ValueError: if the file does not match the network, or has changed since the run started.
     """
-    state = init_state(jax.random.key(config.seed), config.model, config.train)
+    key = jax.random.key(config.seed)
     if config.pretrained == "none":
-        return state
+        return init_state(key, config.model, config.train)
     file = find_weights(config.model.backbone, config.pretrained)
     if config.pretrained_sha256 not in (None, sha256(file)):
         raise ValueError(
             f"{file} has changed since the run started (its SHA-256 was "
             f"{config.pretrained_sha256}). Restore the file or start a new run."
         )
-    if file.name == MODEL:
-        params = trained_network(file.parent, config.model)
-    else:
-        params = load_backbone(state.params, file)
+
+    def initialize(key: Key[Array, ""], spec: ModelSpec) -> HashNetParams:
+        if file.name == MODEL:
+            return trained_network(file.parent, spec)
+        return load_backbone(init_hash_layer(key, spec), file)
+
+    state = init_state(key, config.model, config.train, initialize=initialize)
     try:
-        check_finite(params)
+        check_finite(state.params)
     except ValueError as error:
         raise ValueError(
             f"{file} must contain only finite weights ({error}). Use other weights with "
             "`pretrained`."
         ) from error
-    return dataclasses.replace(state, params=params)
+    return state
 
 
 def trained_network(run_dir: Path, spec: ModelSpec) -> HashNetParams:

@@ -7,7 +7,13 @@ A backbone maps images [B, H, W, 3] to features [B, D], the hash layer maps feat
 from hashnet_jax.model._encode import encode
 from hashnet_jax.model._finite import check_finite
 from hashnet_jax.model._hash_layer import hash_layer, with_hash_layer
-from hashnet_jax.model._network import extract_features, init, logits, training_logits
+from hashnet_jax.model._network import (
+    extract_features,
+    init,
+    init_hash_layer,
+    logits,
+    training_logits,
+)
 from hashnet_jax.model._params import HashNetParams, spec_from_json, spec_to_json
 from hashnet_jax.model._preprocess import normalize, preprocess
 from hashnet_jax.model._spec import ModelSpec
@@ -20,6 +26,7 @@ __all__ = [
     "extract_features",
     "hash_layer",
     "init",
+    "init_hash_layer",
     "logits",
     "normalize",
     "preprocess",

@@ -3,6 +3,7 @@
 A backbone maps images to features [B, D], and the hash layer maps features to logits [B, K].
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -60,9 +61,40 @@ def init(key: Key[Array, ""], spec: ModelSpec) -> HashNetParams:
       >>> params.variables["params"]["hash"]["kernel"].shape
       (256, 12)
     """
-    image = jnp.zeros((1, spec.image_size, spec.image_size, 3))
-    variables = jax.jit(HashNetwork(spec).init)(key, image)
+    return HashNetParams({"batch_stats": {}, **jax.jit(_initializer(spec))(key)}, spec)
+
+
+def init_hash_layer(key: Key[Array, ""], spec: ModelSpec) -> HashNetParams:
+    """Initializes only the hash layer, for a network whose backbone is loaded from a file.
+
+    Compiling the initialization of a deep backbone takes longer than loading its weights.
+
+    Args:
+      key: a ``jax.random.key``.
+      spec: :class:`ModelSpec`.
+
+    Returns:
+      :class:`HashNetParams` with the same hash layer as ``init(key, spec)``. The backbone's
+      variables are ``jax.ShapeDtypeStruct``; :func:`hashnet_jax.weights.load_backbone` replaces
+      them.
+
+    Examples:
+      >>> spec = ModelSpec(backbone="small_cnn", bits=12, image_size=8, resize=8)
+      >>> params = init_hash_layer(jax.random.key(0), spec)
+      >>> params.variables["params"]["backbone"]["conv1_1"]["bias"]
+      ShapeDtypeStruct(shape=(32,), dtype=float32)
+    """
+    initialize = _initializer(spec)
+    variables = jax.eval_shape(initialize, key)
+    # XLA removes the computation of all other variables.
+    layer = jax.jit(lambda key: initialize(key)["params"]["hash"])(key)
+    variables = {**variables, "params": {**variables["params"], "hash": layer}}
     return HashNetParams({"batch_stats": {}, **variables}, spec)
+
+
+def _initializer(spec: ModelSpec) -> Callable[[Key[Array, ""]], dict[str, Any]]:
+    image = jnp.zeros((1, spec.image_size, spec.image_size, 3))
+    return lambda key: HashNetwork(spec).init(key, image)
 
 
 def logits(params: HashNetParams, images: NetworkInput) -> Float[Array, "B K"]:

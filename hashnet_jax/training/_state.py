@@ -1,6 +1,7 @@
 """The train state: everything a step changes, and the static spec."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -34,13 +35,20 @@ class TrainState:
     spec: TrainSpec = dataclasses.field(metadata={"static": True})
 
 
-def init_state(key: Key[Array, ""], model_spec: ModelSpec, train_spec: TrainSpec) -> TrainState:
-    """Returns the initial state, with random weights.
+def init_state(
+    key: Key[Array, ""],
+    model_spec: ModelSpec,
+    train_spec: TrainSpec,
+    *,
+    initialize: Callable[[Key[Array, ""], ModelSpec], HashNetParams] = init,
+) -> TrainState:
+    """Returns the initial state, by default with random weights.
 
     Args:
       key: a ``jax.random.key``.
       model_spec: :class:`hashnet_jax.ModelSpec`.
       train_spec: :class:`hashnet_jax.training.TrainSpec`.
+      initialize: function ``(key, model_spec) -> params`` that returns the initial network.
 
     Returns:
       :class:`TrainState`.
@@ -52,7 +60,7 @@ def init_state(key: Key[Array, ""], model_spec: ModelSpec, train_spec: TrainSpec
       (0, 1.0)
     """
     init_key, step_key = jax.random.split(key)
-    params = init(init_key, model_spec)
+    params = initialize(init_key, model_spec)
     step = jnp.zeros((), jnp.int32)
     return TrainState(
         step=step,

@@ -17,6 +17,7 @@ def test_hashnet_beats_its_ablations_and_shallow_codes_of_the_same_features(tmp_
         *(sys.executable, ROOT / "experiments" / "reproduce.py", "--dataset", "imagenet100"),
         *("--bits", "48", "--seeds", "0", "--variants", "hashnet", "hashnet-w", "hashnet-sgn"),
         *("--baselines", "itq", "lsh", "--out", tmp_path, "--", "--no-report"),
+        *("--steps", "1000"),
         *("--backbone", "efficientnet_lite0", "--pretrained", "auto", "--freeze-backbone"),
         *("--data-dir", SHARED / "data" / "tfds"),
     ]

@@ -8,7 +8,13 @@ from jax import Array, export
 
 import hashnet_jax
 from hashnet_jax import HashNetParams, ModelSpec
-from hashnet_jax.model import hash_layer, spec_from_json, spec_to_json, training_logits
+from hashnet_jax.model import (
+    hash_layer,
+    init_hash_layer,
+    spec_from_json,
+    spec_to_json,
+    training_logits,
+)
 
 SPEC = ModelSpec("small_cnn", bits=20, image_size=8, resize=8)
 REPR = "HashNetParams(small_cnn, 20 bits, 94,340 parameters, float32)"
@@ -75,3 +81,13 @@ def test_an_unknown_backbone_mode_is_rejected() -> None:
         training_logits(
             params, jnp.zeros((2, 8, 8, 3)), key=jax.random.key(1), backbone_mode="test"
         )
+
+
+def test_a_hash_layer_alone_starts_like_that_of_a_whole_network() -> None:
+    whole, layer = (f(jax.random.key(3), SPEC) for f in (hashnet_jax.init, init_hash_layer))
+    assert jax.tree.structure(layer) == jax.tree.structure(whole)
+    for name, array in whole.variables["params"]["hash"].items():
+        np.testing.assert_array_equal(layer.variables["params"]["hash"][name], array)
+    backbones = (params.variables["params"]["backbone"] for params in (whole, layer))
+    arrays, shapes = (jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), b) for b in backbones)
+    assert arrays == shapes
