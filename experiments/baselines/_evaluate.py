@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from experiments.baselines._registry import BASELINES
 from hashnet_jax.data import Dataset
@@ -43,10 +44,15 @@ def evaluate_baselines(
     results = {}
     for name in names:
         for k in bits:
-            query, database = BASELINES[name](train, parts, bits=k, seed=seed)
+            query, database = map(packed, BASELINES[name](train, parts, bits=k, seed=seed))
             evaluation = evaluate(query, database, *labels, bits=k, cutoff=cutoff)
             results[name, k] = evaluation.mean_average_precision
     return results
+
+
+def packed(logits: Float[np.ndarray, "N K"]) -> UInt8[np.ndarray, "N bytes"]:
+    """Returns the packed codes sgn(z), in the format of :func:`hashnet_jax.pack_bits`."""
+    return np.packbits(logits >= 0, axis=1)
 
 
 def check_baselines(names: Iterable[str]) -> None:

@@ -1,15 +1,18 @@
-"""The registry of baselines, keyed by name."""
+"""The registries of shallow baselines and of learned rivals, keyed by name."""
 
+import dataclasses
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Array, Float, Int, Key
+
+Outputs = tuple[Float[Array, ""], Any]
 
 
 @runtime_checkable
 class Baseline(Protocol):
-    """A function that fits a hashing method to training features, and encodes features with it."""
+    """A function that fits a hashing method to training features, without labels."""
 
     def __call__(
         self,
@@ -18,8 +21,8 @@ class Baseline(Protocol):
         *,
         bits: int,
         seed: int,
-    ) -> list[UInt8[np.ndarray, "M bytes"]]:
-        """Encodes parts of a data set.
+    ) -> list[Float[np.ndarray, "M K"]]:
+        """Computes the logits of parts of a data set.
 
         Args:
           train: features of the training images.
@@ -28,24 +31,101 @@ class Baseline(Protocol):
           seed: seed for the method's random choices.
 
         Returns:
-          The packed codes of each part, in the format of :func:`hashnet_jax.pack_bits`.
+          The logits of each part. Their signs, with sgn(0) = +1, are the codes.
         """
         ...
 
 
+class Init(Protocol):
+    """Creates what a rival needs besides the hash layer."""
+
+    def __call__(
+        self, key: Key[Array, ""], labels: Float[np.ndarray, "N C"], bits: int
+    ) -> tuple[Any, Any]:
+        """Returns the weights that are trained, and the state that is not.
+
+        Args:
+          key: a ``jax.random.key``.
+          labels: multi-hot labels of the training images.
+          bits: K, the number of bits per code.
+
+        Returns:
+          ``(weights, state)``, two pytrees of arrays. The weights, such as those of a classifier,
+          are trained together with the hash layer. The state, such as hash centres or the codes
+          of all training images, changes only by what the loss returns.
+
+        Raises:
+          ValueError: if the method does not support such labels.
+        """
+        ...
+
+
+class RivalLoss(Protocol):
+    """The loss of a batch."""
+
+    def __call__(
+        self,
+        weights: Any,
+        outputs: Float[Array, "B K"],
+        labels: Float[Array, "B C"],
+        indices: Int[Array, " B"],
+        state: Any,
+        step: Int[Array, ""],
+    ) -> Outputs:
+        """Returns the loss and the new state.
+
+        Args:
+          weights: the trained weights of the method.
+          outputs: outputs u of the hash layer, whose signs are the codes.
+          labels: multi-hot labels of the batch.
+          indices: positions of the batch's images among the training images.
+          state: the state before this step.
+          step: number of steps taken.
+
+        Returns:
+          ``(loss, state)``. No gradient passes through the state.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Rival:
+    """A method that trains a linear hash layer with a loss of its own.
+
+    Attributes:
+      init: see :class:`Init`.
+      loss: see :class:`RivalLoss`.
+      batch_norm: whether the outputs are normalized before the loss: each bit to mean 0 and
+        variance 1, by the statistics of the batch in training, and of the training images
+        afterwards. There is neither a scale nor a bias.
+      one_class: whether the method is defined only for images with exactly one class.
+    """
+
+    init: Init
+    loss: RivalLoss
+    batch_norm: bool = False
+    one_class: bool = False
+
+
 BASELINES: dict[str, Baseline] = {}
+RIVALS: dict[str, Rival] = {}
 
 
-def register(name: str, baseline: Baseline) -> None:
-    """Registers a baseline, so that ``reproduce.py --baselines`` can select it.
+def register(name: str, method: Baseline | Rival) -> None:
+    """Registers a method, so that ``compare.py --methods`` can select it.
+
+    Baselines can also be selected by ``reproduce.py --baselines``.
 
     Args:
-      name: name of the baseline.
-      baseline: function that computes its codes.
+      name: name of the method.
+      method: a function that computes codes without labels, or a :class:`Rival`.
 
     Raises:
       ValueError: if the name is already registered.
     """
-    if name in BASELINES:
+    if name in BASELINES or name in RIVALS:
         raise ValueError(f"a baseline named {name!r} is already registered. Choose another name.")
-    BASELINES[name] = baseline
+    if isinstance(method, Rival):
+        RIVALS[name] = method
+    else:
+        BASELINES[name] = method

@@ -7,19 +7,19 @@ codes", CVPR 2011.
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
 from hashnet_jax.index import import_faiss
 
 
-def encode(
+def logits(
     train: Float[np.ndarray, "N D"],
     parts: Sequence[Float[np.ndarray, "M D"]],
     *,
     bits: int,
     seed: int,
-) -> list[UInt8[np.ndarray, "M bytes"]]:
-    """Encodes features with ITQ; see :class:`experiments.baselines.Baseline`.
+) -> list[Float[np.ndarray, "M K"]]:
+    """Computes rotated principal components; see :class:`experiments.baselines.Baseline`.
 
     Raises:
       ValueError: if there are fewer features or training images than bits.
@@ -33,5 +33,4 @@ def encode(
     transform = faiss.ITQTransform(train.shape[1], bits, True)
     transform.itq.seed = seed
     transform.train(np.ascontiguousarray(train))
-    signs = [transform.apply(np.ascontiguousarray(part)) > 0 for part in parts]
-    return [np.packbits(sign, axis=1) for sign in signs]
+    return [transform.apply(np.ascontiguousarray(part)) for part in parts]

@@ -28,14 +28,31 @@ def bright(tmp_path_factory):
 
 def test_baselines_find_classes_that_features_tell_apart(bright):
     pytest.importorskip("faiss")
-    results = evaluate_baselines(*bright, ["lsh", "itq"], bits=[12, 16], cutoff=None, seed=0)
-    assert results.keys() == {("lsh", 12), ("lsh", 16), ("itq", 12), ("itq", 16)}
+    names = ["lsh", "itq", "features", "pca"]
+    results = evaluate_baselines(*bright, names, bits=[12, 16], cutoff=None, seed=0)
+    assert results.keys() == {(name, bits) for name in names for bits in (12, 16)}
     assert all(result.expected > 0.7 for result in results.values())
 
 
-def test_itq_rejects_more_bits_than_features(bright):
+@pytest.mark.parametrize("name", ["itq", "features", "pca"])
+def test_more_bits_than_features_are_rejected(bright, name):
     with pytest.raises(ValueError, match="fewer bits"):
-        evaluate_baselines(*bright, ["itq"], bits=[512], cutoff=None, seed=0)
+        evaluate_baselines(*bright, [name], bits=[512], cutoff=None, seed=0)
+
+
+def test_the_sign_of_the_features_takes_those_of_highest_variance():
+    train = np.array([[0, 5, -1, 2], [0, 1, 1, 6]], np.float32)  # variances 0, 4, 1, 4
+    (logits,) = BASELINES["features"](train, [train[:1]], bits=3, seed=0)
+    np.testing.assert_array_equal(logits, [[2, -2, -1]])
+
+
+def test_the_sign_of_pca_takes_the_components_in_order_of_their_variance():
+    rng = np.random.default_rng(0)
+    axes = np.linalg.qr(rng.normal(size=(3, 3)))[0].astype(np.float32)
+    scores = rng.normal(size=(500, 3)).astype(np.float32) * np.float32([1, 30, 5])
+    (logits,) = BASELINES["pca"](scores @ axes + 7, [scores @ axes + 7], bits=2, seed=0)
+    for column, of in ((0, 1), (1, 2)):
+        assert abs(np.corrcoef(logits[:, column], scores[:, of])[0, 1]) > 0.99
 
 
 def test_a_new_rival_is_one_function_and_one_registration(bright, monkeypatch):
@@ -45,7 +62,7 @@ def test_a_new_rival_is_one_function_and_one_registration(bright, monkeypatch):
     monkeypatch.setattr("experiments.baselines._evaluate.BASELINES", copy)
 
     def above_the_mean(train, parts, *, bits, seed):
-        return [np.packbits(part[:, :bits] > train.mean(axis=0)[:bits], axis=1) for part in parts]
+        return [part[:, :bits] - train.mean(axis=0)[:bits] for part in parts]
 
     baselines.register("mean", above_the_mean)
     check_baselines(["mean"])
@@ -53,4 +70,6 @@ def test_a_new_rival_is_one_function_and_one_registration(bright, monkeypatch):
     assert result.expected > 0.7
     with pytest.raises(ValueError, match="'mean' is already registered"):
         baselines.register("mean", above_the_mean)
+    with pytest.raises(ValueError, match="'csq' is already registered"):
+        baselines.register("csq", above_the_mean)
     assert "mean" not in BASELINES

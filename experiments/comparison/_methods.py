@@ -1,0 +1,148 @@
+"""The methods that can be compared: HashNet's recipes, rivals and baselines."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Key
+
+from experiments.baselines import BASELINES, RIVALS, Rival
+from hashnet_jax.codes import relax
+from hashnet_jax.configs import VARIANTS
+from hashnet_jax.losses import LOSSES
+from hashnet_jax.training import TrainSpec, beta_schedule
+
+# HashNet's recipes: fields of TrainSpec that differ from those of a run with a frozen backbone.
+RECIPES: dict[str, dict[str, Any]] = {"hashnet": VARIANTS["hashnet"]}
+
+# Methods whose features are standardized first: to mean 0 and variance 1 over training images.
+STANDARDIZED = "-standardized"
+
+# The reference without codes.
+COSINE = "cosine"
+
+# Initial learning rates, of which the best on validation images is chosen, in units of
+# `_train.rate_unit`, which makes them independent of the number and scale of the features.
+# Five for each method, around the best of a search on held-out training images of a miniature
+# ImageNet-100.
+RATES: dict[str, tuple[float, ...]] = {
+    "hashnet": (2, 4, 8, 16, 32),
+    "dhn": (0.125, 0.5, 2, 8, 32),
+    "dpsh": (0.125, 0.5, 2, 8, 32),
+    "csq": (8, 32, 128, 512, 2048),
+    "orthohash": (0.125, 0.25, 0.5, 1, 2),
+    "greedyhash": (4, 8, 16, 32, 64),
+}
+
+# Weight decay of the rivals: the best of 0, 5e-4 and 5e-3 in the same search. That of HashNet,
+# 5e-3, would cost CSQ several points of MAP.
+WEIGHT_DECAY = {"csq": 0.0}
+_RIVAL_WEIGHT_DECAY = 5e-4
+# For methods without rates of their own, e.g. rivals that a user registers.
+_OTHER_RATES = (0.5, 4, 32, 256, 2048)
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """A method that trains the hash layer, with its settings.
+
+    Attributes:
+      rival: what is trained.
+      spec: its training hyperparameters; its learning rates are not used.
+      rates: learning rates to choose from.
+      standardize: whether it is trained on standardized features.
+    """
+
+    rival: Rival
+    spec: TrainSpec
+    rates: tuple[float, ...]
+    standardize: bool = False
+
+
+def names() -> list[str]:
+    """Returns the names of all methods."""
+    learned = [*RECIPES, *RIVALS]
+    return [*learned, *(name + STANDARDIZED for name in learned), *BASELINES, COSINE]
+
+
+def default_names(*, one_class: bool) -> list[str]:
+    """Returns the methods to compare by default.
+
+    Args:
+      one_class: whether all images have exactly one class.
+    """
+    rivals = [name for name, rival in RIVALS.items() if one_class or not rival.one_class]
+    return [*RECIPES, *rivals, *BASELINES, COSINE]
+
+
+def is_learned(name: str) -> bool:
+    """Returns whether a method trains the hash layer with labels."""
+    return name not in BASELINES and name != COSINE
+
+
+def method(name: str, spec: TrainSpec) -> Method:
+    """Returns a learned method.
+
+    Args:
+      name: one of :func:`names` for which :func:`is_learned` holds.
+      spec: hyperparameters that all methods share, except for the rivals' weight decay.
+    """
+    base = name.removesuffix(STANDARDIZED)
+    rates = RATES.get(base, RATES["hashnet"] if base in RECIPES else _OTHER_RATES)
+    if base in RECIPES:
+        spec = dataclasses.replace(spec, **RECIPES[base])
+        return Method(hashnet(spec), spec, rates, base != name)
+    decay = WEIGHT_DECAY.get(base, _RIVAL_WEIGHT_DECAY)
+    return Method(RIVALS[base], dataclasses.replace(spec, weight_decay=decay), rates, base != name)
+
+
+def hashnet(spec: TrainSpec) -> Rival:
+    """Returns HashNet as a rival of its rivals, with the loss and the continuation of ``spec``."""
+    return Rival(_no_weights, HashNetLoss(spec))
+
+
+@dataclasses.dataclass(frozen=True)
+class HashNetLoss:
+    """HashNet's loss; see :class:`experiments.baselines._registry.RivalLoss`."""
+
+    spec: TrainSpec
+
+    def __call__(
+        self,
+        weights: Any,
+        outputs: Float[Array, "B K"],
+        labels: Float[Array, "B C"],
+        indices: Int[Array, " B"],
+        state: Any,
+        step: Int[Array, ""],
+    ) -> tuple[Float[Array, ""], Any]:
+        spec = self.spec
+        batch_loss = LOSSES[spec.loss](
+            labels,
+            alpha=spec.alpha if spec.alpha is not None else 10.0 / outputs.shape[1],
+            offset=spec.offset,
+            balance=spec.balance,
+            continuous=spec.continuous_similarity,
+            axis_name=None,
+        )
+        beta = jnp.asarray(beta_schedule(spec)(step), jnp.float32)
+        return batch_loss.share(relax(outputs, beta)), state
+
+
+def _no_weights(
+    key: Key[Array, ""], labels: Float[np.ndarray, "N C"], bits: int
+) -> tuple[tuple[()], tuple[()]]:
+    return (), ()
+
+
+def check_names(chosen: Sequence[str], *, one_class: bool) -> None:
+    """Raises a ValueError if a chosen method does not support images with several classes."""
+    for name in chosen:
+        rival = RIVALS.get(name.removesuffix(STANDARDIZED))
+        if rival is not None and rival.one_class and not one_class:
+            raise ValueError(
+                f"{name} is defined only for images with exactly one class, but this data set has "
+                "images with several. Leave it out of --methods."
+            )
