@@ -11,7 +11,8 @@ from hashnet_jax.index._codes_folder import (
 from hashnet_jax.index._faiss import KINDS, import_faiss, nearest, open_index, register
 from hashnet_jax.index._inputs import expand, list_pictures
 from hashnet_jax.index._manifest import MANIFEST, PARTIAL, Manifest, read_manifest
-from hashnet_jax.index._stream import encode_pictures
+from hashnet_jax.index._rescoring import rescored
+from hashnet_jax.index._stream import encode_pictures, picture_logits
 
 __all__ = [
     "KINDS",
@@ -29,7 +30,9 @@ __all__ = [
     "note_unchecked",
     "open_codes",
     "open_index",
+    "picture_logits",
     "read_ids",
     "read_manifest",
     "register",
+    "rescored",
 ]

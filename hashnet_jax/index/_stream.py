@@ -6,13 +6,14 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
+import jax
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Array, Float32, UInt8
 
 from hashnet_jax.data.pictures import UnreadablePicture
 from hashnet_jax.data.sources import read_squashed
-from hashnet_jax.distributed.devices import Device, check_divisible
-from hashnet_jax.model import HashNetParams
+from hashnet_jax.distributed.devices import Device, check_divisible, map_rows
+from hashnet_jax.model import HashNetParams, logits, preprocess
 from hashnet_jax.training import encode_batches
 
 BATCHES_AHEAD = 3
@@ -66,7 +67,38 @@ def _encoded(
     devices: Sequence[Device],
 ) -> Iterator[tuple[Paths, Reasons, UInt8[np.ndarray, "n bytes"]]]:
     for (paths, reasons), packed in encode_batches(params, batches, devices=devices):
-        yield paths, reasons, packed[[i for i, reason in enumerate(reasons) if reason is None]]
+        yield paths, reasons, packed[_readable(reasons)]
+
+
+def picture_logits(
+    params: HashNetParams,
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    devices: Sequence[Device],
+    batch_size: int,
+) -> Iterator[tuple[Paths, Reasons, Float32[np.ndarray, "n K"]]]:
+    """Computes the logits of a stream of picture files, whose signs are the codes.
+
+    Takes the arguments of :func:`encode_pictures`, and yields the same batches with float32 logits
+    ``[n, K]`` instead of packed codes. A code can differ from that of :func:`encode_pictures` in
+    bits whose logits are within rounding of 0.
+    """
+    check_batch_size(batch_size, len(devices))
+    compiled = map_rows(_logits, devices)
+    for (batch, reasons), images in _load_ahead(paths, params.spec.resize, batch_size):
+        yield batch, reasons, np.asarray(compiled(params, images))[_readable(reasons)]
+
+
+@jax.jit
+def _logits(
+    params: HashNetParams, images: UInt8[Array | np.ndarray, "B H W 3"]
+) -> Float32[Array, "B K"]:
+    return logits(params, preprocess(images, params.spec))
+
+
+def _readable(reasons: Reasons) -> list[int]:
+    """Returns the places of the pictures that could be read."""
+    return [i for i, reason in enumerate(reasons) if reason is None]
 
 
 def _load_ahead(

@@ -34,6 +34,7 @@ from hashnet_jax.metrics._mean_average_precision import (
     mean_average_precision,
 )
 from hashnet_jax.metrics._registry import METRICS, Metric, evaluate_registered, register
+from hashnet_jax.metrics._scores import mean_average_precision_scores
 
 register("precision_within_radius_2", radius_2.precision_within_radius_2)
 register("recall_within_radius_2", radius_2.recall_within_radius_2)
@@ -59,6 +60,7 @@ __all__ = [
     "evaluate",
     "evaluate_registered",
     "mean_average_precision",
+    "mean_average_precision_scores",
     "precision_at",
     "precision_recall",
     "register",

@@ -29,13 +29,49 @@ def check_retrieval(
             "there must be at least one query and one code in the database, but got "
             f"{len(packed_queries)} queries and {len(packed_database)} codes."
         )
-    _check_labels("labels_q", labels_q, len(packed_queries))
-    _check_labels("labels_db", labels_db, len(packed_database))
+    check_label_pair(labels_q, labels_db, len(packed_queries), len(packed_database))
+
+
+def check_label_pair(
+    labels_q: Shaped[Array | np.ndarray, "..."],
+    labels_db: Shaped[Array | np.ndarray, "..."],
+    n_queries: int,
+    n_database: int,
+) -> None:
+    """Raises unless the labels of queries and database have one format, with a row per vector."""
+    _check_labels("labels_q", labels_q, n_queries)
+    _check_labels("labels_db", labels_db, n_database)
     if labels_q.shape[1:] != labels_db.shape[1:]:
         raise ValueError(
             "`labels_q` and `labels_db` must both be class ids, or both multi-hot with the same "
             f"number of classes C, but got {labels_q.shape} and {labels_db.shape}."
         )
+
+
+def check_vectors(
+    queries: Shaped[Array | np.ndarray, "..."], database: Shaped[Array | np.ndarray, "..."]
+) -> tuple[Shaped[np.ndarray, "Q K"], Shaped[np.ndarray, "N K"]]:
+    """Returns queries and database as NumPy arrays; raises unless their scores are defined."""
+    arrays = np.asarray(queries), np.asarray(database)
+    if any(array.ndim != 2 for array in arrays) or arrays[0].shape[1:] != arrays[1].shape[1:]:
+        raise ValueError(
+            "`queries` and `database` must be [Q, K] and [N, K] with the same K, but got "
+            f"{arrays[0].shape} and {arrays[1].shape}. Codes must not be packed."
+        )
+    if 0 in (*arrays[0].shape, len(arrays[1])):
+        raise ValueError(
+            "there must be at least one query, one vector in the database and one column, but got "
+            f"{arrays[0].shape} and {arrays[1].shape}."
+        )
+    for name, array in zip(("queries", "database"), arrays, strict=True):
+        finite = np.isfinite(array)
+        if not finite.all():
+            row = int(np.argmax(~finite.all(axis=1)))
+            raise ValueError(
+                f"`{name}` must be finite, but row {row} contains NaN or infinity. Check the "
+                "network, or leave the image out."
+            )
+    return arrays
 
 
 def _check_labels(name: str, labels: Shaped[Array | np.ndarray, "..."], n: int) -> None:

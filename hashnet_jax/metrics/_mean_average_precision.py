@@ -142,9 +142,21 @@ def mean_average_precision(
       The authors' code uses ``divisor="hits", no_hit="drop"``; for other tools' conventions, see
       ``hashnet_jax.metrics.CONVENTIONS``.
     """
+    check_no_hit(no_hit)
+    ap = average_precision(counts, cutoff=cutoff, divisor=divisor)
+    return mean_over_queries(ap, cutoff=cutoff, divisor=divisor, no_hit=no_hit)
+
+
+def check_no_hit(no_hit: str) -> None:
+    """Raises unless ``no_hit`` is a known rule."""
     if no_hit not in NO_HIT:
         raise ValueError(f"`no_hit` must be one of {NO_HIT}, got {no_hit!r}.")
-    ap = average_precision(counts, cutoff=cutoff, divisor=divisor)
+
+
+def mean_over_queries(
+    ap: AveragePrecision, *, cutoff: int | None, divisor: str, no_hit: str
+) -> MeanAveragePrecision:
+    """Averages AP@R over queries; ``cutoff`` and ``divisor`` are those of ``ap``."""
     xp = array_namespace(ap.expected)
     if no_hit == "zero":
         worst = xp.mean(xp.where(ap.may_miss, 0, ap.worst))
@@ -155,7 +167,7 @@ def mean_average_precision(
     if xp is np:
         worst, expected, best, missed = map(float, (worst, expected, best, missed))
     return MeanAveragePrecision(
-        worst, expected, best, missed, len(counts.total), cutoff, divisor, no_hit
+        worst, expected, best, missed, len(ap.expected), cutoff, divisor, no_hit
     )
 
 

@@ -14,11 +14,17 @@ SIDE = 440
 
 Found = tuple[int, str]
 
+_BY_SCORE = (
+    "score (the inner product of the logits of the query and the code of a picture) among the "
+    "nearest by "
+)
+
 
 def write_search_page(
     path: str | os.PathLike[str],
     results: Sequence[tuple[str, Sequence[Found]]],
     bits: int,
+    scores: Sequence[Sequence[float]] | None = None,
 ) -> None:
     """Writes a page of queries and their search results.
 
@@ -29,6 +35,8 @@ def write_search_page(
       results: ``(query, [(distance, picture), ...])`` for each query, nearest first; queries
         and pictures are paths.
       bits: K, the number of bits per code.
+      scores: the scores of the results of each query, if they are sorted by score; None if they
+        are sorted by distance.
     """
     queries = ", ".join(Path(query).name for query, _ in results[:3])
     more = f" and {len(results) - 3} more" if len(results) > 3 else ""
@@ -36,10 +44,12 @@ def write_search_page(
         "title": text(f"Search results: {queries}{more}"),
         "css": asset("base.css") + asset("search.css"),
         "heading": "1 query" if len(results) == 1 else f"{len(results):,} queries",
+        "order": "" if scores is None else _BY_SCORE,
         "bits": str(bits),
         "contents": _contents([query for query, _ in results]),
         "sections": "".join(
-            _section(number, query, found) for number, (query, found) in enumerate(results, 1)
+            _section(number, query, found, None if scores is None else scores[number - 1])
+            for number, (query, found) in enumerate(results, 1)
         ),
     }
     page = render("search.html", parts)
@@ -57,10 +67,17 @@ def _contents(queries: Sequence[str]) -> str:
     return f'<nav aria-label="Queries"><ol>\n{links}</ol></nav>'
 
 
-def _section(number: int, query: str, found: Sequence[Found]) -> str:
+def _section(
+    number: int, query: str, found: Sequence[Found], scores: Sequence[float] | None
+) -> str:
     own = _real_path(query)
     tiles = "".join(
-        _tile(rank, distance, picture, same=_real_path(picture) == own)
+        _tile(
+            rank,
+            _facts(distance, None if scores is None else scores[rank - 1]),
+            picture,
+            same=_real_path(picture) == own,
+        )
         for rank, (distance, picture) in enumerate(found, 1)
     )
     title = f"query-{number}-title"
@@ -78,16 +95,20 @@ def _real_path(path: str) -> str:
     return path if "\0" in path else os.path.realpath(path)
 
 
-def _tile(rank: int, distance: int, picture: str, *, same: bool) -> str:
-    name = Path(picture).name
+def _facts(distance: int, score: float | None) -> str:
     unit = "bit" if distance == 1 else "bits"
+    shown = "" if score is None else f' <span class="score">score {score:.4g}</span>'
+    return f'<span class="distance">{distance} {unit}</span>{shown}'
+
+
+def _tile(rank: int, facts: str, picture: str, *, same: bool) -> str:
+    name = Path(picture).name
     kind = ' class="own"' if same else ""
     mark = ' <span class="same">the same file</span>' if same else ""
     alt = f"Result {rank}: {name}{', the same file as the query' if same else ''}"
     return (
         f"<li{kind}><figure>{_picture(picture, alt)}<figcaption>"
-        f'<p class="facts"><span class="rank">{rank}</span> '
-        f'<span class="distance">{distance} {unit}</span>{mark}</p>'
+        f'<p class="facts"><span class="rank">{rank}</span> {facts}{mark}</p>'
         f'<p class="file" title="{text(picture)}">{breakable(name)}</p>'
         "</figcaption></figure></li>\n"
     )

@@ -8,8 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-from hashnet_jax.codes import pack_bits
-from hashnet_jax.hamming import top_k
+from hashnet_jax.codes import binarize, pack_bits, unpack_bits
+from hashnet_jax.data.sources import read_squashed
+from hashnet_jax.hamming import rescore, top_k
 from hashnet_jax.index import (
     KINDS,
     Manifest,
@@ -18,8 +19,10 @@ from hashnet_jax.index import (
     open_index,
     read_ids,
     read_manifest,
+    rescored,
 )
-from hashnet_jax.model import ModelSpec
+from hashnet_jax.model import ModelSpec, logits, preprocess
+from hashnet_jax.weights import load
 from tests.support.bad_pictures import write_bad
 from tests.support.cli_case import hashnet, make_pictures, make_run, start
 
@@ -79,6 +82,34 @@ def test_faiss_top_k_and_a_loop_over_bits_give_the_same_distances(tmp_path, bits
         ]
         assert [d for d, _ in found] == distances.tolist() == sorted(loop)[:k]
         assert all(loop[i] == d for d, i in found)
+
+
+@pytest.mark.parametrize("bits", [12, 64])
+def test_rescoring_what_faiss_found_equals_rescoring_on_device(tmp_path, bits):
+    rng = np.random.default_rng(bits)
+    packed = np.asarray(pack_bits(rng.choice([-1, 1], (400, bits))))
+    z = rng.normal(size=(6, bits)).astype(np.float32)
+    queries = np.asarray(pack_bits(binarize(z)))
+    manifest = write_codes(tmp_path / "codes", packed, bits)
+    index = open_index(tmp_path / "codes", manifest, "flat")
+    found, scores = rescored(nearest(index, queries, 50), z, packed, 9)
+
+    distance, nearest_codes = top_k(queries, packed, 50)
+    score, order = rescore(z, packed, nearest_codes)
+    assert [[i for _, i in row] for row in found] == order[:, :9].tolist()
+    np.testing.assert_array_equal(scores, score[:, :9])
+    pairs = zip(nearest_codes.tolist(), distance.tolist(), strict=True)
+    by_id = [dict(zip(*row, strict=True)) for row in pairs]
+    assert all(by_id[q][i] == d for q, row in enumerate(found) for d, i in row)
+
+
+def test_queries_for_which_an_index_finds_fewer_codes_are_rescored_too():
+    z = np.array([[1.0, 0.5, 0.25], [1.0, 1.0, 1.0]], np.float32)
+    codes = np.asarray(pack_bits(np.array([[1, 1, 1], [1, 1, -1], [-1, 1, 1]])))
+    found, scores = rescored([[(0, 0), (1, 1), (1, 2)], [(1, 2)]], z, codes, 2)
+    assert found == [[(0, 0), (1, 1)], [(1, 2)]]
+    assert scores == [[1.75, 1.25], [1.0]]
+    assert rescored([[], []], z, codes, 2) == ([[], []], [[], []])
 
 
 @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"flat"}))
@@ -149,6 +180,39 @@ def test_json_contains_the_same_results(case, capsys):
     assert [n["distance"] for n in neighbours] == sorted(distance.tolist())
     for n in neighbours:
         assert distance[place[n["picture"].rsplit("/", 1)[1]]] == n["distance"]
+
+
+def test_rescoring_ranks_the_nearest_codes_by_the_logits_of_the_query(case, capsys):
+    search = ("search", "run", "codes", "pictures/0003.png", "-k", "20")
+    assert hashnet(*search, "--rescore", "20", "--json", "--html", "page.html") == 0
+    content = json.loads(capsys.readouterr().out)
+    assert content["rescored"] == 20
+
+    params, manifest = load("run"), read_manifest("codes")
+    image = read_squashed("pictures/0003.png", params.spec.resize)
+    z = logits(params, preprocess(image[None], params.spec))
+    packed = open_codes("codes", manifest)
+    _, candidates = top_k(pack_bits(binarize(z)), packed, 20)
+    scores = np.asarray(unpack_bits(packed, 12), float) @ np.asarray(z[0], float)
+    best = np.sort(scores[np.asarray(candidates[0])])[::-1]
+    neighbours = content["results"][0]["neighbours"]
+    np.testing.assert_allclose([n["score"] for n in neighbours], best, rtol=1e-4)
+    place = {name: i for i, name in read_ids("codes", range(40)).items()}
+    for n in neighbours:
+        np.testing.assert_allclose(n["score"], scores[place[n["picture"]]], rtol=1e-4)
+    assert (case / "page.html").read_text().count('<span class="score">score ') == 20
+    assert hashnet(*search, "--rescore", "20") == 0
+    table = capsys.readouterr().out.splitlines()
+    assert table[1].split() == ["rank", "distance", "score", "picture"]
+    assert float(table[2].split()[2]) == pytest.approx(best[0], rel=1e-3)
+
+
+def test_rescoring_fewer_codes_than_are_shown_is_rejected(case, capsys):
+    assert hashnet("search", "run", "codes", "pictures/0003.png", "--rescore", "9") == 1
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.endswith(
+        "--rescore must be at least the 10 neighbours that are shown (-k), got 9."
+    )
 
 
 def test_the_page_embeds_its_pictures_and_describes_them(case, made, capsys):

@@ -51,7 +51,7 @@ LIBRARIES = (
 # Tests of a file, the quickest first; its own doctests come before them.
 TESTS = {
     "codes": ("tests/test_codes.py",),
-    "hamming": ("tests/test_hamming.py",),
+    "hamming": ("tests/hamming",),
     "schedules": ("tests/test_schedules.py",),
     "losses": ("tests/losses",),
     "metrics": (
@@ -62,6 +62,7 @@ TESTS = {
         "tests/metrics/test_counts.py",
         "tests/metrics/test_mean_average_precision.py",
         "tests/metrics/test_average_precision.py",
+        "tests/metrics/test_scores.py",
     ),
 }
 # It tests the checks of types, which are off.

@@ -43,6 +43,18 @@ def test_the_page_shows_each_result_with_rank_distance_and_name(pictures):
     assert "<nav" not in text
 
 
+def test_the_page_shows_the_scores_and_says_what_they_are(pictures):
+    one, two = (str(pictures / name) for name in ("one.jpg", "two_<b>.jpg"))
+    path = pictures / "page.html"
+    write_search_page(path, [(one, [(7, two), (0, one)])], 48, [[12.3456, -0.5]])
+    text = path.read_text(encoding="utf-8")
+    assert '<span class="distance">7 bits</span> <span class="score">score 12.35</span>' in text
+    assert '<span class="score">score -0.5</span>' in text
+    assert "by score (the inner product of the logits of the query and the code" in text
+    assert "nearest by Hamming distance between 48-bit codes" in text
+    assert '"score"' not in write(pictures, [(one, [(0, one)])])
+
+
 def test_the_query_s_own_file_is_marked_whatever_its_name(pictures):
     one, two = (str(pictures / name) for name in ("one.jpg", "two_<b>.jpg"))
     link = str(pictures / "link.jpg")

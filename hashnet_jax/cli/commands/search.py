@@ -46,6 +46,14 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         help="type of index: flat is exact; the others search only some of the codes, which is "
         "faster for millions of codes (default: flat)",
     )
+    parser.add_argument(
+        "--rescore",
+        type=int,
+        metavar="N",
+        help="rank the N nearest codes again by the score <z, b>, where z are the logits of the "
+        "query (how certain its bits are) and b is a code of -1 and +1 (default: rank by Hamming "
+        "distance)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument(
         "--html", metavar="FILE", type=Path, help="also write an HTML page that shows the pictures"
@@ -62,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
         args.queries,
         k=args.k,
         kind=args.kind,
+        rescore=args.rescore,
         as_json=args.json,
         html=args.html,
     )

@@ -1,7 +1,4 @@
-"""Hamming distances between packed codes, and exact nearest-neighbor search.
-
-Packed codes are uint8 ``[..., ceil(K/8)]``, see :mod:`hashnet_jax.codes`.
-"""
+"""Hamming distances between packed codes, and exact nearest-neighbor search."""
 
 import functools
 

@@ -1,0 +1,148 @@
+"""Compares Hamming distances and nearest codes with brute force and faiss."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hashnet_jax.codes import pack_bits
+from hashnet_jax.hamming import distances, top_k
+
+
+def random_codes(seed, n, bits):
+    return np.random.default_rng(seed).choice([-1, 1], (n, bits)).astype(np.int8)
+
+
+def stable_ranking(queries, database, k):
+    """Returns ``(distance, index)`` of the k nearest codes by a stable sort of distances."""
+    all_distances = (queries[:, None, :] != database[None, :, :]).sum(-1)
+    order = np.argsort(all_distances, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(all_distances, order, axis=1), order
+
+
+@settings(max_examples=20, deadline=None)
+@given(bits=st.integers(1, 70), seed=st.integers(0, 1000))
+def test_distances_count_differing_bits(bits, seed):
+    a, b = random_codes(seed, 4, bits), random_codes(seed + 1, 5, bits)
+    expected = (a[:, None, :] != b[None, :, :]).sum(-1)
+    np.testing.assert_array_equal(distances(pack_bits(a), pack_bits(b)), expected)
+
+
+def test_top_k_is_a_stable_sort_by_distance():
+    queries, database = random_codes(0, 6, 5), random_codes(1, 200, 5)
+    expected_distance, expected_index = stable_ranking(queries, database, 50)
+    distance, index = top_k(pack_bits(queries), pack_bits(database), 50)
+    np.testing.assert_array_equal(index, expected_index)
+    np.testing.assert_array_equal(distance, expected_distance)
+
+
+def test_distances_equal_those_of_faiss():
+    faiss = pytest.importorskip("faiss")
+    queries, database = random_codes(0, 20, 64), random_codes(1, 500, 64)
+    index = faiss.IndexBinaryFlat(64)
+    index.add(np.packbits(database > 0, axis=1))
+    expected, _ = index.search(np.packbits(queries > 0, axis=1), 10)
+    distance, _ = top_k(pack_bits(queries), pack_bits(database), 10)
+    np.testing.assert_array_equal(distance, expected)
+
+
+@pytest.mark.bad_input
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: distances(jnp.zeros((2, 2)), jnp.zeros((2, 2))), TypeError, "uint8"),
+        (
+            lambda: distances(jnp.zeros((2, 2), jnp.uint8), jnp.zeros((2, 3), jnp.uint8)),
+            ValueError,
+            "same K",
+        ),
+        (
+            lambda: top_k(jnp.zeros((1, 2), jnp.uint8), jnp.zeros((3, 2), jnp.uint8), 4),
+            ValueError,
+            "1..N = 1..3",
+        ),
+        (
+            lambda: top_k(jnp.zeros((1, 2), jnp.uint8), jnp.zeros((0, 2), jnp.uint8), 1),
+            ValueError,
+            "larger database",
+        ),
+        (
+            lambda: top_k(jnp.zeros((1, 2), jnp.uint8), jnp.zeros((3, 2), jnp.uint8), 0),
+            ValueError,
+            "`k` must be >= 1, got 0",
+        ),
+        (
+            lambda: top_k(jnp.zeros((1, 2), jnp.uint8), jnp.zeros((3, 2), jnp.uint8), 2.0),
+            TypeError,
+            "`k` must be an int, got float",
+        ),
+        (
+            lambda: top_k(jnp.zeros((1, 0), jnp.uint8), jnp.zeros((3, 0), jnp.uint8), 1),
+            ValueError,
+            "the same K >= 1",
+        ),
+        (
+            lambda: distances(jnp.zeros(2, jnp.uint8), jnp.zeros((3, 2), jnp.uint8)),
+            ValueError,
+            "the same K >= 1",
+        ),
+    ],
+)
+def test_malformed_codes_and_k_out_of_range_are_rejected(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+# Few examples, since each is compiled.
+@settings(max_examples=12, deadline=None)
+@given(
+    n=st.integers(1, 700),
+    bits=st.sampled_from([1, 4, 9, 32, 33, 64, 200, 600]),
+    few_distinct=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_top_k_by_groups_is_a_stable_sort_for_any_sizes_and_ties(n, bits, few_distinct, seed):
+    rng = np.random.default_rng(seed)
+    queries, database = random_codes(seed, 3, bits), random_codes(seed + 1, n, bits)
+    if few_distinct:
+        database = database[rng.integers(0, min(n, 4), n)]
+    k = int(rng.integers(1, n + 1)) if seed % 2 else min(n, 5)
+    expected_distance, expected_index = stable_ranking(queries, database, k)
+    distance, index = top_k(pack_bits(queries), pack_bits(database), k)
+    np.testing.assert_array_equal(index, expected_index)
+    np.testing.assert_array_equal(distance, expected_distance)
+    assert distance.dtype == index.dtype == jnp.int32
+
+
+def test_top_k_processes_queries_in_blocks_of_bounded_memory(monkeypatch):
+    queries, database = pack_bits(random_codes(0, 7, 40)), pack_bits(random_codes(1, 900, 40))
+    expected = top_k(queries, database, 6)
+    monkeypatch.setattr("hashnet_jax.hamming._top_k._WORKING_SET", 2_000)
+    for got, whole in zip(top_k(queries, database, 6), expected, strict=True):
+        np.testing.assert_array_equal(got, whole)
+    monkeypatch.undo()
+    shapes = (jnp.zeros((1_000, 8), jnp.uint8), jnp.zeros((100_000, 8), jnp.uint8))
+    search = jax.jit(top_k, static_argnums=2).lower(*shapes, 10).compile()
+    assert search.memory_analysis().temp_size_in_bytes < 64 * 2**20  # all distances: 381 MiB
+
+
+@pytest.mark.parametrize("search", [top_k, jax.jit(top_k, static_argnums=2)])
+def test_top_k_without_queries_is_empty(search):
+    distance, index = search(jnp.zeros((0, 2), jnp.uint8), pack_bits(random_codes(0, 9, 12)), 3)
+    assert distance.shape == index.shape == (0, 3)
+    assert distance.dtype == index.dtype == jnp.int32
+
+
+def test_codes_at_the_largest_distance_come_before_the_padding_of_their_group():
+    query = np.ones((1, 32), np.int8)
+    distance, index = top_k(pack_bits(query), pack_bits(-np.repeat(query, 3, axis=0)), 3)
+    assert distance.tolist() == [[32, 32, 32]]
+    assert index.tolist() == [[0, 1, 2]]
+
+
+@pytest.mark.parametrize(("queries", "database"), [(0, 3), (3, 0), (0, 0)])
+def test_distances_of_empty_codes_are_empty(queries, database):
+    a, b = jnp.zeros((queries, 2), jnp.uint8), jnp.zeros((database, 2), jnp.uint8)
+    assert distances(a, b).shape == (queries, database)
