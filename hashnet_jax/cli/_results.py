@@ -15,6 +15,7 @@ from jaxtyping import Int, UInt8
 
 import hashnet_jax
 from hashnet_jax.cli._run import Run, describe_devices
+from hashnet_jax.cli._validation import validation_cutoff, validation_record
 from hashnet_jax.data import Dataset
 from hashnet_jax.distributed import processes
 from hashnet_jax.distributed.printing import printable
@@ -34,13 +35,14 @@ PackedCodes = UInt8[np.ndarray, "_ bytes"]
 
 
 def validator(run: Run) -> Callable[[HashNetParams], float] | None:
-    """Returns a function ``params -> MAP@all``, or None if validation is disabled.
+    """Returns a function ``params -> MAP@R``, or None if validation is disabled.
 
-    The validation images are the queries, and the training images are the database.
+    The validation images are the queries, and the training images are the database. R is the
+    cut-off of the run; if there are fewer training images, all of them are ranked.
     """
     if not run.config.validate_every:
         return None
-    dataset, split = run.dataset, run.dataset.split
+    dataset, split, cutoff = run.dataset, run.dataset.split, validation_cutoff(run)
 
     def validate(params: HashNetParams) -> float:
         result = evaluate(
@@ -49,6 +51,7 @@ def validator(run: Run) -> Callable[[HashNetParams], float] | None:
             dataset.labels[split.validation],
             dataset.labels[split.train],
             bits=run.config.model.bits,
+            cutoff=cutoff,
         )
         return float(result.mean_average_precision.expected)
 
@@ -99,15 +102,17 @@ def write_result(run: Run, params: HashNetParams, *, step: int, started: float) 
     query = encode(run, params, split.query, "encoding queries")
     database = encode(run, params, split.database, "encoding database")
     overlaps = run.folder.read_json("overlaps.json")
+    validation = validation_record(run)  # by all processes, since it reads the metrics
     if not processes.is_first():
         return
     labels_q, labels_db = run.dataset.labels[split.query], run.dataset.labels[split.database]
     _write_codes(run, query, database)
     evaluation = evaluate(query, database, labels_q, labels_db, bits=bits, cutoff=run.config.cutoff)
-    statistics = code_statistics(database, bits=bits, classes=len(run.dataset.classes))
+    classes = run.config.data.unseen_classes or len(run.dataset.classes)
+    statistics = code_statistics(database, bits=bits, classes=classes)
     content = _result(run, evaluation, statistics, step=step, overlaps=overlaps)
     seconds = time.monotonic() - started
-    content |= {"seconds": round(seconds, 1)} | _versions()
+    content |= validation | {"seconds": round(seconds, 1)} | _versions()
     # Written last, because it contains the hashes of the other files.
     run.folder.write_json("result.json", bound_result(content, run.folder.path))
     print(statistics)

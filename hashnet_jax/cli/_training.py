@@ -22,6 +22,7 @@ from hashnet_jax.cli._resolve import resolve, resume_command, run_folder_of
 from hashnet_jax.cli._results import add_report, validator, write_result
 from hashnet_jax.cli._run import Run, describe_run
 from hashnet_jax.cli._start import start_state
+from hashnet_jax.cli._validation import describe_validation, validation_cutoff
 from hashnet_jax.configs import Config
 from hashnet_jax.data import DATASETS
 from hashnet_jax.distributed import processes
@@ -186,7 +187,7 @@ def _begin_and_train(run: Run, flags: Mapping[str, Flag]) -> Trained:
     for note in run.dataset.notes:  # first, since pictures left out may make a check fail
         print(printable(f"note: {note}"))
     check_run(run)
-    for line in describe_run(run):
+    for line in (*describe_run(run), *describe_validation(run)):
         print(printable(translate(line, flags)))
     state = start_state(run.config, run.folder)
     # All checks have passed. From here on, the run can be resumed.
@@ -244,6 +245,7 @@ def _fit(
         checkpoint_every=config.checkpoint_every,
         validate=validator(run),
         validate_every=config.validate_every,
+        validation_cutoff=validation_cutoff(run),
         workers=run.execution.workers,
         batches=batches,
         run=run_identity(run.content),

@@ -105,7 +105,8 @@ class Config:
     select: str = field(
         default="last",
         metadata={
-            "help": "checkpoint to evaluate: the last, or the best on the validation images",
+            "help": "checkpoint to evaluate: the last, or the one with the best MAP@R on the "
+            "validation images, with R from `cutoff`",
             "choices": lambda: SELECTIONS,
             "group": "run",
         },

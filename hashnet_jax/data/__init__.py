@@ -12,6 +12,7 @@ from hashnet_jax.data._dataset import Dataset, Options
 from hashnet_jax.data._registry import DATASETS, register
 from hashnet_jax.data.sources import ArraySource, FileSource, ImageSource, PooledSource
 from hashnet_jax.data.splits import Split, per_class_split, random_split
+from hashnet_jax.data.unseen_classes import unseen_class_split
 
 register("digits", digits.load)
 register("imagenet100", imagenet100.load)
@@ -34,4 +35,5 @@ __all__ = [
     "per_class_split",
     "random_split",
     "register",
+    "unseen_class_split",
 ]

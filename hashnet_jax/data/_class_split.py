@@ -4,7 +4,8 @@ import numpy as np
 from jaxtyping import Integer
 
 from hashnet_jax.data._dataset import FILE_FIELDS, TOTAL_FIELDS, Options, reject_options
-from hashnet_jax.data.splits import Pools, Split, per_class_split
+from hashnet_jax.data.splits import PerClass, Pools, Split, per_class_split
+from hashnet_jax.data.unseen_classes import unseen_class_split
 
 
 def split_by_class(
@@ -38,10 +39,38 @@ def split_by_class(
         raise ValueError(
             f"{name} requires `queries_per_class`, got None. The usual protocol uses 100."
         )
-    return per_class_split(
+    return draw_split(
         labels,
+        options,
         queries=options.queries_per_class,
         train=options.train_per_class,
+        pools=pools,
+    )
+
+
+def draw_split(
+    labels: Integer[np.ndarray, " N"],
+    options: Options,
+    *,
+    queries: PerClass,
+    train: PerClass,
+    pools: Pools | None = None,
+) -> Split:
+    """Splits single-label data by the protocol of the options, with given numbers per class."""
+    if options.unseen_classes:
+        return unseen_class_split(
+            labels,
+            unseen=options.unseen_classes,
+            queries=queries,
+            train=train,
+            validation=options.validation_per_class,
+            pools=pools,
+            seed=options.split_seed,
+        )
+    return per_class_split(
+        labels,
+        queries=queries,
+        train=train,
         validation=options.validation_per_class,
         train_in_database=options.train_in_database is not False,
         pools=pools,

@@ -14,6 +14,7 @@ from hashnet_jax.losses import check_label_values
 # Options that apply only to single-label data, multi-label data, or the user's own files.
 CLASS_FIELDS = ("queries_per_class", "train_per_class", "validation_per_class")
 TOTAL_FIELDS = ("queries", "train_images", "validation_images")
+UNSEEN_FIELDS = ("unseen_classes",)
 FILE_FIELDS = ("lists", "image_root", "csv", "allow_overlap")
 
 

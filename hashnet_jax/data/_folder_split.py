@@ -6,9 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Int64
 
-from hashnet_jax.data._dataset import CLASS_FIELDS, TOTAL_FIELDS, Options, reject_options
+from hashnet_jax.data._class_split import draw_split
+from hashnet_jax.data._dataset import (
+    CLASS_FIELDS,
+    TOTAL_FIELDS,
+    UNSEEN_FIELDS,
+    Options,
+    reject_options,
+)
 from hashnet_jax.data.list_files import MAX_FAULTS_SHOWN
-from hashnet_jax.data.splits import Split, per_class_split, random_split
+from hashnet_jax.data.splits import Split, random_split
 from hashnet_jax.distributed.printing import printable
 
 # By default, a tenth of the pictures become queries, up to these limits; all others are training
@@ -37,14 +44,8 @@ def split_by_class(
         for label, count in counts.items()
     }
     _check_class_sizes(counts, queries, classes, options)
-    return per_class_split(
-        labels,
-        queries=queries,
-        train=_train_per_class(counts, queries, options),
-        validation=options.validation_per_class,
-        train_in_database=options.train_in_database is not False,
-        seed=options.split_seed,
-    )
+    train = _train_per_class(counts, queries, options)
+    return draw_split(labels, options, queries=queries, train=train)
 
 
 def _check_class_sizes(
@@ -72,12 +73,14 @@ def _train_per_class(
     """Returns the number of training pictures per class, by default all that are not held out."""
     if options.train_per_class is not None:
         return options.train_per_class
+    held = options.validation_per_class
+    if options.unseen_classes:
+        return {label: count - held for label, count in counts.items()}
     if options.train_in_database is False:
         raise ValueError(
             "`train_in_database=False` requires `train_per_class`. By default, all pictures except "
             "the queries are training images, which would leave none for the database."
         )
-    held = options.validation_per_class
     return {label: count - queries[label] - held for label, count in counts.items()}
 
 
@@ -90,6 +93,8 @@ def split_in_total(labelled: Int64[np.ndarray, " n"], options: Options) -> Split
     """
     remedy = "Pictures may have several labels, so set the totals instead"
     reject_options("folder", options, CLASS_FIELDS, remedy)
+    several = "A picture with several labels may have both seen and unseen ones"
+    reject_options("folder", options, UNSEEN_FIELDS, several)
     queries, train = options.queries, options.train_images
     if queries is None:
         queries = min(max(1, len(labelled) // 10), MAX_DEFAULT_QUERIES)

@@ -24,6 +24,10 @@ class Options:
         query pool, if the protocol has one.
       train_per_class: number of training images per class (single-label data only); None for all.
       validation_per_class: number of validation images per class (single-label data only).
+      unseen_classes: number of classes, chosen by ``split_seed``, that only queries and database
+        consist of; training and validation images are of the other classes, and
+        ``train_in_database`` has no effect. 0 for the usual protocol, in which training sees all
+        classes (single-label data only).
       queries: total number of queries (multi-label data only).
       train_images: total number of training images (multi-label data only).
       validation_images: total number of validation images (multi-label data and lists only).
@@ -111,6 +115,16 @@ class Options:
         default=0,
         metadata={
             "help": "validation images per class (single-label data only)",
+            "metavar": "N",
+            "minimum": 0,
+            "group": "protocol",
+        },
+    )
+    unseen_classes: int = field(
+        default=0,
+        metadata={
+            "help": "draw queries and database from N classes that are unseen in training "
+            "(single-label data only; 0 for the usual protocol)",
             "metavar": "N",
             "minimum": 0,
             "group": "protocol",

@@ -4,7 +4,14 @@ from typing import Any
 
 import numpy as np
 
-from hashnet_jax.data._dataset import CLASS_FIELDS, FILE_FIELDS, Dataset, Options, reject_options
+from hashnet_jax.data._dataset import (
+    CLASS_FIELDS,
+    FILE_FIELDS,
+    UNSEEN_FIELDS,
+    Dataset,
+    Options,
+    reject_options,
+)
 from hashnet_jax.data.sources import PooledSource
 from hashnet_jax.data.splits import random_split
 
@@ -49,6 +56,8 @@ def _sizes(options: Options) -> tuple[int, int]:
     """Returns the number of queries and the number of training images; both must be given."""
     totals = "Set the totals `queries`, `train_images` and `validation_images` instead"
     reject_options("coco", options, CLASS_FIELDS, totals)
+    several = "An image with several labels may have both seen and unseen ones"
+    reject_options("coco", options, UNSEEN_FIELDS, several)
     own = "For your own pictures, use `dataset='lists'` or `dataset='folder'`"
     reject_options("coco", options, FILE_FIELDS, own)
     if options.queries is None or options.train_images is None:

@@ -7,6 +7,7 @@ import numpy as np
 from hashnet_jax.data._class_split import split_by_class
 from hashnet_jax.data._dataset import Dataset, Options
 from hashnet_jax.data.sources import ArraySource
+from hashnet_jax.data.unseen_classes import describe_unseen
 
 # Pixel values range from 0 to 16.
 _MAX_LEVEL = 16
@@ -35,4 +36,5 @@ def load(options: Options) -> Dataset:
     labels = loaded.target.astype(np.int64)
     classes = tuple(str(name) for name in loaded.target_names)
     split = split_by_class("digits", labels, options)
-    return Dataset("digits", ArraySource(images), labels, classes, split)
+    notes = describe_unseen(labels, classes, split)
+    return Dataset("digits", ArraySource(images), labels, classes, split, notes)

@@ -27,6 +27,7 @@ from hashnet_jax.data._listing import (
 )
 from hashnet_jax.data.sources import FileSource
 from hashnet_jax.data.splits import Split
+from hashnet_jax.data.unseen_classes import describe_unseen
 
 
 def load(options: Options) -> Dataset:
@@ -68,6 +69,8 @@ def load(options: Options) -> Dataset:
     unlabelled = len(labels) - len(_labelled(labels))
     if unlabelled:
         notes.append(f"unlabelled pictures left out: {unlabelled:,}")
+    if labels.ndim == 1:
+        notes += describe_unseen(labels, classes, split)
     source = FileSource([listing.root / name for name in rows])
     skipped = (*listing.passed_over, *unreadable.items())
     return Dataset("folder", source, labels, classes, split, tuple(notes), tuple(rows), skipped)

@@ -8,6 +8,7 @@ import numpy as np
 from hashnet_jax.data._class_split import split_by_class
 from hashnet_jax.data._dataset import Dataset, Options
 from hashnet_jax.data.sources import PooledSource
+from hashnet_jax.data.unseen_classes import describe_unseen
 
 
 def load(options: Options) -> Dataset:
@@ -42,4 +43,5 @@ def load(options: Options) -> Dataset:
     kept = np.flatnonzero(labels >= 0)
     pools = kept[kept < len(train)], kept[kept >= len(train)]
     split = split_by_class("imagenet100", labels, options, pools)
-    return Dataset("imagenet100", PooledSource([train, held_out]), labels, classes, split)
+    source, notes = PooledSource([train, held_out]), describe_unseen(labels, classes, split)
+    return Dataset("imagenet100", source, labels, classes, split, notes)

@@ -5,12 +5,22 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Int64
 
-from hashnet_jax.data._dataset import CLASS_FIELDS, Dataset, Options, reject_options
+from hashnet_jax.data._dataset import (
+    CLASS_FIELDS,
+    UNSEEN_FIELDS,
+    Dataset,
+    Options,
+    reject_options,
+)
 from hashnet_jax.data.list_files import LIST_FILES, Lists, read_lists
 from hashnet_jax.data.sources import FileSource
 from hashnet_jax.data.splits import Split
 
-_FIXED_BY_LISTS = (*CLASS_FIELDS, "queries", "train_images", "train_in_database", "csv")
+_FIXED_BY_LISTS = (
+    *CLASS_FIELDS,
+    *UNSEEN_FIELDS,
+    *("queries", "train_images", "train_in_database", "csv"),
+)
 
 
 def load(options: Options) -> Dataset:

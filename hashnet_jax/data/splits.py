@@ -119,14 +119,14 @@ def per_class_split(
     database_pool, query_pool = pools if pools is not None else (everything, everything)
     drawn = []
     for label in np.unique(labels[database_pool]):
-        query, rest = _draw_queries(
+        query, rest = draw_queries(
             rng.permutation(query_pool[labels[query_pool] == label]),
             database_pool[labels[database_pool] == label],
-            number=_number_of_class(queries, label),
+            number=number_of_class(queries, label),
             label=label,
         )
         rest = rng.permutation(rest)
-        n_train = len(rest) if (number := _number_of_class(train, label)) is None else number
+        n_train = len(rest) if (number := number_of_class(train, label)) is None else number
         drawn.append((query, rest[:n_train], rest[n_train:][:validation]))
     query, trained, validated = (np.concatenate(part) for part in zip(*drawn, strict=True))
     database = np.setdiff1d(database_pool, query)
@@ -192,7 +192,7 @@ def random_split(
     )
 
 
-def _draw_queries(
+def draw_queries(
     candidates: Integer[np.ndarray, " n_candidates"],
     database: Integer[np.ndarray, " n_database"],
     *,
@@ -211,7 +211,8 @@ def _draw_queries(
     return query, rest
 
 
-def _number_of_class(numbers: PerClass, label: int | np.integer) -> int | None:
+def number_of_class(numbers: PerClass, label: int | np.integer) -> int | None:
+    """Returns the number of images of a class, or None for all."""
     return numbers[int(label)] if isinstance(numbers, Mapping) else numbers
 
 

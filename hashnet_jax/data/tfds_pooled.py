@@ -9,6 +9,7 @@ from hashnet_jax.data._class_split import split_by_class
 from hashnet_jax.data._dataset import Dataset, Options
 from hashnet_jax.data._registry import Loader
 from hashnet_jax.data.sources import PooledSource
+from hashnet_jax.data.unseen_classes import describe_unseen
 from hashnet_jax.distributed.reading import damage_named
 
 
@@ -36,6 +37,7 @@ def loader(name: str) -> Loader:
         names = tuple(features["label"].names)
         file = Path(builder.data_path, "label.labels.txt")
         with damage_named(file, "the names of all classes", PREPARE_AGAIN):
-            return Dataset(name, source, labels, names, split)
+            notes = describe_unseen(labels, names, split)
+            return Dataset(name, source, labels, names, split, notes)
 
     return load

@@ -98,12 +98,38 @@ def read_npz(
         members = {_array_name(member): member for member in archive.infolist()}
         if len(members) != len(archive.infolist()):
             raise ValueError("an array appears twice")
-        headers = {name: _member_header(archive, member) for name, member in members.items()}
+        chosen = list(members) if names is None else list(names)
+        read = chosen if check is None else members
+        headers = {name: _member_header(archive, members[name]) for name in read}
         if check is not None:
             check(headers)
-        chosen = list(members) if names is None else list(names)
         _check_memory(sum(members[name].file_size for name in chosen))
         return {name: _read_member(archive, members[name]) for name in chosen}
+
+
+def array_names(path: StrPath, what: str, remedy: str) -> list[str]:
+    """Returns the names of the arrays in a `.npz` file, without reading the arrays.
+
+    Args:
+      path: path of the file.
+      what: see :class:`DamagedFile`.
+      remedy: see :class:`DamagedFile`.
+
+    Raises:
+      DamagedFile: if the file is not a `.npz` file.
+      OSError: if the file cannot be read.
+
+    Examples:
+      >>> import pathlib, tempfile
+      >>> with tempfile.TemporaryDirectory() as folder:
+      ...     path = pathlib.Path(folder, "split.npz")
+      ...     np.savez(path, train=np.arange(3), query=np.arange(2))
+      ...     array_names(path, "a split", "restore it")
+      ['train', 'query']
+    """
+    refuse_pipe(path)
+    with damage_named(path, what, remedy), zipfile.ZipFile(path) as archive:
+        return [_array_name(member) for member in archive.infolist()]
 
 
 def _array_name(member: zipfile.ZipInfo) -> str:

@@ -10,7 +10,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from hashnet_jax.distributed._array_files import ArrayHeader, read_npy, read_npz
+from hashnet_jax.distributed._array_files import (
+    ArrayHeader,
+    array_names,
+    read_npy,
+    read_npz,
+)
 from hashnet_jax.distributed._damage import DamagedFile, StrPath, damage_named
 from hashnet_jax.distributed.files import refuse_pipe, sha256
 
@@ -18,6 +23,7 @@ __all__ = [
     "ArrayHeader",
     "DamagedFile",
     "StrPath",
+    "array_names",
     "check_sha256",
     "damage_named",
     "file_exists",

@@ -2,10 +2,14 @@
 
 :func:`write_report` writes a page with the protocol card, figures, tables and gallery of a run.
 :func:`write_search_page` writes a page with the pictures found by a search.
+:func:`evaluate_files` evaluates codes of any origin under every convention.
 """
 
 from hashnet_jax.report._card import protocol_card
 from hashnet_jax.report._card_text import card_text
+from hashnet_jax.report._evaluation import evaluate_files
+from hashnet_jax.report._evaluation_page import write_evaluation_page
+from hashnet_jax.report._evaluation_text import evaluation_text, is_possible
 from hashnet_jax.report._finished_run import FinishedRun, check_dataset, read_finished_run
 from hashnet_jax.report._publish import why_outdated
 from hashnet_jax.report._result_file import (
@@ -15,6 +19,7 @@ from hashnet_jax.report._result_file import (
     is_bound,
     read_result,
 )
+from hashnet_jax.report._retrieval_figures import retrieval_figures
 from hashnet_jax.report._search_page import write_search_page
 from hashnet_jax.report._write import write_report
 
@@ -24,12 +29,17 @@ __all__ = [
     "bound_result",
     "card_text",
     "check_dataset",
+    "evaluate_files",
+    "evaluation_text",
     "has_result",
     "is_bound",
+    "is_possible",
     "protocol_card",
     "read_finished_run",
     "read_result",
+    "retrieval_figures",
     "why_outdated",
+    "write_evaluation_page",
     "write_report",
     "write_search_page",
 ]

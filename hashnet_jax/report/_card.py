@@ -39,6 +39,8 @@ def _data(run: FinishedRun) -> dict[str, Any]:
         "dataset": run.config["dataset"],
         "classes": labels.shape[1] if run.multi_label else len(np.unique(labels)),
         "multi_label": run.multi_label,
+        # Runs from earlier versions do not have this entry.
+        "unseen_classes": run.config["data"].get("unseen_classes", 0),
         "sizes": run.result["sizes"],
         "seed": run.config["seed"],
         "split_seed": run.config["data"]["split_seed"],
@@ -67,6 +69,8 @@ def _training(run: FinishedRun) -> dict[str, Any]:
     return {
         "variant": run.result["variant"],
         "backbone": config["model"]["backbone"],
+        # Runs without validation, and from earlier versions, do not have this entry.
+        "validation": run.result.get("validation"),
         # Runs from earlier versions have neither entry. They fine-tuned in training mode.
         "frozen": config.get("freeze_backbone", False),
         "backbone_mode": config["train"].get("backbone_mode", "train"),

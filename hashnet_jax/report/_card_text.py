@@ -2,7 +2,7 @@
 
 import itertools
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hashnet_jax.distributed.printing import printable
@@ -40,14 +40,20 @@ def card_sections(card: Card) -> list[tuple[str, Rows]]:
 
 def card_text(card: Card) -> str:
     """Formats the card as plain text for a terminal, at most 80 columns wide except for hashes."""
-    lines = [card["retrieval"]["summary"]]
-    for heading, rows in card_sections(card):
+    lines = [card["retrieval"]["summary"], *sections_text(card_sections(card))]
+    return "\n".join(map(printable, lines))
+
+
+def sections_text(sections: Sequence[tuple[str, Rows]]) -> list[str]:
+    """Formats sections for a terminal, at most 80 columns wide except for long words."""
+    lines = []
+    for heading, rows in sections:
         lines += ["", heading.upper()]
         for term, description in rows:
             wrapped = textwrap.wrap(description, 46, break_long_words=False)
             for shown, part in itertools.zip_longest([term], wrapped, fillvalue=""):
                 lines.append(f"  {shown:<31} {part}")
-    return "\n".join(map(printable, lines))
+    return lines
 
 
 def describe_convention(retrieval: Mapping[str, Any]) -> tuple[str, str]:
@@ -86,10 +92,11 @@ def alarm_line(codes: Mapping[str, Any]) -> str:
 
 def _data_rows(data: Mapping[str, Any]) -> Rows:
     several = "one or more per image" if data["multi_label"] else "one per image"
+    unseen = "; none of them was seen in training" if data["unseen_classes"] else ""
     return [
         ("Data set", data["dataset"]),
         *((PARTS.get(name) or name, f"{size:,} images") for name, size in data["sizes"].items()),
-        ("Labels", f"{data['classes']} classes, {several}"),
+        ("Labels", f"{data['classes']} classes, {several}{unseen}"),
         ("Seeds", f"{data['seed']} (weights and data order), {data['split_seed']} (split)"),
         *(
             (f"Overlap, {pair.replace('/', ' in ')}", _overlap(counts))
@@ -148,11 +155,26 @@ def _training_rows(training: Mapping[str, Any]) -> Rows:
         ("Image size", f"{side} x {side} pixels"),
         ("Augmentation", training["augmentation"]),
         ("Steps", "{step:,} of {total_steps:,}".format(**training)),
+        *_validation_rows(training["validation"]),
         ("Batch", f"{training['batch_size']:,} images per step"),
         ("Final β", f"{training['beta']:.4g}"),
         ("Final quantization gap", f"{training['quantization_gap']:.4f}"),
         ("Final loss, relaxed codes", f"{training['loss']:.4f}, weighted mean over pairs"),
         ("Final loss, binary codes", f"{training['binary_loss']:.4f}, weighted mean over pairs"),
+    ]
+
+
+def _validation_rows(validation: Mapping[str, Any] | None) -> Rows:
+    if validation is None:
+        return []
+    chosen = "selected by" if validation["select"] == "best" else "not selected by"
+    queries, database = validation["queries"], validation["database"]
+    return [
+        (
+            "Checkpoint",
+            f"{chosen} validation {map_name(validation)} ({queries:,} images against {database:,} "
+            "training images)",
+        )
     ]
 
 

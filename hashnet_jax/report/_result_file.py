@@ -65,6 +65,9 @@ _check_result = record(
     metrics=table(number),
     files=table(text),
     convention=text,
+    validation=record(
+        {"cutoff": optional(count), "queries": count, "database": count, "select": text}
+    ),
 )
 
 

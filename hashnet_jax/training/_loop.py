@@ -55,6 +55,7 @@ def fit(
     log_every: int = 10,
     validate: Callable[[HashNetParams], float] | None = None,
     validate_every: int = 0,
+    validation_cutoff: int | None = None,
     workers: int = 0,
     batches: Callable[[int], Iterator[Any]] | None = None,
     run: str = "",
@@ -79,6 +80,8 @@ def fit(
       log_every: number of steps between lines in `metrics.jsonl`.
       validate: function ``params -> MAP`` on the validation queries, or None.
       validate_every: number of steps between validations; 0 for never.
+      validation_cutoff: R of the MAP@R that ``validate`` returns, which is logged with it; None for
+        the whole database.
       workers: number of worker processes that load batches; 0 uses threads in this process.
       batches: function ``start -> iterator`` over batches ``start``, ``start + 1``, ..., where
         batch t depends only on t; None for the augmented images of ``dataset``.
@@ -110,31 +113,30 @@ def fit(
         stack.enter_context(contextlib.closing(file))
         if first == total:
             return state, checkpoints.best_step()
-        if batches is None:
-            batches = partial(
-                _augmented_batches,
-                dataset,
-                state.params.spec,
-                augmentation=augmentation,
-                batch_size=batch_size,
-                stop=total,
-                seed=seed,
-                workers=workers,
-            )
-        stream, step_fn = batches(first), map_step(train_step, devices)
+        batches = batches or partial(
+            _augmented_batches,
+            dataset,
+            state.params.spec,
+            augmentation=augmentation,
+            batch_size=batch_size,
+            stop=total,
+            seed=seed,
+            workers=workers,
+        )
         progress = stack.enter_context(Progress(total, "training", "step", done=first))
         watch = BatchWatch(bits=state.params.spec.bits, say=progress.note(say))
         loop = _Loop(
             state=state,
             saved=first,
-            step_fn=step_fn,
-            stream=stream,
+            step_fn=map_step(train_step, devices),
+            stream=batches(first),
             stop=stack.enter_context(catch_stop_signals()),
             log=MetricsLog(file, progress, every=log_every, total_steps=total, watch=watch),
             checkpoints=checkpoints,
             checkpoint_every=checkpoint_every,
             validate=validate,
             validate_every=validate_every,
+            validation_cutoff=validation_cutoff,
         )
         del state  # A reference here would keep the initial state in memory.
         loop.run()
@@ -198,6 +200,7 @@ class _Loop:
     checkpoint_every: int
     validate: Callable[[HashNetParams], float] | None
     validate_every: int
+    validation_cutoff: int | None
 
     def run(self) -> None:
         """Runs all remaining steps, saving when due."""
@@ -243,7 +246,8 @@ class _Loop:
         self.log.flush()
         validation_map = self.validate(self.state.params)
         # Logged before saving: if the run is killed in between, both step and line are repeated.
-        self.log.write({"step": step, "validation_map": validation_map})
+        result = {"validation_map": validation_map, "validation_cutoff": self.validation_cutoff}
+        self.log.write({"step": step, **result})
         return validation_map
 
     def _save(self, step: int, validation_map: float | None = None) -> None:

@@ -8,6 +8,7 @@ import pytest
 import hashnet_jax
 from hashnet_jax.cli import _options, main
 from hashnet_jax.cli._fields import values_of
+from hashnet_jax.cli.commands import COMMANDS
 from hashnet_jax.configs import CONFIGS
 from tests.support.cli_case import ROOT
 
@@ -24,7 +25,7 @@ def words(text):
 
 
 @pytest.mark.parametrize("columns", ["200", "80"])
-@pytest.mark.parametrize("command", ["", "train", "report", "encode", "search", "info"])
+@pytest.mark.parametrize("command", ["", *COMMANDS])
 def test_help_is_at_most_80_columns_wide(command, columns, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", columns)
     text = help_of(capsys, *command.split())
@@ -36,7 +37,7 @@ def test_help_is_at_most_80_columns_wide(command, columns, capsys, monkeypatch):
 
 def test_hashnet_help_names_the_commands(capsys):
     text = help_of(capsys)
-    for command in ("train", "report", "encode", "search", "info"):
+    for command in COMMANDS:
         assert f"\n    {command} " in text
 
 

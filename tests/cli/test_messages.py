@@ -69,10 +69,13 @@ def test_every_command_translates_its_own_errors(tmp_path, capsys):
     assert (
         capsys.readouterr().err == "hashnet train: error: --steps must be an integer >= 1, got 0.\n"
     )
-    arguments = {"report": 1, "encode": 4, "search": 3, "info": 1}
+    arguments = {"report": 1, "encode": 4, "search": 3, "info": 1, "evaluate": 8}
     for name in COMMANDS.keys() - {"train"}:
         given = [str(tmp_path / "none")] * arguments[name]
         if name == "encode":
             given[2] = "-o"
+        if name == "evaluate":
+            parts = ("query-codes", "query-labels", "database-codes", "database-labels")
+            given[::2] = [f"--{part}" for part in parts]
         assert main([name, *given]) == 1
         assert capsys.readouterr().err.startswith(f"hashnet {name}: error: ")

@@ -239,12 +239,18 @@ def test_validation_selects_the_checkpoint_that_is_evaluated(tmp_path):
         "--run-dir",
         folder,
         *("--validation-per-class", 5, "--validate-every", 10, "--select", "best"),
+        *("--cutoff", 7),
     )
     assert result.returncode == 0, result.stderr
+    description = "MAP@7 every 10 steps, 50 validation images against 1,000 training images"
+    assert f"validation: {description}\n" in result.stdout
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     scores = {line["step"]: line["validation_map"] for line in lines if "validation_map" in line}
     assert set(scores) == {10, 20, 30, 40}
-    assert json.loads((folder / "result.json").read_text())["step"] == max(scores, key=scores.get)
+    assert {line["validation_cutoff"] for line in lines if "validation_map" in line} == {7}
+    saved = json.loads((folder / "result.json").read_text())
+    assert saved["step"] == max(scores, key=scores.get)
+    assert saved["validation"]["cutoff"] == saved["map"]["cutoff"] == 7
 
 
 @pytest.mark.slow

@@ -49,7 +49,7 @@ PROGRAMS: dict[str, tuple[str, list[str]]] = {
     "benchmarks/map_speed.py": ("benchmarks.map_speed", []),
     "benchmarks/encode_memory.py": ("benchmarks.encode_memory", []),
 }
-COMMANDS = ("train", "report", "encode", "search", "info")
+COMMANDS = ("train", "report", "evaluate", "encode", "search", "info")
 # Options of other programs that the pages mention.
 FOREIGN_OPTIONS = {"--sample", "--keep-going", "--mutations", "--kills"}
 

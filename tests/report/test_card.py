@@ -49,6 +49,26 @@ def test_the_card_says_how_the_backbone_was_trained(made):
     assert "weights 57934424…, frozen" in words(card)
 
 
+def test_the_card_says_that_training_has_not_seen_the_classes(made):
+    card = protocol_card(read_finished_run(made.folder))
+    assert card["data"]["unseen_classes"] == 0
+    assert "unseen" not in words(card)
+    assert "seen in training" not in words(card)
+    card["data"]["unseen_classes"] = 3
+    assert "per image; none of them was seen in training" in words(card)
+
+
+def test_the_card_says_which_map_selected_the_checkpoint(made):
+    card = protocol_card(read_finished_run(made.folder))
+    assert "Checkpoint" not in words(card)
+    validation = {"cutoff": 1000, "queries": 50, "database": 900, "select": "best"}
+    card["training"]["validation"] = validation
+    against = "(50 images against 900 training images)"
+    assert f"Checkpoint selected by validation MAP@1000 {against}" in words(card)
+    validation |= {"cutoff": None, "select": "last"}
+    assert f"Checkpoint not selected by validation MAP@all {against}" in words(card)
+
+
 def test_registered_metrics_of_the_run_are_in_the_card(collapsed):
     assert protocol_card(read_finished_run(collapsed.folder))["retrieval"]["metrics"] == {}
     metrics = {"precision_within_radius_2": 0.1, "precision_at_5": 0.25}

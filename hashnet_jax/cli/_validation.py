@@ -1,0 +1,61 @@
+"""The MAP on validation images that selects a checkpoint: its cut-off, and how it is described."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from hashnet_jax.cli._run import Run
+from hashnet_jax.distributed import processes
+from hashnet_jax.distributed.reading import read_text
+
+_METRICS = "metrics.jsonl"
+
+
+def validation_cutoff(run: Run) -> int | None:
+    """Returns R of the validation MAP@R, the same as for the queries; None for all images.
+
+    A run that validated with MAP@all in an earlier version continues to do so, because values with
+    different cut-offs cannot be compared.
+    """
+    return None if processes.from_first(lambda: _was_validated_without(run)) else run.config.cutoff
+
+
+def describe_validation(run: Run) -> Iterator[str]:
+    """Yields a line that describes the validation, if it is enabled."""
+    if not run.config.validate_every:
+        return
+    n, cutoff = len(run.dataset.split.train), validation_cutoff(run)
+    more = f"; R is larger, so all {n:,} are ranked" if cutoff is not None and cutoff > n else ""
+    yield (
+        f"validation: MAP@{cutoff or 'all'} every {run.config.validate_every:,} steps, "
+        f"{len(run.dataset.split.validation):,} validation images against {n:,} training images"
+        f"{more}"
+    )
+    if cutoff != run.config.cutoff:
+        yield (
+            f"note: this run was validated with MAP@all in an earlier version, and continues so, "
+            f"although its queries are evaluated with MAP@{run.config.cutoff}."
+        )
+
+
+def validation_record(run: Run) -> dict[str, Any]:
+    """Returns the entry of `result.json` that describes the validation; empty without one."""
+    if not run.config.validate_every:
+        return {}
+    split = run.dataset.split
+    return {
+        "validation": {
+            "cutoff": validation_cutoff(run),
+            "queries": len(split.validation),
+            "database": len(split.train),
+            "select": run.config.select,
+        }
+    }
+
+
+def _was_validated_without(run: Run) -> bool:
+    """Returns whether an earlier version, which did not log the cut-off, has validated the run."""
+    path = run.folder.path / _METRICS
+    if not path.is_file():
+        return False
+    lines = read_text(path, "the metrics of this run", "restore it, or delete it").splitlines()
+    return any('"validation_map"' in line and '"validation_cutoff"' not in line for line in lines)

@@ -1,0 +1,85 @@
+"""Counts equal codes in queries and database, and looks for queries that are in the database."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from hashnet_jax.data.retrieval_files import RetrievalFiles
+
+# A hint needs this many queries, this share of them with a twin, and at most the other share of
+# comparable database codes with a twin.
+_FEWEST_QUERIES, _QUERY_SHARE, _DATABASE_SHARE = 10, 0.9, 0.5
+
+
+class Twins(NamedTuple):
+    """Numbers of codes that occur more than once.
+
+    Attributes:
+      queries: Q.
+      same_code: number of queries whose code is also in the database.
+      same_code_and_labels: number of queries whose code and labels are also in the database.
+      comparable: number of database codes with labels that a query has, too.
+      comparable_twins: how many of these have the code and labels of another one.
+    """
+
+    queries: int
+    same_code: int
+    same_code_and_labels: int
+    comparable: int
+    comparable_twins: int
+
+
+def count_twins(files: RetrievalFiles) -> Twins:
+    """Counts the queries that have a twin in the database, and the database codes that have one."""
+    codes, labels = _identify_codes(files), _identify_labels(files)
+    both = codes * (1 + int(labels.max())) + labels
+    both = np.unique(both, return_inverse=True)[1]
+    n = len(files.query.packed)
+    comparable = np.isin(labels[n:], labels[:n])
+    return Twins(
+        n,
+        int(np.isin(codes[:n], codes[n:]).sum()),
+        int(np.isin(both[:n], both[n:]).sum()),
+        int(comparable.sum()),
+        int((np.bincount(both[n:])[both[n:]] > 1)[comparable].sum()),
+    )
+
+
+def leak_hint(twins: Twins) -> Iterator[str]:
+    """Yields a hint if queries have twins in the database far more often than its own codes do.
+
+    Equal codes are no error: a good network maps many images of a class to one code. But then
+    database codes have twins among each other as well. If they have few, while almost all queries
+    have one, then queries and database are not two samples of the same images.
+    """
+    if (
+        twins.queries >= _FEWEST_QUERIES
+        and twins.same_code_and_labels >= _QUERY_SHARE * twins.queries
+        and twins.comparable_twins <= _DATABASE_SHARE * twins.comparable
+    ):
+        yield (
+            f"{twins.same_code_and_labels:,} of {twins.queries:,} queries have the code and labels "
+            f"of a database image, but only {twins.comparable_twins:,} of {twins.comparable:,} "
+            "database images with such labels have those of another one. Check whether the "
+            "queries are in the database."
+        )
+
+
+def _identify_codes(files: RetrievalFiles) -> Int[np.ndarray, " n"]:
+    return _identify(np.concatenate([files.query.packed, files.database.packed]))
+
+
+def _identify_labels(files: RetrievalFiles) -> Int[np.ndarray, " n"]:
+    labels = np.concatenate([files.query_labels.values, files.database_labels.values])
+    if labels.ndim == 1:
+        return np.unique(labels, return_inverse=True)[1]
+    return _identify(np.packbits(labels, axis=1))
+
+
+def _identify(rows: UInt8[np.ndarray, "n bytes"]) -> Int[np.ndarray, " n"]:
+    """Numbers rows so that equal rows have equal numbers."""
+    # Rows viewed as opaque values are sorted with memcmp, much faster than np.unique(axis=0).
+    opaque = np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").reshape(-1)
+    return np.unique(opaque, return_inverse=True)[1]
