@@ -32,6 +32,7 @@ from hashnet_jax.model import HashNetParams, with_hash_layer
 from hashnet_jax.report import UNVERIFIED, has_result, is_bound, read_result, why_outdated
 from hashnet_jax.training import (
     Checkpoints,
+    FeatureScale,
     Interrupted,
     RunFolder,
     TrainState,
@@ -217,6 +218,9 @@ def _train_hash_layer(run: Run, state: TrainState, say: Say) -> Trained:
         workers=run.execution.workers,
     )
     run = dataclasses.replace(run, features=features)
+    if config.train.standardize:
+        scale = FeatureScale.of(features.take(run.dataset.split.train))
+        features = dataclasses.replace(features, scale=scale)
     batches = partial(
         feature_batches,
         features,
@@ -225,7 +229,11 @@ def _train_hash_layer(run: Run, state: TrainState, say: Say) -> Trained:
         stop=config.train.total_steps,
         seed=config.seed,
     )
-    layer, step = _fit(run, hash_layer_state(state), say, batches)
+    # Validation encodes the same features as training.
+    validated = dataclasses.replace(run, features=features)
+    layer, step = _fit(validated, hash_layer_state(state), say, batches)
+    if features.scale is not None:
+        layer = features.scale.folded(layer)
     return Trained(run, layer, with_hash_layer(network, layer), step)
 
 

@@ -177,6 +177,11 @@ class Config:
                 "statistics of a randomly initialized backbone are untrained. Set `pretrained`, or "
                 "leave out `backbone_mode`."
             )
+        if self.train.standardize and not self.freeze_backbone:
+            yield (
+                "`standardize=True` requires a frozen backbone, whose features do not change. Set "
+                "`freeze_backbone=True`, or leave out `standardize`."
+            )
         if self.freeze_backbone and self.augmentation != "none":
             yield (
                 "`freeze_backbone=True` does not support augmentation, because features are "

@@ -81,8 +81,8 @@ def init_hash_layer(key: Key[Array, ""], spec: ModelSpec) -> HashNetParams:
     Examples:
       >>> spec = ModelSpec(backbone="small_cnn", bits=12, image_size=8, resize=8)
       >>> params = init_hash_layer(jax.random.key(0), spec)
-      >>> params.variables["params"]["backbone"]["conv1_1"]["bias"]
-      ShapeDtypeStruct(shape=(32,), dtype=float32)
+      >>> params.variables["params"]["backbone"]["conv1_1"]["kernel"]
+      ShapeDtypeStruct(shape=(3, 3, 3, 16), dtype=float32)
     """
     initialize = _initializer(spec)
     variables = jax.eval_shape(initialize, key)

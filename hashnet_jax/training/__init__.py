@@ -33,6 +33,7 @@ from hashnet_jax.training._feature_cache import (
     feature_batches,
     load_or_compute_features,
 )
+from hashnet_jax.training._feature_scale import FeatureScale
 from hashnet_jax.training._loop import Interrupted, fit
 from hashnet_jax.training._optimizer import beta_schedule, learning_rate_schedule, optimizer
 from hashnet_jax.training._run_folder import RunFolder
@@ -44,6 +45,7 @@ __all__ = [
     "BACKBONE_MODES",
     "CachedFeatures",
     "Checkpoints",
+    "FeatureScale",
     "Interrupted",
     "RunFolder",
     "TrainSpec",

@@ -19,6 +19,7 @@ from hashnet_jax.distributed.array_cache import load_array, save_array
 from hashnet_jax.distributed.devices import Device, map_rows
 from hashnet_jax.distributed.progress import Progress
 from hashnet_jax.model import HashNetParams, encode, extract_features, preprocess
+from hashnet_jax.training._feature_scale import FeatureScale
 
 BACKBONE_BATCH_SIZE = 64  # rounded up to a multiple of the number of devices
 HASH_LAYER_BATCH_SIZE = 4096
@@ -31,6 +32,7 @@ class CachedFeatures:
     Attributes:
       array: features, float32 ``[N, D]``.
       indices: sorted indices of the images in the data set's source, int ``[N]``.
+      scale: subtracted from and divided into the features when they are used, if not None.
 
     Examples:
       >>> features = CachedFeatures(np.array([[0.5], [1.5]], np.float32), np.array([3, 7]))
@@ -40,10 +42,12 @@ class CachedFeatures:
 
     array: Float[np.ndarray, "N D"]
     indices: Int[np.ndarray, " N"]
+    scale: FeatureScale | None = None
 
     def take(self, indices: Int[np.ndarray, " M"]) -> Float[np.ndarray, "M D"]:
         """Returns features for the images at ``indices``, a subset of ``self.indices``."""
-        return np.asarray(self.array[np.searchsorted(self.indices, indices)])
+        features = np.asarray(self.array[np.searchsorted(self.indices, indices)])
+        return features if self.scale is None else self.scale.apply(features)
 
 
 def load_or_compute_features(

@@ -32,6 +32,8 @@ class TrainSpec:
       alpha: slope of the logistic link, > 0; ``None`` for 10/K.
       offset: cosine of two codes at which a pair is as likely to be similar as dissimilar, in
         (-1, 1); see :func:`hashnet_jax.losses.pairwise_loss`.
+      standardize: whether to train the hash layer on features with mean 0 and standard deviation 1
+        over the training images; requires a frozen backbone.
       balance: pair weights: ``"batch"``, ``"none"``, or a fixed weight > 0 for similar pairs; see
         :func:`hashnet_jax.losses.pair_weights`.
       continuous_similarity: whether to weight similar pairs of multi-label images by their Jaccard
@@ -118,6 +120,13 @@ class TrainSpec:
             "group": "method",
         },
     )
+    standardize: bool = field(
+        default=False,
+        metadata={
+            "help": "train the hash layer on standardized features of a frozen backbone",
+            "group": "method",
+        },
+    )
     balance: str | float = field(
         default="batch",
         metadata={
@@ -184,6 +193,7 @@ class TrainSpec:
                 "> 0 and finite, or None to use 10/K",
             ),
             "offset": (_is_finite(self.offset) and -1 < self.offset < 1, "in (-1, 1)"),
+            "standardize": (isinstance(self.standardize, bool), "True or False"),
             "balance": (
                 self.balance in ("batch", "none") or _is_positive(self.balance),
                 "'batch', 'none' or a finite number > 0",

@@ -171,6 +171,11 @@ def test_only_a_pretrained_backbone_can_be_fine_tuned_in_inference_mode():
         config(*mode)
 
 
+def test_standardized_features_require_a_frozen_backbone():
+    with pytest.raises(ValueError, match="`standardize=True` requires a frozen backbone"):
+        config("--standardize")
+
+
 def test_a_frozen_backbone_changes_the_default_rates_and_options_override_them():
     pretrained = ("--backbone", "efficientnet_lite0", "--pretrained", "auto")
     frozen = config(*pretrained, "--freeze-backbone")

@@ -14,6 +14,7 @@ from hashnet_jax import configs as presets
 from hashnet_jax.backbones import IMAGENET_MEAN
 from hashnet_jax.cli import _options, _resolve, _start
 from hashnet_jax.distributed.files import sha256
+from hashnet_jax.model import init_hash_layer
 from hashnet_jax.training import Checkpoints, RunFolder, TrainSpec, TrainState
 from tests.support.public_tensors import zeros_and_tensors_of_ones
 
@@ -24,9 +25,11 @@ def resolve(*args):
 
 @pytest.fixture
 def from_zeros(monkeypatch):
-    """Initializes networks with zeros, because initializing a ResNet is slow."""
+    """Initializes random networks with zeros, because initializing a ResNet is slow."""
 
-    def init_state(key, model_spec, train_spec):
+    def init_state(key, model_spec, train_spec, *, initialize=None):
+        if initialize is not None:
+            return small_state(initialize(key, model_spec))
         params, _ = zeros_and_tensors_of_ones(model_spec.backbone, model_spec.image_size)
         return small_state(params)
 
@@ -81,7 +84,10 @@ def test_the_backbone_starts_from_the_file_and_the_config_contains_its_hash(
     state = _start.start_state(config, folder)
     variables = state.params.variables
     assert all((leaf == 1).all() for leaf in jax.tree.leaves(variables["params"]["backbone"]))
-    assert np.all(variables["params"]["hash"]["kernel"] == 0), "the hash layer must not change"
+    expected = init_hash_layer(jax.random.key(config.seed), config.model).variables["params"][
+        "hash"
+    ]
+    np.testing.assert_array_equal(variables["params"]["hash"]["kernel"], expected["kernel"])
     assert not folder.path.exists(), "nothing must be written before the weights are loaded"
 
 

@@ -19,6 +19,7 @@ from hashnet_jax.distributed.seals import sealed, unsealed
 from hashnet_jax.model import hash_layer, with_hash_layer
 from hashnet_jax.training import (
     CachedFeatures,
+    FeatureScale,
     _feature_cache,
     feature_batches,
     load_or_compute_features,
@@ -72,8 +73,9 @@ def arrays(folder):
 
 
 @pytest.mark.slow
-def test_the_saved_network_reproduces_the_codes_of_the_run(program, weights):
-    code, folder, errors = program("run")
+@pytest.mark.parametrize("options", [(), ("--standardize",)])
+def test_the_saved_network_reproduces_the_codes_of_the_run(options, program, weights):
+    code, folder, errors = program("run", *options)
     assert code == 0, errors
     params = hashnet_jax.load(folder)
     config = Config.from_json(json.loads((folder / "config.json").read_text()))
@@ -87,6 +89,21 @@ def test_the_saved_network_reproduces_the_codes_of_the_run(program, weights):
         json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()
     ]
     assert losses[-1] < losses[0]
+
+
+def test_a_layer_for_standardized_features_is_folded_into_one_for_the_original_features():
+    rng = np.random.default_rng(0)
+    features = (rng.normal(size=(50, 256)) * 10.0 ** rng.uniform(-2, 2, 256)).astype(np.float32)
+    features[:, 3] = 7.0  # a constant feature
+    cached = CachedFeatures(features, np.arange(50), FeatureScale.of(features[:40]))
+    standardized = cached.take(np.arange(40))
+    np.testing.assert_allclose(standardized.mean(axis=0), 0, atol=1e-3)
+    stds = np.where(np.arange(256) == 3, 0, 1)
+    np.testing.assert_allclose(standardized.std(axis=0), stds, atol=1e-3)
+    layer = hash_layer(hashnet_jax.init(jax.random.key(0), SPEC))
+    expected = hashnet_jax.logits(layer, cached.take(np.arange(50)))
+    folded = hashnet_jax.logits(cached.scale.folded(layer), features)
+    np.testing.assert_allclose(folded, expected, atol=1e-4)
 
 
 def test_the_backbone_keeps_its_weights_bit_for_bit_and_the_hash_layer_learns(program, weights):

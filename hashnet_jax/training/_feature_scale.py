@@ -1,0 +1,55 @@
+"""Standardizes features, and folds this into the hash layer, so that the network stays the same."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Float32
+
+from hashnet_jax.model import HashNetParams
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FeatureScale:
+    """The mean and the standard deviation of each feature over the training images.
+
+    The coordinates of features differ in scale by orders of magnitude. SGD has one learning rate
+    and one weight decay for all of them, which suits standardized features better.
+
+    Attributes:
+      mean: float32 ``[D]``.
+      std: float32 ``[D]``, > 0; 1 for features that are constant.
+
+    Examples:
+      >>> scale = FeatureScale.of(np.array([[0.0, 5.0], [2.0, 5.0]], np.float32))
+      >>> scale.apply(np.array([[3.0, 7.0]], np.float32)).tolist()
+      [[2.0, 2.0]]
+    """
+
+    mean: Float32[np.ndarray, " D"]
+    std: Float32[np.ndarray, " D"]
+
+    @staticmethod
+    def of(features: Float[np.ndarray, "N D"]) -> "FeatureScale":
+        """Measures the features of the training images."""
+        mean = features.mean(axis=0, dtype=np.float64)
+        std = features.std(axis=0, dtype=np.float64)
+        std[std == 0] = 1.0
+        return FeatureScale(mean.astype(np.float32), std.astype(np.float32))
+
+    def apply(self, features: Float[np.ndarray, "M D"]) -> Float32[np.ndarray, "M D"]:
+        """Returns features with mean 0 and standard deviation 1 over the training images."""
+        return (features - self.mean) / self.std
+
+    def folded(self, layer: HashNetParams) -> HashNetParams:
+        """Returns a hash layer for the original features with the same logits, up to rounding.
+
+        Args:
+          layer: a hash layer for standardized features, see :func:`hashnet_jax.model.hash_layer`.
+        """
+        trained = layer.variables["params"]["hash"]
+        kernel = np.asarray(trained["kernel"], np.float64) / self.std[:, None]
+        bias = np.asarray(trained["bias"], np.float64) - self.mean @ kernel
+        arrays = {"kernel": kernel, "bias": bias}
+        folded = {name: jnp.asarray(array, jnp.float32) for name, array in arrays.items()}
+        return dataclasses.replace(layer, variables={**layer.variables, "params": {"hash": folded}})
