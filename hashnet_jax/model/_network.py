@@ -94,7 +94,7 @@ def init_hash_layer(key: Key[Array, ""], spec: ModelSpec) -> HashNetParams:
 
 def _initializer(spec: ModelSpec) -> Callable[[Key[Array, ""]], dict[str, Any]]:
     image = jnp.zeros((1, spec.image_size, spec.image_size, 3))
-    return lambda key: HashNetwork(spec).init(key, image)
+    return lambda key: dict(HashNetwork(spec).init(key, image))
 
 
 def logits(params: HashNetParams, images: NetworkInput) -> Float[Array, "B K"]:

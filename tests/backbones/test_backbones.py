@@ -49,7 +49,7 @@ def test_a_backbone_has_as_many_parameters_as_published(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [
-        *((name, "float32") for name in BACKBONES),
+        *((name, "float32") for name in BACKBONES if name not in ("resnet101", "resnet152")),
         *((name, "bfloat16") for name in ("small_cnn", "alexnet", "vgg11_bn", "resnet18")),
         *((name, "bfloat16") for name in ("resnet50", "efficientnet_lite0", "vit_s16")),
     ],

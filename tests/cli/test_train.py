@@ -90,6 +90,7 @@ def whole(tmp_path_factory):
     return folder, result
 
 
+@pytest.mark.slow
 def test_a_run_prints_its_config_and_map_and_leaves_a_folder_that_explains_itself(whole):
     folder, result = whole
     assert "total_steps=40" in result.stdout
@@ -187,6 +188,7 @@ def test_two_runs_at_once_in_one_folder_are_rejected(tmp_path):
     assert "Traceback" not in second.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -282,6 +284,7 @@ def test_a_run_killed_at_its_start_leaves_a_usable_folder(tmp_path):
     assert not list(folder.glob(".*.partial"))
 
 
+@pytest.mark.slow
 def test_a_pipe_in_place_of_the_result_is_rejected(whole, tmp_path, capsys):
     folder = shutil.copytree(whole[0], tmp_path / "run")
     (folder / "result.json").unlink()

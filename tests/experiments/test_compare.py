@@ -244,6 +244,7 @@ def pictures(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_the_table_and_figure_of_a_folder_contain_every_method(pictures, tmp_path, capsys):
     args = ["--dataset", "folder", "--methods", "hashnet", "orthohash", "pca", "cosine"]
     args += ["--bits", "8", "--seeds", "0", "1", "--steps", "4", "--batch-size", "8"]

@@ -126,6 +126,7 @@ def test_the_loss_is_finite_if_all_pairs_are_of_one_kind():
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_a_blocked_step_equals_the_plain_step_on_one_and_two_devices(monkeypatch, multi_label):
     rng = np.random.default_rng(4)

@@ -198,6 +198,7 @@ def test_the_binary_loss_is_the_loss_of_sgn_codes():
     np.testing.assert_allclose(metrics["binary_loss"], numerator / denominator, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_hashnet_plus_c_differs_from_hashnet_only_on_multi_label_images():
     plain = init_state(jax.random.key(0), TINY, TRAIN)
     continuous = init_state(
