@@ -11,8 +11,7 @@ from jaxtyping import Array, Float, Int, Key
 from experiments.baselines import BASELINES, RIVALS, Rival
 from hashnet_jax.codes import relax
 from hashnet_jax.configs import VARIANTS
-from hashnet_jax.losses import LOSSES
-from hashnet_jax.training import TrainSpec, beta_schedule
+from hashnet_jax.training import TrainSpec, beta_schedule, configured_loss
 
 # HashNet's recipes: fields of TrainSpec that differ from those of a run with a frozen backbone.
 RECIPES: dict[str, dict[str, Any]] = {"hashnet": VARIANTS["hashnet"]}
@@ -93,7 +92,7 @@ def method(name: str, spec: TrainSpec) -> Method:
     rates = RATES.get(base, RATES["hashnet"] if base in RECIPES else _OTHER_RATES)
     if base in RECIPES:
         spec = dataclasses.replace(spec, **RECIPES[base])
-        return Method(hashnet(spec), spec, rates, base != name)
+        return Method(hashnet(spec), spec, rates, spec.standardize or base != name)
     decay = WEIGHT_DECAY.get(base, _RIVAL_WEIGHT_DECAY)
     return Method(RIVALS[base], dataclasses.replace(spec, weight_decay=decay), rates, base != name)
 
@@ -118,16 +117,8 @@ class HashNetLoss:
         state: Any,
         step: Int[Array, ""],
     ) -> tuple[Float[Array, ""], Any]:
-        spec = self.spec
-        batch_loss = LOSSES[spec.loss](
-            labels,
-            alpha=spec.alpha if spec.alpha is not None else 10.0 / outputs.shape[1],
-            offset=spec.offset,
-            balance=spec.balance,
-            continuous=spec.continuous_similarity,
-            axis_name=None,
-        )
-        beta = jnp.asarray(beta_schedule(spec)(step), jnp.float32)
+        batch_loss = configured_loss(self.spec, labels, bits=outputs.shape[1])
+        beta = jnp.asarray(beta_schedule(self.spec)(step), jnp.float32)
         return batch_loss.share(relax(outputs, beta)), state
 
 

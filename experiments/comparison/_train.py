@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from experiments.baselines import Rival
 from hashnet_jax.data.pipeline import batch_positions, check_batch_size
-from hashnet_jax.training import TrainSpec, optimizer
+from hashnet_jax.training import FeatureScale, TrainSpec, optimizer
 
 _NORM_EPSILON = 1e-5  # as in torch's BatchNorm
 
@@ -98,12 +98,11 @@ def train(
         batch_positions(seed, t, n=len(features), batch_size=batch_size)
         for t in range(spec.total_steps)
     ]
-    mean, std = _scale(features) if standardize else (np.zeros(()), np.ones(()))
-    inputs = (features - mean) / std
+    scale = FeatureScale.of(features) if standardize else None
+    inputs = features if scale is None else scale.apply(features)
     trained = _trained(rival, spec, layer, weights, state, inputs, labels, np.stack(order), rate)
     kernel, bias = map(np.asarray, _folded_norm(trained, inputs) if rival.batch_norm else trained)
-    kernel = (kernel.T / std).T
-    return HashLayer(kernel, bias - np.broadcast_to(mean, len(kernel)).astype(np.float32) @ kernel)
+    return HashLayer(kernel, bias) if scale is None else HashLayer(*scale.fold(kernel, bias))
 
 
 @functools.partial(jax.jit, static_argnames=("rival", "spec"))
@@ -139,12 +138,6 @@ def _trained(
     start = (trained, sgd.init(trained), state)
     (trained, _, _), _ = jax.lax.scan(update, start, (jnp.arange(len(order)), order))
     return trained["hash"][0]
-
-
-def _scale(features: Float[np.ndarray, "N D"]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the mean and standard deviation of each feature; 1 for a feature that is constant."""
-    std = features.std(axis=0)
-    return features.mean(axis=0), np.where(std > 0, std, 1).astype(np.float32)
 
 
 def _folded_norm(layer: HashLayer, features: Float[np.ndarray, "N D"]) -> HashLayer:

@@ -39,7 +39,7 @@ from hashnet_jax.training._optimizer import beta_schedule, learning_rate_schedul
 from hashnet_jax.training._run_folder import RunFolder
 from hashnet_jax.training._spec import BACKBONE_MODES, TrainSpec
 from hashnet_jax.training._state import TrainState, hash_layer_state, init_state
-from hashnet_jax.training._step import train_step
+from hashnet_jax.training._step import configured_loss, train_step
 
 __all__ = [
     "BACKBONE_MODES",
@@ -52,6 +52,7 @@ __all__ = [
     "TrainState",
     "beta_schedule",
     "compute_features",
+    "configured_loss",
     "encode_batches",
     "encode_dataset",
     "encode_features",

@@ -4,7 +4,7 @@ import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Array, Float, Float32
 
 from hashnet_jax.model import HashNetParams
 
@@ -41,6 +41,16 @@ class FeatureScale:
         """Returns features with mean 0 and standard deviation 1 over the training images."""
         return (features - self.mean) / self.std
 
+    def fold(
+        self,
+        kernel: Float[np.ndarray | Array, "D K"],
+        bias: Float[np.ndarray | Array, " K"],
+    ) -> tuple[Float32[np.ndarray, "D K"], Float32[np.ndarray, " K"]]:
+        """Returns kernel and bias for the original features, computed in float64."""
+        original = np.asarray(kernel, np.float64) / self.std[:, None]
+        shifted = np.asarray(bias, np.float64) - self.mean @ original
+        return original.astype(np.float32), shifted.astype(np.float32)
+
     def folded(self, layer: HashNetParams) -> HashNetParams:
         """Returns a hash layer for the original features with the same logits, up to rounding.
 
@@ -48,8 +58,6 @@ class FeatureScale:
           layer: a hash layer for standardized features, see :func:`hashnet_jax.model.hash_layer`.
         """
         trained = layer.variables["params"]["hash"]
-        kernel = np.asarray(trained["kernel"], np.float64) / self.std[:, None]
-        bias = np.asarray(trained["bias"], np.float64) - self.mean @ kernel
-        arrays = {"kernel": kernel, "bias": bias}
-        folded = {name: jnp.asarray(array, jnp.float32) for name, array in arrays.items()}
+        kernel, bias = map(jnp.asarray, self.fold(trained["kernel"], trained["bias"]))
+        folded = {"kernel": kernel, "bias": bias}
         return dataclasses.replace(layer, variables={**layer.variables, "params": {"hash": folded}})

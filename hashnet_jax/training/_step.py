@@ -19,6 +19,7 @@ from hashnet_jax.codes import binarize, quantization_gap, relax
 from hashnet_jax.losses import LOSSES, BatchLoss
 from hashnet_jax.model import HashNetParams, normalize, training_logits
 from hashnet_jax.training._optimizer import beta_schedule, optimizer
+from hashnet_jax.training._spec import TrainSpec
 from hashnet_jax.training._state import TrainState
 
 Batch = Mapping[str, Shaped[Array | np.ndarray, "B ..."]]
@@ -59,7 +60,9 @@ def train_step(
     if images.dtype == jnp.uint8:
         images = normalize(images, state.params.spec)
     key = jax.random.fold_in(state.key, state.step)
-    batch_loss = _batch_loss(state, batch, axis_name)
+    batch_loss = configured_loss(
+        spec, batch["label"], bits=state.params.spec.bits, axis_name=axis_name
+    )
 
     def device_loss(trained: Any) -> tuple[Float[Array, ""], tuple[Array, Array, Any]]:
         params = HashNetParams({**state.params.variables, "params": trained}, state.params.spec)
@@ -92,12 +95,33 @@ def train_step(
     return _updated(state, gradients, batch_stats), metrics
 
 
-def _batch_loss(state: TrainState, batch: Batch, axis_name: str | None) -> BatchLoss:
-    """Builds the configured loss for the labels in ``batch``."""
-    spec = state.spec
+def configured_loss(
+    spec: TrainSpec,
+    labels: Shaped[Array | np.ndarray, "B *C"],
+    *,
+    bits: int,
+    axis_name: str | None = None,
+) -> BatchLoss:
+    """Builds the loss that ``spec`` selects, for the labels of a batch.
+
+    Args:
+      spec: :class:`hashnet_jax.training.TrainSpec`.
+      labels: class ids, integer ``[B]``, or multi-hot labels ``[B, C]``.
+      bits: K, which determines the slope of the link if ``spec.alpha`` is None.
+      axis_name: name of the mapped axis, if any.
+
+    Returns:
+      :class:`hashnet_jax.losses.BatchLoss`.
+
+    Examples:
+      >>> from hashnet_jax.training import TrainSpec
+      >>> loss = configured_loss(TrainSpec(), jnp.array([0, 0, 1]), bits=2)
+      >>> print(f"{loss.similar_share:.4f}")
+      0.3333
+    """
     return LOSSES[spec.loss](
-        batch["label"],
-        alpha=spec.alpha if spec.alpha is not None else 10.0 / state.params.spec.bits,
+        labels,
+        alpha=spec.alpha if spec.alpha is not None else 10.0 / bits,
         offset=spec.offset,
         balance=spec.balance,
         continuous=spec.continuous_similarity,

@@ -45,13 +45,15 @@ def test_a_backbone_has_as_many_parameters_as_published(name: str) -> None:
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
 
 
-# Deeper networks consist of the same layers, and take long to trace.
+_DEEP = ("resnet101", "resnet152")  # they take long to trace
+
+
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [
-        *((name, "float32") for name in BACKBONES if name not in ("resnet101", "resnet152")),
-        *((name, "bfloat16") for name in ("small_cnn", "alexnet", "vgg11_bn", "resnet18")),
-        *((name, "bfloat16") for name in ("resnet50", "efficientnet_lite0", "vit_s16")),
+        pytest.param(name, dtype, marks=[pytest.mark.slow] if name in _DEEP else [])
+        for name in BACKBONES
+        for dtype in ("float32", "bfloat16")
     ],
 )
 def test_features_and_logits_have_the_expected_shapes_and_dtypes_at_the_smallest_size(

@@ -19,6 +19,7 @@ import pytest
 import hashnet_jax
 from experiments import baselines
 from hashnet_jax.data import augmentation
+from hashnet_jax.training import TrainSpec, configured_loss
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -36,6 +37,7 @@ REGISTRIES = [
     hashnet_jax.configs.CONFIGS,
     augmentation.AUGMENTATIONS,
     baselines.BASELINES,
+    baselines.RIVALS,
 ]
 
 # The module of each program, and the arguments that it prepends to the user's.
@@ -44,6 +46,7 @@ PROGRAMS: dict[str, tuple[str, list[str]]] = {
     "experiments/run.py": ("hashnet_jax.cli", ["train"]),
     "experiments/report.py": ("hashnet_jax.cli", ["report"]),
     "experiments/reproduce.py": ("experiments.reproduce", []),
+    "experiments/compare.py": ("experiments.compare", []),
     "benchmarks/run.py": ("benchmarks.run", []),
     "benchmarks/cost.py": ("benchmarks.cost", []),
     "benchmarks/map_speed.py": ("benchmarks.map_speed", []),
@@ -116,10 +119,9 @@ def check_beyond(names: dict[str, Any]) -> None:
 def check_contributing(names: dict[str, Any]) -> None:
     assert hashnet_jax.encode(names["params"], names["images"]).shape == (6, 48)
     labels, codes = jax.numpy.array([0, 0, 1]), jax.numpy.ones((3, 4))
-    loss = names["spread_loss"](
-        labels, alpha=1.0, balance="batch", continuous=False, axis_name=None
+    loss, plain = (
+        configured_loss(TrainSpec(loss=name), labels, bits=4) for name in ("spread", "hashnet")
     )
-    plain = hashnet_jax.losses.pairwise_batch_loss(labels, alpha=1.0)
     assert loss.share(codes) == plain.share(codes) + 1
     counts = hashnet_jax.metrics.DistanceCounts(np.zeros((1, 3), int), np.array([[1, 1, 2]]))
     assert names["median_distance"](counts) == 1
@@ -127,8 +129,8 @@ def check_contributing(names: dict[str, Any]) -> None:
     dataset = hashnet_jax.data.DATASETS["noise"](hashnet_jax.data.Options())
     assert dataset.split.sizes() == {"train": 40, "query": 20, "database": 80, "validation": 0}
     features = np.random.default_rng(0).normal(size=(5, 3))
-    (packed,) = baselines.BASELINES["random_projection"](features, [features], bits=12, seed=0)
-    assert packed.shape == (5, 2)
+    (logits,) = baselines.BASELINES["random_projection"](features, [features], bits=12, seed=0)
+    assert (logits.shape, logits.dtype.kind) == ((5, 12), "f")
     pooled = names["mean_pool"](jax.numpy.arange(16.0).reshape(1, 4, 4, 1))
     assert pooled[0, :, :, 0].tolist() == [[2.5, 4.5], [10.5, 12.5]]
 
