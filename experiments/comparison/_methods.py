@@ -2,19 +2,16 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
 from experiments.baselines import BASELINES, RIVALS, Rival
-from hashnet_jax.codes import relax
-from hashnet_jax.configs import VARIANTS
-from hashnet_jax.training import TrainSpec, beta_schedule, configured_loss
+from hashnet_jax.configs import VARIANTS, recipe_fields
+from hashnet_jax.training import HashNetLoss, TrainSpec
 
-# HashNet's recipes: fields of TrainSpec that differ from those of a run with a frozen backbone.
-RECIPES: dict[str, dict[str, Any]] = {"hashnet": VARIANTS["hashnet"]}
+# HashNet's recipes, keyed by the name of the method.
+RECIPES = {"hashnet": "paper", "hashnet-improved": "improved"}
 
 # Methods whose features are standardized first: to mean 0 and variance 1 over training images.
 STANDARDIZED = "-standardized"
@@ -23,11 +20,12 @@ STANDARDIZED = "-standardized"
 COSINE = "cosine"
 
 # Initial learning rates, of which the best on validation images is chosen, in units of
-# `_train.rate_unit`, which makes them independent of the number and scale of the features.
+# `training.rate_unit`, which makes them independent of the number and scale of the features.
 # Five for each method, around the best of a search on held-out training images of a miniature
 # ImageNet-100.
 RATES: dict[str, tuple[float, ...]] = {
     "hashnet": (2, 4, 8, 16, 32),
+    "hashnet-improved": (8, 16, 32, 64, 128),
     "dhn": (0.125, 0.5, 2, 8, 32),
     "dpsh": (0.125, 0.5, 2, 8, 32),
     "csq": (8, 32, 128, 512, 2048),
@@ -50,20 +48,20 @@ class Method:
     Attributes:
       rival: what is trained.
       spec: its training hyperparameters; its learning rates are not used.
-      rates: learning rates to choose from.
       standardize: whether it is trained on standardized features.
     """
 
     rival: Rival
     spec: TrainSpec
-    rates: tuple[float, ...]
     standardize: bool = False
 
 
 def names() -> list[str]:
     """Returns the names of all methods."""
     learned = [*RECIPES, *RIVALS]
-    return [*learned, *(name + STANDARDIZED for name in learned), *BASELINES, COSINE]
+    # The improved recipe always standardizes.
+    variable = [name for name in learned if RECIPES.get(name) != "improved"]
+    return [*learned, *(name + STANDARDIZED for name in variable), *BASELINES, COSINE]
 
 
 def default_names(*, one_class: bool) -> list[str]:
@@ -81,45 +79,31 @@ def is_learned(name: str) -> bool:
     return name not in BASELINES and name != COSINE
 
 
-def method(name: str, spec: TrainSpec) -> Method:
+def rates_of(name: str) -> tuple[float, ...]:
+    """Returns the learning rates to choose from, for a method that :func:`is_learned`."""
+    return RATES.get(name.removesuffix(STANDARDIZED), _OTHER_RATES)
+
+
+def method(name: str, spec: TrainSpec, bits: int) -> Method:
     """Returns a learned method.
 
     Args:
       name: one of :func:`names` for which :func:`is_learned` holds.
-      spec: hyperparameters that all methods share, except for the rivals' weight decay.
+      spec: hyperparameters that all methods share, except for the weight decay.
+      bits: K, the number of bits per code.
     """
     base = name.removesuffix(STANDARDIZED)
-    rates = RATES.get(base, RATES["hashnet"] if base in RECIPES else _OTHER_RATES)
     if base in RECIPES:
-        spec = dataclasses.replace(spec, **RECIPES[base])
-        return Method(hashnet(spec), spec, rates, spec.standardize or base != name)
+        fields = recipe_fields(RECIPES[base], bits=bits, frozen=True) | VARIANTS["hashnet"]
+        spec = dataclasses.replace(spec, **fields)
+        return Method(hashnet(spec), spec, spec.standardize or base != name)
     decay = WEIGHT_DECAY.get(base, _RIVAL_WEIGHT_DECAY)
-    return Method(RIVALS[base], dataclasses.replace(spec, weight_decay=decay), rates, base != name)
+    return Method(RIVALS[base], dataclasses.replace(spec, weight_decay=decay), base != name)
 
 
 def hashnet(spec: TrainSpec) -> Rival:
     """Returns HashNet as a rival of its rivals, with the loss and the continuation of ``spec``."""
     return Rival(_no_weights, HashNetLoss(spec))
-
-
-@dataclasses.dataclass(frozen=True)
-class HashNetLoss:
-    """HashNet's loss; see :class:`experiments.baselines._registry.RivalLoss`."""
-
-    spec: TrainSpec
-
-    def __call__(
-        self,
-        weights: Any,
-        outputs: Float[Array, "B K"],
-        labels: Float[Array, "B C"],
-        indices: Int[Array, " B"],
-        state: Any,
-        step: Int[Array, ""],
-    ) -> tuple[Float[Array, ""], Any]:
-        batch_loss = configured_loss(self.spec, labels, bits=outputs.shape[1])
-        beta = jnp.asarray(beta_schedule(self.spec)(step), jnp.float32)
-        return batch_loss.share(relax(outputs, beta)), state
 
 
 def _no_weights(

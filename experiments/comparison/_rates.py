@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from experiments.comparison._methods import is_learned, method
+from experiments.comparison._methods import is_learned, rates_of
 from experiments.comparison._runs import Result, Run
 from experiments.comparison._study import Study
 
@@ -41,9 +41,7 @@ class Choice(NamedTuple):
 
 def count_runs(study: Study, names: Sequence[str]) -> int:
     """Returns the number of runs that are needed to choose the rates of all methods."""
-    return sum(
-        len(method(name, study.spec).rates) * len(SEEDS) for name in filter(is_learned, names)
-    )
+    return sum(len(rates_of(name)) * len(SEEDS) for name in filter(is_learned, names))
 
 
 def choose(
@@ -62,7 +60,7 @@ def choose(
     """
     choices = {}
     for name in filter(is_learned, names):
-        rates = method(name, study.spec).rates
+        rates = rates_of(name)
         maps = [
             statistics.mean(
                 result(Run(name, bits, seed, rate, validation=True)).hamming for seed in SEEDS

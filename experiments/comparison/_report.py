@@ -117,7 +117,7 @@ def _protocol(comparison: Comparison) -> Iterator[str]:
         "code lengths. The unit of the rates is 1 / mean squared norm of the layer's inputs."
     )
     for name, choice in comparison.choices.items():
-        decay = method(name, study.spec).spec.weight_decay
+        decay = method(name, study.spec, comparison.tuning_bits).spec.weight_decay
         tried = ", ".join(
             f"{rate:g} ({value:.4f})" for rate, value in zip(choice.rates, choice.maps, strict=True)
         )

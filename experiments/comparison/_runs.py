@@ -18,12 +18,13 @@ from experiments.baselines import BASELINES
 from experiments.baselines._evaluate import packed
 from experiments.comparison._methods import COSINE, is_learned, method
 from experiments.comparison._study import Parts, Study
-from experiments.comparison._train import initial_layer, rate_unit, train
+from experiments.comparison._train import train
 from hashnet_jax.distributed.files import make_folder, write_whole
 from hashnet_jax.distributed.json_values import number, optional, record
 from hashnet_jax.distributed.reading import damage_named, file_exists, read_json
 from hashnet_jax.distributed.seals import content_sha256, sealed, unsealed
 from hashnet_jax.metrics import evaluate, mean_average_precision_scores
+from hashnet_jax.training import initial_layer, rate_unit
 
 _WHAT, _REMEDY = "the result of a run", "delete it, and it will be computed again"
 _SCORES = ("hamming", "asymmetric")
@@ -38,7 +39,8 @@ class Run:
       name: name of the method.
       bits: K; 0 for the cosine of the features.
       seed: seed for the initial layer, the method's random choices and the data order.
-      rate: learning rate in units of :func:`._train.rate_unit`; None if the method is not trained.
+      rate: learning rate in units of :func:`hashnet_jax.training.rate_unit`; None if the method
+        is not trained.
       validation: whether to use the validation images instead of the queries.
     """
 
@@ -67,7 +69,7 @@ def settings_of(study: Study, run: Run) -> dict[str, Any]:
     """Returns everything that determines a result, as JSON."""
     settings: dict[str, Any] = {"content": study.content, "cutoff": study.cutoff}
     if is_learned(run.name):
-        chosen = method(run.name, study.spec)
+        chosen = method(run.name, study.spec, run.bits)
         settings["train"] = dataclasses.asdict(chosen.spec)
         settings |= {"batch_size": study.batch_size, "standardize": chosen.standardize}
     return dataclasses.asdict(run) | settings
@@ -135,7 +137,7 @@ def _logits(
     train_features = study.features.take(parts.train)
     if run.rate is None:
         return BASELINES[run.name](train_features, features, bits=run.bits, seed=run.seed)
-    chosen = method(run.name, study.spec)
+    chosen = method(run.name, study.spec, run.bits)
     layer = train(
         chosen.rival,
         train_features,

@@ -13,13 +13,19 @@ import hashnet_jax
 from hashnet_jax.cli import _options
 from hashnet_jax.cli._messages import Flag, flags_of
 from hashnet_jax.cli._start import initial_state
-from hashnet_jax.configs import CONFIGS
+from hashnet_jax.configs import CONFIGS, VARIANTS, recipe_fields
 from hashnet_jax.data import DATASETS, Dataset
+from hashnet_jax.data.held_out import held_out
 from hashnet_jax.distributed.devices import local_devices
 from hashnet_jax.training import CachedFeatures, TrainSpec, load_or_compute_features
 
-# One in this many training images of each class is a validation image while rates are chosen.
-_HELD_OUT = 4
+# Options of run.py that the compared methods set themselves.
+_SET_BY_METHODS = (
+    *recipe_fields("improved", bits=1, frozen=True),
+    *VARIANTS["hashnet"],
+    "learning_rate",
+    "hash_multiplier",
+)
 
 
 class Parts(NamedTuple):
@@ -70,31 +76,9 @@ class Study:
         return Parts(split.train, split.query, split.database)
 
     def validation_parts(self) -> Parts:
-        """Returns the images with which learning rates are chosen; none of them is a query.
-
-        The validation images of the split search its training images. If the split has none, a
-        quarter of the training images, drawn within each class, searches the others.
-        """
-        split = self.dataset.split
-        if len(split.validation):
-            return Parts(split.train, split.validation, split.train)
-        held_out = _held_out(self.dataset.labels[split.train])
-        rest = np.setdiff1d(np.arange(len(split.train)), held_out)
-        if not len(held_out):
-            raise ValueError(
-                f"a class must have at least {_HELD_OUT} training images to choose learning rates "
-                "on a part of them. Add images, or use --validation-per-class."
-            )
-        return Parts(split.train[rest], split.train[held_out], split.train[rest])
-
-
-def _held_out(labels: Int[np.ndarray, "N *C"]) -> Int[np.ndarray, " n"]:
-    """Returns the positions of the held-out quarter, drawn within each class if there is one."""
-    order = np.random.default_rng(0).permutation(len(labels))
-    if labels.ndim == 2:
-        return np.sort(order[: len(order) // _HELD_OUT])
-    groups = [order[labels[order] == label] for label in np.unique(labels)]
-    return np.sort(np.concatenate([group[: len(group) // _HELD_OUT] for group in groups]))
+        """Returns the images with which learning rates are chosen; none of them is a query."""
+        train, query = held_out(self.dataset.labels, self.dataset.split)
+        return Parts(train, query, train)
 
 
 def parse_options(
@@ -113,7 +97,12 @@ def parse_options(
     parser = _options.parser()
     parser.prog = "compare.py"
     args = parser.parse_args(["--dataset", dataset, *given, *options])
-    return args, flags_of(parser)
+    flags = flags_of(parser)
+    for name in (*_options.PRESETS, *_SET_BY_METHODS):
+        if hasattr(args, name):
+            flag = flags[name].name if name in flags else f"--{name}"
+            parser.error(f"{flag} is set by each method. Leave it out.")
+    return args, flags
 
 
 def load_study(args: Any, folder: Path) -> Study:
@@ -126,7 +115,7 @@ def load_study(args: Any, folder: Path) -> Study:
     given = _options.overrides(args)
     config, execution = _options.config_of(args), _options.execution_of(args)
     # Without pretrained weights, too, only the hash layer is trained.
-    frozen = {"freeze_backbone": True, "pretrained": "auto"}
+    frozen = {"freeze_backbone": True, "pretrained": "auto", "recipe": "paper"}
     settings = _options.with_overrides(CONFIGS[config.dataset], given | frozen)
     dataset = DATASETS[config.dataset](config.data)
     features = load_or_compute_features(

@@ -17,12 +17,15 @@ from typing import Any
 from hashnet_jax.cli._execution import Execution
 from hashnet_jax.cli._fields import add_option, flag_of, option_fields, values_of
 from hashnet_jax.cli._parser import CommandParser
-from hashnet_jax.configs import CONFIGS, VARIANTS, Config, derive
+from hashnet_jax.configs import CONFIGS, RECIPES, VARIANTS, Config, derive
 
 DEFAULT_DATASET = "digits"
 
 CONFIG_FIELDS = {field.name: field for field in option_fields(Config)}
 EXECUTION_FIELDS = {field.name: field for field in option_fields(Execution)}
+
+# Options that set several fields.
+PRESETS = ("variant", "recipe")
 
 # Option groups in the order shown by `--help`; options without a group come first.
 GROUPS = {
@@ -68,6 +71,15 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         metavar="NAME",
         help=f"variant of the paper's method: {', '.join(VARIANTS)} (default: {config.variant})",
     )
+    groups["method"].add_argument(
+        "--recipe",
+        choices=RECIPES,
+        default=argparse.SUPPRESS,
+        metavar="NAME",
+        help=f"{' or '.join(RECIPES)}: sets --alpha, --offset and, with a frozen backbone, "
+        "--standardize and --weight-decay (default: improved with a frozen backbone and no "
+        "--variant, or else paper)",
+    )
     for name, field in fields.items():
         group = field.metadata.get("group")
         if group not in groups:
@@ -96,10 +108,8 @@ def _dataset_in(argv: Sequence[str]) -> str:
 
 
 def overrides(args: argparse.Namespace) -> dict[str, Any]:
-    """Returns the given config options, including ``variant``, keyed by field name."""
-    return {
-        name: value for name, value in vars(args).items() if name in (*CONFIG_FIELDS, "variant")
-    }
+    """Returns the given config options, including those in ``PRESETS``, keyed by name."""
+    return {name: value for name, value in vars(args).items() if name in (*CONFIG_FIELDS, *PRESETS)}
 
 
 def execution_of(args: argparse.Namespace) -> Execution:
@@ -121,5 +131,5 @@ def config_of(args: argparse.Namespace) -> Config:
 
 def with_overrides(config: Config, given: dict[str, Any]) -> Config:
     """Returns a copy of ``config`` with options from :func:`overrides` applied."""
-    changes = {name: value for name, value in given.items() if name != "variant"}
-    return derive(config, changes, variant=given.get("variant"))
+    changes = {name: value for name, value in given.items() if name not in PRESETS}
+    return derive(config, changes, **{name: given.get(name) for name in PRESETS})

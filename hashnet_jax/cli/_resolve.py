@@ -12,6 +12,7 @@ from hashnet_jax.cli._fields import values_of, words_of
 from hashnet_jax.cli._options import (
     CONFIG_FIELDS,
     EXECUTION_FIELDS,
+    PRESETS,
     config_of,
     overrides,
     with_overrides,
@@ -24,7 +25,7 @@ from hashnet_jax.cli._places import (
     located,
     without_places,
 )
-from hashnet_jax.configs import Config
+from hashnet_jax.configs import Config, default_recipe
 from hashnet_jax.distributed import processes
 from hashnet_jax.distributed.files import sha256
 from hashnet_jax.distributed.reading import damage_named
@@ -46,6 +47,8 @@ def default_folder(config: Config) -> Path:
     own = {"lists": data.lists, "folder": data.csv or data.image_root}.get(config.dataset)
     dataset = config.dataset if own is None else Path(own).expanduser().resolve().stem
     variant = "" if config.variant == "hashnet" else f"-{config.variant}"
+    if config.recipe != default_recipe(frozen=config.freeze_backbone):
+        variant += f"-{config.recipe}"
     frozen = "-frozen" if config.freeze_backbone else ""
     name = f"{dataset}{variant}-{model.backbone}{frozen}-{model.bits}bits-seed{config.seed}"
     return Path("runs") / name
@@ -150,9 +153,7 @@ def _changing(config: Config, given: Mapping[str, Any]) -> list[str]:
     if with_overrides(config, dict(given)) == config:
         return []
     return [
-        f"--variant {value}"
-        if name == "variant"
-        else shlex.join(words_of(CONFIG_FIELDS[name], value))
+        f"--{name} {value}" if name in PRESETS else shlex.join(words_of(CONFIG_FIELDS[name], value))
         for name, value in given.items()
         if with_overrides(config, {name: value}) != config
     ]

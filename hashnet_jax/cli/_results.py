@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 import hashnet_jax
+from hashnet_jax.cli._rate import described_rate
 from hashnet_jax.cli._run import Run, describe_devices
 from hashnet_jax.cli._validation import validation_cutoff, validation_record
 from hashnet_jax.data import Dataset
@@ -102,7 +103,8 @@ def write_result(run: Run, params: HashNetParams, *, step: int, started: float) 
     query = encode(run, params, split.query, "encoding queries")
     database = encode(run, params, split.database, "encoding database")
     overlaps = run.folder.read_json("overlaps.json")
-    validation = validation_record(run)  # by all processes, since it reads the metrics
+    # By all processes, since they read files of the run.
+    more = validation_record(run) | {"learning_rate": described_rate(run)}
     if not processes.is_first():
         return
     labels_q, labels_db = run.dataset.labels[split.query], run.dataset.labels[split.database]
@@ -112,7 +114,7 @@ def write_result(run: Run, params: HashNetParams, *, step: int, started: float) 
     statistics = code_statistics(database, bits=bits, classes=classes)
     content = _result(run, evaluation, statistics, step=step, overlaps=overlaps)
     seconds = time.monotonic() - started
-    content |= validation | {"seconds": round(seconds, 1)} | _versions()
+    content |= more | {"seconds": round(seconds, 1)} | _versions()
     # Written last, because it contains the hashes of the other files.
     run.folder.write_json("result.json", bound_result(content, run.folder.path))
     print(statistics)
@@ -154,6 +156,7 @@ def _result(
         "overlaps": overlaps,
         "notes": run.dataset.notes,
         "variant": run.config.variant,
+        "recipe": run.config.recipe,
         "devices": describe_devices(run.devices),
     }
 

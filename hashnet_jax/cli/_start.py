@@ -25,8 +25,12 @@ def initial_state(config: Config) -> TrainState:
       ValueError: if the file does not match the network, or has changed since the run started.
     """
     key = jax.random.key(config.seed)
+    train = config.train
+    if train.learning_rate is None:
+        # It is found on the features of this network. The initial state does not depend on it.
+        train = dataclasses.replace(train, learning_rate=1.0)
     if config.pretrained == "none":
-        return init_state(key, config.model, config.train)
+        return init_state(key, config.model, train)
     file = find_weights(config.model.backbone, config.pretrained)
     if config.pretrained_sha256 not in (None, sha256(file)):
         raise ValueError(
@@ -39,7 +43,7 @@ def initial_state(config: Config) -> TrainState:
             return trained_network(file.parent, spec)
         return load_backbone(init_hash_layer(key, spec), file)
 
-    state = init_state(key, config.model, config.train, initialize=initialize)
+    state = init_state(key, config.model, train, initialize=initialize)
     try:
         check_finite(state.params)
     except ValueError as error:

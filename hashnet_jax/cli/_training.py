@@ -18,6 +18,7 @@ from hashnet_jax.cli._messages import Flag, flags_of, translate
 from hashnet_jax.cli._options import config_of, execution_of
 from hashnet_jax.cli._overlaps import check_overlaps
 from hashnet_jax.cli._places import run_identity, with_places
+from hashnet_jax.cli._rate import with_found_rate
 from hashnet_jax.cli._resolve import resolve, resume_command, run_folder_of
 from hashnet_jax.cli._results import add_report, validator, write_result
 from hashnet_jax.cli._run import Run, describe_run
@@ -218,6 +219,9 @@ def _train_hash_layer(run: Run, state: TrainState, say: Say) -> Trained:
         workers=run.execution.workers,
     )
     run = dataclasses.replace(run, features=features)
+    if config.train.learning_rate is None:
+        run = with_found_rate(run)
+        config, state = run.config, dataclasses.replace(state, spec=run.config.train)
     if config.train.standardize:
         scale = FeatureScale.of(features.take(run.dataset.split.train))
         features = dataclasses.replace(features, scale=scale)

@@ -1,4 +1,4 @@
-"""Run configs: a default for each data set, and the variants of the method.
+"""Run configs: a default for each data set, two recipes, and variants of the method.
 
 To add a default config, write a file that defines ``CONFIG`` and register it below.
 """
@@ -16,9 +16,19 @@ from hashnet_jax.configs import (
 from hashnet_jax.configs._config import Config
 from hashnet_jax.configs._derive import derive
 from hashnet_jax.configs._registry import CONFIGS, register
+from hashnet_jax.configs.recipes import RECIPES, default_recipe, recipe_fields
 from hashnet_jax.configs.variants import VARIANTS
 
 for _module in (digits, imagenet100, coco, lists, cifar10, fashion_mnist, mnist, folder):
     register(_module.CONFIG)
 
-__all__ = ["CONFIGS", "VARIANTS", "Config", "derive", "register"]
+__all__ = [
+    "CONFIGS",
+    "RECIPES",
+    "VARIANTS",
+    "Config",
+    "default_recipe",
+    "derive",
+    "recipe_fields",
+    "register",
+]

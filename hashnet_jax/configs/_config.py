@@ -10,6 +10,7 @@ from typing import Any
 
 from hashnet_jax import ModelSpec
 from hashnet_jax.configs._json_fields import wrong_fields
+from hashnet_jax.configs.recipes import RECIPES, recipe_fields
 from hashnet_jax.configs.variants import VARIANTS
 from hashnet_jax.data import DATASETS, Options
 from hashnet_jax.data.augmentation import AUGMENTATIONS
@@ -182,6 +183,11 @@ class Config:
                 "`standardize=True` requires a frozen backbone, whose features do not change. Set "
                 "`freeze_backbone=True`, or leave out `standardize`."
             )
+        if self.train.learning_rate is None and not self.freeze_backbone:
+            yield (
+                "`learning_rate=None` requires a frozen backbone, with which a run takes seconds. "
+                "Set `freeze_backbone=True`, or set `learning_rate`."
+            )
         if self.freeze_backbone and self.augmentation != "none":
             yield (
                 "`freeze_backbone=True` does not support augmentation, because features are "
@@ -191,10 +197,17 @@ class Config:
     @property
     def variant(self) -> str:
         """The name in ``VARIANTS`` whose fields match ``train``, or "custom" if none does."""
-        for name, fields in VARIANTS.items():
-            if dataclasses.replace(self.train, **fields) == self.train:
-                return name
-        return "custom"
+        return next((name for name, fields in VARIANTS.items() if self._has(fields)), "custom")
+
+    @property
+    def recipe(self) -> str:
+        """The name in ``RECIPES`` whose fields match ``train``, or "custom" if none does."""
+        setting: dict[str, Any] = {"bits": self.model.bits, "frozen": self.freeze_backbone}
+        fields = {name: recipe_fields(name, **setting) for name in RECIPES}
+        return next((name for name in RECIPES if self._has(fields[name])), "custom")
+
+    def _has(self, fields: Mapping[str, Any]) -> bool:
+        return all(getattr(self.train, name) == value for name, value in fields.items())
 
     def to_json(self) -> dict[str, Any]:
         """Returns the config as a JSON-serializable dict, with a nested dict for each part.

@@ -6,6 +6,7 @@ from typing import Any
 
 from hashnet_jax.backbones import BACKBONES
 from hashnet_jax.configs._config import PARTS, Config
+from hashnet_jax.configs.recipes import default_recipe, recipe_fields
 from hashnet_jax.configs.variants import VARIANTS
 from hashnet_jax.model import ModelSpec
 from hashnet_jax.training import TrainSpec
@@ -24,13 +25,18 @@ FROZEN_TRAINING: dict[str, Any] = {
     "total_steps": 3_000,
     "learning_rate": 4e-3,
     "hash_multiplier": 10.0,
-    "weight_decay": 5e-3,
     "backbone_mode": "inference",
 }
 FROZEN_BATCHES: dict[str, Any] = {"batch_size": 128, "augmentation": "none"}
 
 
-def derive(config: Config, changes: Mapping[str, Any], *, variant: str | None = None) -> Config:
+def derive(
+    config: Config,
+    changes: Mapping[str, Any],
+    *,
+    variant: str | None = None,
+    recipe: str | None = None,
+) -> Config:
     """Returns a config with changed fields, and adjusts the fields that depend on them.
 
     Fields are adjusted as follows, unless they are in ``changes``:
@@ -38,13 +44,17 @@ def derive(config: Config, changes: Mapping[str, Any], *, variant: str | None = 
     - Pretrained weights set the preprocessing they expect, and learning rates for fine-tuning.
     - Freezing the backbone sets the number of steps, learning rates, batch size and other settings
       for training only the hash layer.
-    - A variant of the paper's method sets the loss and the schedule.
+    - A variant of the paper's method sets the loss and the schedule, and selects its recipe.
+    - A recipe sets the fields listed in :mod:`hashnet_jax.configs.recipes`, some of which depend on
+      the number of bits. Freezing the backbone selects the improved recipe.
     - A backbone that requires larger images sets its default image size.
 
     Args:
       config: config to start from.
       changes: new values for fields of the config and its parts, e.g. ``{"bits": 16}``.
       variant: a name in ``VARIANTS``, or None to keep the variant of ``config``.
+      recipe: a name in ``RECIPES``, or None to keep that of ``config``, unless a variant or a
+        frozen backbone selects another.
 
     Returns:
       The new config.
@@ -63,6 +73,7 @@ def derive(config: Config, changes: Mapping[str, Any], *, variant: str | None = 
     implied = {
         **_fine_tuning(before, changes),
         **_frozen_backbone(before, changes),
+        **_recipe(recipe, before, changes, variant),
         **_variant(variant, changes),
     }
     return _replace(config, implied | dict(changes) | _image_sizes(config.model, changes))
@@ -95,6 +106,21 @@ def _fine_tuning(config: Config, changes: Mapping[str, Any]) -> dict[str, Any]:
 def _frozen_backbone(config: Config, changes: Mapping[str, Any]) -> dict[str, Any]:
     freezes = changes.get("freeze_backbone", False) and not config.freeze_backbone
     return FROZEN_TRAINING | FROZEN_BATCHES if freezes else {}
+
+
+def _recipe(
+    name: str | None, config: Config, changes: Mapping[str, Any], variant: str | None
+) -> dict[str, Any]:
+    frozen = changes.get("freeze_backbone", config.freeze_backbone)
+    if name is None and variant is not None:
+        name = "paper"
+    elif name is None and frozen != config.freeze_backbone:
+        name = default_recipe(frozen=frozen)
+    name = name or config.recipe
+    bits = changes.get("bits", config.model.bits)
+    if name == "custom" or bits < 1:  # ModelSpec raises the error.
+        return {}
+    return recipe_fields(name, bits=bits, frozen=frozen)
 
 
 def _variant(name: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -68,6 +68,9 @@ def _training(run: FinishedRun) -> dict[str, Any]:
     config, end = run.config, run.end
     return {
         "variant": run.result["variant"],
+        # Runs from earlier versions do not have these two entries.
+        "recipe": run.result.get("recipe", "paper"),
+        "learning_rate": run.result.get("learning_rate"),
         "backbone": config["model"]["backbone"],
         # Runs without validation, and from earlier versions, do not have this entry.
         "validation": run.result.get("validation"),

@@ -150,7 +150,9 @@ def _metric_rows(retrieval: Mapping[str, Any]) -> Rows:
 def _training_rows(training: Mapping[str, Any]) -> Rows:
     side = training["image_size"]
     return [
+        ("Recipe", training["recipe"]),
         ("Variant", training["variant"]),
+        *_learning_rate_rows(training["learning_rate"]),
         ("Backbone", _backbone(training)),
         ("Image size", f"{side} x {side} pixels"),
         ("Augmentation", training["augmentation"]),
@@ -162,6 +164,10 @@ def _training_rows(training: Mapping[str, Any]) -> Rows:
         ("Final loss, relaxed codes", f"{training['loss']:.4f}, weighted mean over pairs"),
         ("Final loss, binary codes", f"{training['binary_loss']:.4f}, weighted mean over pairs"),
     ]
+
+
+def _learning_rate_rows(text: str | None) -> Rows:
+    return [] if text is None else [("Learning rate", text)]
 
 
 def _validation_rows(validation: Mapping[str, Any] | None) -> Rows:

@@ -65,6 +65,8 @@ _check_result = record(
     metrics=table(number),
     files=table(text),
     convention=text,
+    recipe=text,
+    learning_rate=text,
     validation=record(
         {"cutoff": optional(count), "queries": count, "database": count, "select": text}
     ),

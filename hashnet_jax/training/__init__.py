@@ -15,6 +15,8 @@ Suggested reading order:
 9. :class:`CachedFeatures` and related functions: training only the hash layer, on features from a
    frozen backbone (:func:`load_or_compute_features`, :func:`compute_features`,
    :func:`hash_layer_state`, :func:`feature_batches`, :func:`encode_features`).
+10. :func:`search_learning_rate`: the learning rate of a hash layer, found on held-out images.
+    :func:`train_layers` trains several hash layers in one compiled program.
 
 A training run from Python::
 
@@ -34,8 +36,17 @@ from hashnet_jax.training._feature_cache import (
     load_or_compute_features,
 )
 from hashnet_jax.training._feature_scale import FeatureScale
+from hashnet_jax.training._linear_layer import (
+    HashLayer,
+    HashNetLoss,
+    LayerLoss,
+    initial_layer,
+    rate_unit,
+    train_layers,
+)
 from hashnet_jax.training._loop import Interrupted, fit
 from hashnet_jax.training._optimizer import beta_schedule, learning_rate_schedule, optimizer
+from hashnet_jax.training._rate_search import RateSearch, search_learning_rate
 from hashnet_jax.training._run_folder import RunFolder
 from hashnet_jax.training._spec import BACKBONE_MODES, TrainSpec
 from hashnet_jax.training._state import TrainState, hash_layer_state, init_state
@@ -46,7 +57,11 @@ __all__ = [
     "CachedFeatures",
     "Checkpoints",
     "FeatureScale",
+    "HashLayer",
+    "HashNetLoss",
     "Interrupted",
+    "LayerLoss",
+    "RateSearch",
     "RunFolder",
     "TrainSpec",
     "TrainState",
@@ -60,8 +75,12 @@ __all__ = [
     "fit",
     "hash_layer_state",
     "init_state",
+    "initial_layer",
     "learning_rate_schedule",
     "load_or_compute_features",
     "optimizer",
+    "rate_unit",
+    "search_learning_rate",
+    "train_layers",
     "train_step",
 ]

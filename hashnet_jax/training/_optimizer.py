@@ -30,11 +30,19 @@ def learning_rate_schedule(spec: TrainSpec, multiplier: float = 1.0) -> optax.Sc
     Returns:
       A schedule ``step -> learning rate``.
 
+    Raises:
+      ValueError: if the learning rate is yet to be found.
+
     Examples:
       >>> schedule = learning_rate_schedule(TrainSpec(total_steps=10_000, learning_rate=1e-3))
       >>> [f"{float(schedule(step)):.2e}" for step in (0, 1999, 2000, 9999)]
       ['1.00e-03', '1.00e-03', '5.00e-04', '6.25e-05']
     """
+    if spec.learning_rate is None:
+        raise ValueError(
+            "`learning_rate` must be a number for training, got None. Set it, or find it with "
+            "`search_learning_rate`."
+        )
     return optax.exponential_decay(
         spec.learning_rate * multiplier,
         transition_steps=max(1, spec.total_steps // spec.decays),

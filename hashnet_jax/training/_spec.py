@@ -22,7 +22,8 @@ class TrainSpec:
 
     Attributes:
       total_steps: number of training steps, >= 1.
-      learning_rate: initial learning rate for the backbone, > 0.
+      learning_rate: initial learning rate for the backbone, > 0; ``None`` if it is yet to be found,
+        see :func:`hashnet_jax.training.search_learning_rate`.
       hash_multiplier: ratio of the hash layer's learning rate to the backbone's, > 0.
       momentum: Nesterov momentum for SGD, in [0, 1).
       weight_decay: L2 coefficient, >= 0; ``weight_decay * parameter`` is added to the gradient of
@@ -63,9 +64,14 @@ class TrainSpec:
             "metavar": "N",
         },
     )
-    learning_rate: float = field(
+    learning_rate: float | None = field(
         default=3e-4,
-        metadata={"help": "initial learning rate for the backbone", "metavar": "RATE"},
+        metadata={
+            "help": "initial learning rate for the backbone; auto, for a frozen backbone, finds it "
+            "on validation images",
+            "words": {"auto": None},
+            "metavar": "RATE|auto",
+        },
     )
     hash_multiplier: float = field(
         default=10.0,
@@ -179,7 +185,10 @@ class TrainSpec:
     def _problems(self) -> Iterator[str]:
         rules = {
             "total_steps": (_is_count(self.total_steps), "an integer >= 1"),
-            "learning_rate": (_is_positive(self.learning_rate), "> 0 and finite"),
+            "learning_rate": (
+                self.learning_rate is None or _is_positive(self.learning_rate),
+                "> 0 and finite, or None if it is yet to be found",
+            ),
             "hash_multiplier": (_is_positive(self.hash_multiplier), "> 0 and finite"),
             "momentum": (_is_finite(self.momentum) and 0 <= self.momentum < 1, "in [0, 1)"),
             "weight_decay": (

@@ -46,7 +46,12 @@ def test_json_that_is_not_a_config_is_named(content, reason, tmp_path):
         ("train", "total_steps", True, "train.total_steps must be an integer, but is True"),
         ("train", "alpha", [], "train.alpha must be a number or null, but is []"),
         ("train", "balance", float("nan"), "`balance` must be 'batch', 'none' or a finite"),
-        ("train", "learning_rate", 1e999, "`learning_rate` must be > 0 and finite, got inf"),
+        (
+            "train",
+            "learning_rate",
+            1e999,
+            "`learning_rate` must be > 0 and finite, or None",
+        ),
         ("model", "mean", [0.5], "model.mean must be a list of 3 numbers, but is [0.5]"),
         ("model", "bits", 12.5, "model.bits must be an integer, but is 12.5"),
         ("data", "csv", 3, "data.csv must be a string or null, but is 3"),

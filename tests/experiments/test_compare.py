@@ -15,17 +15,20 @@ from experiments.comparison import _methods, _rates, _runs
 from experiments.comparison._methods import hashnet, method
 from experiments.comparison._runs import Run, load_or_run, result_path
 from experiments.comparison._study import Study
-from experiments.comparison._train import HashLayer, initial_layer, rate_unit, train
+from experiments.comparison._train import train
 from hashnet_jax.data import ArraySource, Dataset, Split
 from hashnet_jax.distributed.reading import DamagedFile
 from hashnet_jax.model import HashNetParams, ModelSpec
 from hashnet_jax.training import (
     CachedFeatures,
+    HashLayer,
     TrainSpec,
     TrainState,
     beta_schedule,
     feature_batches,
+    initial_layer,
     optimizer,
+    rate_unit,
     train_step,
 )
 
@@ -57,7 +60,7 @@ def study():
 
 def train_in(study, name, seed=0, rate=8.0):
     """Trains a method on the training images of a study, and returns the layer."""
-    parts, chosen = study.final_parts(), method(name, study.spec)
+    parts, chosen = study.final_parts(), method(name, study.spec, BITS)
     features = study.features.take(parts.train)
     return train(
         chosen.rival,
@@ -160,7 +163,7 @@ def test_rates_are_relative_to_the_scale_of_the_features():
 
 def test_every_learned_method_has_five_rates():
     assert all(
-        len(method(name, SPEC).rates) == 5 for name in _methods.names() if _methods.is_learned(name)
+        len(_methods.rates_of(name)) == 5 for name in _methods.names() if _methods.is_learned(name)
     )
 
 
@@ -176,7 +179,7 @@ def test_rates_are_chosen_on_images_that_are_no_queries(study):
 
 
 def test_the_rate_with_the_highest_mean_validation_map_is_chosen(study):
-    maps = dict(zip(method("csq", SPEC).rates, (0.1, 0.3, 0.5, 0.4, 0.2), strict=True))
+    maps = dict(zip(_methods.rates_of("csq"), (0.1, 0.3, 0.5, 0.4, 0.2), strict=True))
     seen = []
 
     def result(run):

@@ -1,0 +1,186 @@
+"""Trains a linear hash layer on cached features, as one compiled program for all steps.
+
+The learning rate is an argument of the program, so that many can be tried without compiling again,
+and side by side.
+"""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int, Shaped
+
+from hashnet_jax.codes import relax
+from hashnet_jax.training._optimizer import beta_schedule, optimizer
+from hashnet_jax.training._spec import TrainSpec
+from hashnet_jax.training._step import configured_loss
+
+
+class HashLayer(NamedTuple):
+    """A linear hash layer.
+
+    Attributes:
+      kernel: ``[D, K]``.
+      bias: ``[K]``.
+
+    Examples:
+      >>> HashLayer(np.ones((2, 1)), np.array([0.5])).logits(np.ones((3, 2))).tolist()
+      [[2.5], [2.5], [2.5]]
+    """
+
+    kernel: Float[np.ndarray | Array, "D K"]
+    bias: Float[np.ndarray | Array, " K"]
+
+    def logits(self, features: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N K"]:
+        """Returns the logits, whose signs are the codes."""
+        return features @ self.kernel + self.bias
+
+
+@runtime_checkable
+class LayerLoss(Protocol):
+    """The loss of a batch, as a hashable function.
+
+    All batches are of one size. ``weights`` are trained together with the layer; ``state`` changes
+    only by what the function returns.
+    """
+
+    def __call__(
+        self,
+        weights: Any,
+        outputs: Float[Array, "B K"],
+        labels: Float[Array, "B C"],
+        indices: Int[Array, " B"],
+        state: Any,
+        step: Int[Array, ""],
+    ) -> tuple[Float[Array, ""], Any]:
+        """Returns the loss and the new state."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class HashNetLoss:
+    """HashNet's loss, with the continuation of ``spec``; a :class:`LayerLoss` without weights."""
+
+    spec: TrainSpec
+
+    def __call__(
+        self,
+        weights: Any,
+        outputs: Float[Array, "B K"],
+        labels: Shaped[Array, "B *C"],
+        indices: Int[Array, " B"],
+        state: Any,
+        step: Int[Array, ""],
+    ) -> tuple[Float[Array, ""], Any]:
+        batch_loss = configured_loss(self.spec, labels, bits=outputs.shape[1])
+        beta = jnp.asarray(beta_schedule(self.spec)(step), jnp.float32)
+        return batch_loss.share(relax(outputs, beta)), state
+
+
+def initial_layer(seed: int, features: int, bits: int) -> HashLayer:
+    """Draws an initial hash layer: weights from N(0, 0.01²), biases 0.
+
+    Examples:
+      >>> initial_layer(0, features=3, bits=2).kernel.shape
+      (3, 2)
+    """
+    kernel = 0.01 * jax.random.normal(jax.random.key(seed), (features, bits))
+    return HashLayer(kernel, jnp.zeros(bits))
+
+
+def rate_unit(features: Float[np.ndarray, "N D"], *, standardize: bool = False) -> float:
+    """Returns the unit of learning rates: 1 / mean squared norm of what the hash layer sees.
+
+    A step with this rate changes an image's output by about minus the gradient with respect to that
+    output, whatever the number and scale of the features.
+
+    Args:
+      features: features of the training images.
+      standardize: whether the layer is trained on features of mean 0 and variance 1.
+
+    Examples:
+      >>> rate_unit(np.array([[2.0, 0.0], [0.0, 2.0]]))
+      0.25
+    """
+    if standardize:
+        return 1 / np.count_nonzero(features.std(axis=0))
+    return 1 / float(np.mean(np.sum(np.square(features, dtype=np.float64), axis=1)))
+
+
+def train_layers(
+    loss: LayerLoss,
+    layer: HashLayer,
+    weights: Any,
+    state: Any,
+    features: Float[np.ndarray, "N D"],
+    labels: Shaped[np.ndarray, "N *C"],
+    order: Int[np.ndarray, "T B"],
+    *,
+    spec: TrainSpec,
+    rates: Float[np.ndarray, " R"],
+) -> HashLayer:
+    """Trains one hash layer per learning rate with Nesterov SGD, all on the same batches.
+
+    Args:
+      loss: the loss of a batch.
+      layer: the initial layer.
+      weights: what else is trained, as a pytree; ``()`` for nothing.
+      state: the initial state of the loss; ``()`` for none.
+      features: features of the training images.
+      labels: labels of the training images, in the form that the loss takes.
+      order: the training images in each batch, for T steps.
+      spec: momentum, weight decay and stages of the learning rate; its learning rates are not used.
+      rates: initial learning rates.
+
+    Returns:
+      The trained layers, with a leading axis of length R. A layer is not finite if its training
+      diverged.
+    """
+    return HashLayer(
+        *map(
+            np.asarray, _trained(loss, spec, layer, weights, state, features, labels, order, rates)
+        )
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("loss", "spec"))
+def _trained(
+    loss: LayerLoss,
+    spec: TrainSpec,
+    layer: HashLayer,
+    weights: Any,
+    state: Any,
+    features: Float[Array, "N D"],
+    labels: Shaped[Array, "N *C"],
+    order: Int[Array, "T B"],
+    rates: Float[Array, " R"],
+) -> HashLayer:
+    # Momentum does not depend on the learning rate, so updates for a rate of 1 can be multiplied.
+    sgd = optimizer(dataclasses.replace(spec, learning_rate=1.0, hash_multiplier=1.0))
+
+    def batch_loss(trained: Any, step: Any, positions: Any, state: Any) -> tuple[Any, Any]:
+        layer, weights = trained["hash"]
+        outputs = features[positions] @ layer.kernel + layer.bias[None]
+        return loss(weights, outputs, labels[positions], positions, state, step)
+
+    def update(carry: Any, batch: Any, rate: Any) -> Any:
+        trained, opt_state, state = carry
+        gradients, state = jax.grad(batch_loss, has_aux=True)(trained, *batch, state)
+        updates, opt_state = sgd.update(gradients, opt_state, trained)
+        updates = jax.tree.map(lambda each: rate * each, updates)
+        return optax.apply_updates(trained, updates), opt_state, state
+
+    def one(rate: Float[Array, ""]) -> HashLayer:
+        trained = {"hash": (layer, weights)}
+        start = (trained, sgd.init(trained), state)
+        steps = (jnp.arange(len(order)), order)
+        (trained, _, _), _ = jax.lax.scan(
+            lambda carry, batch: (update(carry, batch, rate), None), start, steps
+        )
+        return trained["hash"][0]
+
+    return jax.vmap(one)(rates)
