@@ -1,0 +1,129 @@
+"""`hashnet serve`: searches a store from a page in the browser, and from other programs."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+DESCRIPTION = """Serves a page on which one drops a picture and sees the nearest pictures of a
+store, and a JSON API for other programs. For example:
+
+  hashnet serve RUN --store pictures.store
+
+Only this machine can connect by default. Changes of the store by other programs
+are seen without a restart. SIGTERM and Ctrl-C stop the service after it has
+answered the requests that it accepted.
+
+Clients may add and remove pictures if there is a token, which is read from
+--token-file or the environment variable HASHNET_TOKEN."""
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Adds the command to the subparsers of `hashnet`."""
+    return commands.add_parser(
+        "serve",
+        help="search a store from a browser, and from other programs over HTTP",
+        description=DESCRIPTION,
+        add_options=add_options,
+    )
+
+
+def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    """Declares the options."""
+    del argv
+    parser.add_argument(
+        "run_dir", metavar="RUN", type=Path, help="folder of a finished run (contains model.npz)"
+    )
+    add = parser.add_argument
+    add("--store", metavar="STORE", required=True, help="store of codes to search")
+    add(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen at; 0.0.0.0 accepts other machines (default: 127.0.0.1)",
+    )
+    add("--port", type=int, default=8000, metavar="N", help="0 for any free one (default: 8000)")
+    add(
+        "--allow-host",
+        dest="allowed_hosts",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="host name in the URLs of clients on other machines, or * for any; can be repeated "
+        "(default: only names of this machine)",
+    )
+    add("--token-file", type=Path, metavar="FILE", help="file with the token for writing")
+    add(
+        "--uploads",
+        type=Path,
+        metavar="FOLDER",
+        help="folder for the pictures that clients add (default: they cannot)",
+    )
+    _add_sizes(parser)
+
+
+def _add_sizes(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--batch-size",
+        type=int,
+        default=4,
+        metavar="N",
+        help="pictures per batch; a batch takes the same time if it is not full (default: 4)",
+    )
+    add(
+        "--poll-seconds",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="time between looks for a new version of the store (default: 1)",
+    )
+    add(
+        "--max-bytes",
+        type=int,
+        default=20 * 2**20,
+        metavar="N",
+        help="size of a request (default: 20 MiB)",
+    )
+    add(
+        "--max-pixels",
+        type=int,
+        default=50_000_000,
+        metavar="N",
+        help="pixels of a picture (default: 50 million)",
+    )
+    add(
+        "--max-seconds",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="time for a request (default: 10)",
+    )
+    add(
+        "--max-requests",
+        type=int,
+        default=64,
+        metavar="N",
+        help="requests at the same time; others are refused with status 429 (default: 64)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serves the store; returns the exit status."""
+    from hashnet_jax.cli._serve import serve_store
+
+    serve_store(
+        args.run_dir,
+        args.store,
+        host=args.host,
+        port=args.port,
+        uploads=args.uploads,
+        token_file=args.token_file,
+        allowed_hosts=args.allowed_hosts,
+        batch_size=args.batch_size,
+        poll_seconds=args.poll_seconds,
+        max_bytes=args.max_bytes,
+        max_pixels=args.max_pixels,
+        max_seconds=args.max_seconds,
+        max_requests=args.max_requests,
+    )
+    return 0

@@ -1,0 +1,90 @@
+"""The content of the responses, from which the OpenAPI document is derived."""
+
+import os
+from typing import Annotated
+
+import numpy as np
+from jaxtyping import Int64
+from pydantic import BaseModel, Field
+
+from hashnet_jax.distributed.printing import printable
+from hashnet_jax.index.service._searcher import Searcher
+
+
+class Picture(BaseModel):
+    """A picture of the index."""
+
+    id: Annotated[str, Field(description="Path of the picture when it was indexed.")]
+    name: Annotated[str, Field(description="File name, with unprintable characters escaped.")]
+    label: Annotated[str | None, Field(description="Label of the picture.")]
+
+
+class Neighbour(Picture):
+    """A picture of the index, and its distance from the query."""
+
+    distance: Annotated[int, Field(ge=0, description="Hamming distance in bits.")]
+
+
+class Answer(BaseModel):
+    """The pictures nearest to a query, nearest first; ties in order of the id."""
+
+    version: Annotated[int, Field(description="Version of the store that was searched.")]
+    bits: Annotated[int, Field(description="Number of bits per code.")]
+    searched: Annotated[int, Field(description="Number of codes that were searched.")]
+    code: Annotated[str, Field(description="Packed code of the query in hexadecimal.")]
+    neighbours: list[Neighbour]
+
+
+class Sample(BaseModel):
+    """Pictures of the index, drawn at random."""
+
+    version: int
+    total: Annotated[int, Field(description="Number of pictures in the index.")]
+    pictures: list[Picture]
+
+
+class Added(BaseModel):
+    """A picture that was added."""
+
+    id: str
+    version: Annotated[int, Field(description="Version of the store that contains it.")]
+
+
+class Removed(BaseModel):
+    """A picture that was removed."""
+
+    version: Annotated[int, Field(description="Version of the store without it.")]
+
+
+class Status(BaseModel):
+    """The state of the service."""
+
+    status: str
+    version: Annotated[int, Field(description="Version of the store that is searched.")]
+    codes: Annotated[int, Field(description="Number of codes that are searched.")]
+    bits: Annotated[int, Field(description="Number of bits per code.")]
+    fault: Annotated[str, Field(description="Why a newer version cannot be read, or empty.")]
+
+
+class Problem(BaseModel):
+    """Why a request was refused."""
+
+    detail: str
+
+
+def pictures(searcher: Searcher, rows: Int64[np.ndarray, " n"]) -> list[Picture]:
+    """Returns the pictures in the given rows."""
+    labels = searcher.snapshot.labels.take(rows).to_pylist()
+    paths = searcher.snapshot.paths(rows.tolist())
+    return [
+        Picture(id=path, name=printable(os.path.basename(path)), label=label)
+        for path, label in zip(paths, labels, strict=True)
+    ]
+
+
+def neighbours(
+    searcher: Searcher, distances: Int64[np.ndarray, " n"], rows: Int64[np.ndarray, " n"]
+) -> list[Neighbour]:
+    """Returns the pictures in the given rows with their distances."""
+    found = zip(pictures(searcher, rows), distances.tolist(), strict=True)
+    return [Neighbour(**dict(picture), distance=distance) for picture, distance in found]

@@ -1,0 +1,57 @@
+"""Exact search in a snapshot of the store, for one query at a time.
+
+A service searches for few queries at a time, among codes that change. faiss divides even such a
+search among all processors and waits for the slowest, which takes up to 10 ms on a busy machine,
+and :func:`hashnet_jax.hamming.top_k` is compiled again whenever the number of codes changes. NumPy
+needs neither. It compares a query with 100,000 codes of 64 bits in 0.5 ms, and with 1,000,000 in
+7 ms.
+"""
+
+import bisect
+
+import numpy as np
+from jaxtyping import Int64, UInt8
+
+from hashnet_jax.index._popcount import distances_from, nearest_rows, words_of
+from hashnet_jax.index._snapshot import Snapshot
+
+
+class Searcher:
+    """Searches a snapshot.
+
+    Args:
+      snapshot: the codes, sorted by id.
+
+    Attributes:
+      snapshot: the snapshot.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self._words = words_of(snapshot.codes)
+
+    def __len__(self) -> int:
+        return len(self.snapshot)
+
+    def row(self, picture: str) -> int | None:
+        """Returns the row of a picture, or None if it is not in the snapshot."""
+        ids = self.snapshot.ids
+        row = bisect.bisect_left(range(len(self)), picture, key=lambda i: ids[i].as_py())
+        return row if row < len(self) and ids[row].as_py() == picture else None
+
+    def nearest(
+        self, code: UInt8[np.ndarray, " bytes"], k: int
+    ) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+        """Finds the k codes nearest to a query.
+
+        Args:
+          code: packed code, uint8 ``[ceil(K/8)]``.
+          k: number of neighbours, >= 1.
+
+        Returns:
+          ``(distances, rows)``, both ``[min(k, N)]``, in order of increasing distance; ties in
+          order of the row, and therefore of the id.
+        """
+        distances = distances_from(words_of(code[None])[0], self._words)
+        rows = nearest_rows(distances, k=k)
+        return distances[rows].astype(np.int64), rows

@@ -1,0 +1,102 @@
+"""Adds pictures to the store, and removes them."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from hashnet_jax.distributed.files import make_folder, write_whole
+from hashnet_jax.index._lance import damaged, faults_named, literal
+from hashnet_jax.index._store import Store, open_store
+from hashnet_jax.index._store_manifest import StoreManifest
+from hashnet_jax.index._store_rows import make_rows
+from hashnet_jax.index.service._limits import Refused
+
+# The name of an uploaded picture is the start of the SHA-256 of its content.
+_DIGITS = 32
+_UPLOADED = re.compile(rf"[0-9a-f]{{{_DIGITS}}}\.[a-z0-9]+")
+
+
+def reopen(uri: str, manifest: StoreManifest) -> Store:
+    """Opens a store again, and checks that nobody has replaced it by one of another network.
+
+    Raises:
+      FileNotFoundError: if it is missing.
+      DamagedFile: a ValueError, if it is damaged or of another network.
+    """
+    store = open_store(uri)
+    if store.manifest.weights_sha256 != manifest.weights_sha256:
+        raise damaged(uri, "it was replaced by a store of another network")
+    return store
+
+
+class Writer:
+    """Writes to a store. Its methods must not be called by two threads at the same time.
+
+    Args:
+      uri: the folder or the location of the store.
+      manifest: the manifest of the store.
+      uploads: folder for uploaded pictures; None if none can be added.
+    """
+
+    def __init__(self, uri: str, manifest: StoreManifest, uploads: Path | None) -> None:
+        self._uri, self._manifest = uri, manifest
+        # The ids of all pictures are absolute paths.
+        self._uploads = None if uploads is None else Path(os.path.abspath(uploads))
+
+    def add(
+        self, data: bytes, suffix: str, code: UInt8[np.ndarray, " bytes"], label: str | None
+    ) -> tuple[str, int]:
+        """Saves a picture in the folder for uploads, and adds it to the store.
+
+        Returns:
+          ``(id, version)``. The id is the path of the file, whose name depends only on the content,
+          so adding a picture again replaces it.
+
+        Raises:
+          Refused: with status 403 if there is no folder for uploads.
+        """
+        if self._uploads is None:
+            raise Refused(403, "The service has no folder for uploaded pictures.")
+        store, digest = reopen(self._uri, self._manifest), hashlib.sha256(data)
+        path = self._uploads / f"{digest.hexdigest()[:_DIGITS]}{suffix}"
+        make_folder(self._uploads)
+        write_whole(path, lambda file: file.write(data))
+        status = path.stat()
+        rows = make_rows(
+            store.manifest,
+            ids=[os.fspath(path)],
+            codes=code[None],
+            sizes=[status.st_size],
+            mtimes_ns=[status.st_mtime_ns],
+            sha256s=[digest.digest()],
+            labels=[label],
+        )
+        store.upsert(rows)
+        return os.fspath(path), store.version
+
+    def remove(self, picture: str) -> int:
+        """Removes a picture from the store, and deletes its file if it was uploaded.
+
+        Returns:
+          The new version of the store.
+
+        Raises:
+          Refused: with status 404 if it is not in the store.
+        """
+        store = reopen(self._uri, self._manifest)
+        if not _contains(store, picture):
+            raise Refused(404, "No picture in the index has this id.")
+        store.delete([picture])
+        path = Path(picture)
+        if path.parent == self._uploads and _UPLOADED.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+        return store.version
+
+
+def _contains(store: Store, picture: str) -> bool:
+    with faults_named(store.uri):
+        return store.table.count_rows(f"id = {literal(picture)}") > 0
