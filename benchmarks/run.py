@@ -27,6 +27,8 @@ from benchmarks import (
     suite_map,
     suite_operations,
     suite_scaling,
+    suite_serve,
+    suite_store,
     suite_train,
 )
 from benchmarks.measuring import Row, environment, own_peak
@@ -41,6 +43,8 @@ SUITES = {
     "operations": suite_operations.run,
     "input": suite_input.run,
     "scaling": suite_scaling.run,
+    "store": suite_store.run,
+    "serve": suite_serve.run,
     "import": suite_import.run,
 }
 # Sizes for a smoke test that takes seconds. The resulting rates are meaningless.
@@ -56,6 +60,7 @@ SMALL = {
     "database": 1_000,
     "nearest": 5,
     "pictures": 10,
+    "stored_pictures": 50,
 }
 
 
@@ -175,6 +180,13 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
         default=1_000,
         metavar="N",
         help="number of pictures for the folder suite (default: 1,000)",
+    )
+    add(
+        "--stored-pictures",
+        type=int,
+        default=20_000,
+        metavar="N",
+        help="number of pictures for the store suite (default: 20,000)",
     )
 
 

@@ -35,8 +35,14 @@ CONFINED = {
     "orbax": ("training._orbax_folder",),
     "tensorflow_datasets": ("data.tfds_source",),
     "grain": ("data.pipeline",),
-    "PIL": ("data", "report", "metrics._counts_host"),
+    "PIL": ("data", "report", "metrics._counts_host", "index.service._pictures"),
     "faiss": ("index",),
+    "lancedb": ("index",),
+    "ray": ("index._ray",),
+    "imagehash": ("data.perceptual",),
+    "fastapi": ("index.service",),
+    "uvicorn": ("index.service._server",),
+    "prometheus_client": ("index.service._metrics",),
     "matplotlib": ("report",),
     "sklearn": ("report", "data.digits"),
 }
@@ -44,7 +50,7 @@ CONFINED = {
 # What `import hashnet_jax` must not load.
 HEAVY = {
     "optax", "orbax", "tensorflow_datasets", "grain", "matplotlib", "sklearn", "PIL", "torch",
-    "safetensors", "faiss", "tqdm",
+    "safetensors", "faiss", "tqdm", "pyarrow", "lancedb", "ray", "fastapi", "uvicorn",
 }  # fmt: skip
 
 MAX_ENTRIES = 18

@@ -31,6 +31,9 @@ _UNSUPPORTED = {
     ".raf": "RAF",
 }  # fmt: skip
 
+# Why a file or folder is passed over that is no picture.
+_HIDDEN, _NO_SUFFIX, _OTHER_SUFFIX = "hidden", "no suffix", "not the suffix of a picture"
+
 # Pictures are processed in blocks, so that an interrupt waits only for the current block.
 _PICTURES_PER_BLOCK = 256
 
@@ -65,7 +68,7 @@ def read_picture(path: StrPath, *, draft: int | None = None) -> UInt8[np.ndarray
       ...
       hashnet_jax.data.decoder.UnreadablePicture: no such file or directory
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         return decode_picture(file, upright=True, draft=draft)
 
 
@@ -75,7 +78,7 @@ def digest_file(path: StrPath) -> bytes:
     Raises:
       UnreadablePicture: if the file is missing, unreadable, empty or not a regular file.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, _file_hash).digest()
 
 
@@ -140,6 +143,19 @@ def find_pictures(root: StrPath, on_skip: Callable[[str, str], object]) -> Itera
         folders.extend(reversed(inner))
 
 
+def is_passed_over(reason: str) -> bool:
+    """Returns whether :func:`find_pictures` gave this reason for what is no picture at all.
+
+    Other reasons name something that a user may miss: a folder that cannot be listed, or a picture
+    in a format that is not supported.
+
+    Examples:
+      >>> is_passed_over("hidden file"), is_passed_over("permission denied")
+      (True, False)
+    """
+    return reason.startswith((_HIDDEN, _NO_SUFFIX, _OTHER_SUFFIX))
+
+
 def ignore_warnings() -> None:
     """Silences PIL's warnings, for programs that report unreadable pictures themselves."""
     for category in (UserWarning, Image.DecompressionBombWarning):
@@ -152,8 +168,19 @@ def _file_hash() -> "hashlib.blake2b":
 
 
 @contextlib.contextmanager
-def _opened(path: StrPath) -> Iterator[BinaryFile]:
-    """Opens a picture file; whatever goes wrong is raised as an :class:`UnreadablePicture`."""
+def opened(path: StrPath) -> Iterator[BinaryFile]:
+    """Opens a picture file.
+
+    Args:
+      path: path of the file.
+
+    Yields:
+      The open file.
+
+    Raises:
+      UnreadablePicture: whatever goes wrong within the block, e.g. if the file is missing,
+        unreadable, empty or not a regular file.
+    """
     try:
         _check_file(path)
         with open(path, "rb") as file:
@@ -189,13 +216,13 @@ def _why_passed_over(entry: os.DirEntry[str]) -> str | None:
     """Returns why a file or folder is skipped, or None if it is a picture or a folder of them."""
     is_folder = _is_folder(entry)
     if entry.name.startswith("."):
-        return f"hidden {'folder' if is_folder else 'file'}"
+        return f"{_HIDDEN} {'folder' if is_folder else 'file'}"
     suffix = os.path.splitext(entry.name)[1].lower()
     if is_folder or suffix in SUFFIXES:
         return None
     if suffix in _UNSUPPORTED:
         return f"{_UNSUPPORTED[suffix]} is not supported; convert it to JPEG or PNG"
-    return f"not the suffix of a picture: {suffix}" if suffix else "no suffix"
+    return f"{_OTHER_SUFFIX}: {suffix}" if suffix else _NO_SUFFIX
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

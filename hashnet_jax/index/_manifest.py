@@ -47,9 +47,9 @@ class Manifest:
       weights_sha256: SHA-256 of the network's `model.npz`.
       backbone: name of the backbone.
       preprocessing: description of how pictures were preprocessed.
-      batch_size: number of pictures per batch during encoding.
-      devices: number of devices used for encoding.
-      inputs: absolute paths of the requested files and folders.
+      batch_size: number of pictures per batch during encoding; None if exported from a store.
+      devices: number of devices used for encoding; None if exported from a store.
+      inputs: absolute paths of the requested files and folders, or the store.
       skipped: a dict with ``"path"`` and ``"reason"`` for each picture that could not be read.
       package: name and version of the package that wrote the folder.
       codes_sha256: SHA-256 of `codes.npy`; empty if version 0.1 wrote the folder.
@@ -64,8 +64,8 @@ class Manifest:
     weights_sha256: str
     backbone: str
     preprocessing: dict[str, Any]
-    batch_size: int
-    devices: int
+    batch_size: int | None
+    devices: int | None
     inputs: list[str]
     skipped: list[dict[str, str]]
     package: str = f"hashnet_jax {hashnet_jax.__version__}"
@@ -73,9 +73,11 @@ class Manifest:
     ids_sha256: str = ""
 
     def __post_init__(self) -> None:
-        numbers = (self.number, self.bits, self.batch_size, self.devices)
+        numbers = [self.number, self.bits]
+        if (self.batch_size, self.devices) != (None, None):
+            numbers += [self.batch_size, self.devices]
         if not all(type(number) is int and number >= 1 for number in numbers):
-            raise ValueError(f"its counts and sizes must be integers >= 1, got {numbers}")
+            raise ValueError(f"its counts and sizes must be integers >= 1, got {(*numbers,)}")
         if self.padding_bits != -self.bits % 8:
             raise ValueError(f"{self.bits} bits do not have {self.padding_bits} padding bits")
 
@@ -115,7 +117,7 @@ class Manifest:
             sign_of_zero=1,
             weights_sha256=weights_sha256,
             backbone=spec.backbone,
-            preprocessing=_preprocessing(spec),
+            preprocessing=preprocessing(spec),
             batch_size=batch_size,
             devices=devices,
             inputs=list(inputs),
@@ -176,7 +178,8 @@ def written_by_0_1(manifest: Manifest) -> bool:
     return manifest.package.startswith("hashnet_jax 0.1.")
 
 
-def _preprocessing(spec: ModelSpec) -> dict[str, Any]:
+def preprocessing(spec: ModelSpec) -> dict[str, Any]:
+    """Describes how a network's pictures are preprocessed."""
     return {
         "decode": "RGB 0..255, EXIF orientation applied, first frame only, white background",
         "resize": [spec.resize, spec.resize],

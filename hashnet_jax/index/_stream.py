@@ -4,7 +4,8 @@ import collections
 import concurrent.futures
 import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -13,13 +14,19 @@ from jaxtyping import Array, Float32, UInt8
 from hashnet_jax.data.pictures import UnreadablePicture
 from hashnet_jax.data.sources import read_squashed
 from hashnet_jax.distributed.devices import Device, check_divisible, map_rows
+from hashnet_jax.index._picture_file import PictureFile, load_picture
 from hashnet_jax.model import HashNetParams, logits, preprocess
-from hashnet_jax.training import encode_batches
 
 BATCHES_AHEAD = 3
 
 Paths = tuple[str | os.PathLike[str], ...]
 Reasons = list[str | None]
+# What is remembered of each picture file, or the reason it cannot be read.
+Files = list[PictureFile | str]
+
+T = TypeVar("T")
+# Reads a picture into an array; what it returns is passed on with the batch.
+Load = Callable[[str | os.PathLike[str], UInt8[np.ndarray, "H W 3"]], T]
 
 
 def encode_pictures(
@@ -51,7 +58,47 @@ def encode_pictures(
       ValueError: if ``batch_size`` is not a positive multiple of the number of devices.
     """
     check_batch_size(batch_size, len(devices))
-    return _encoded(params, _load_ahead(paths, params.spec.resize, batch_size), devices)
+    return _encoded(params, _load_ahead(paths, params.spec.resize, batch_size, _load), devices)
+
+
+def encode_files(
+    params: Callable[[], HashNetParams],
+    paths: Iterable[str | os.PathLike[str]],
+    *,
+    side: int,
+    devices: Sequence[Device],
+    batch_size: int,
+) -> Iterator[tuple[Paths, Files, UInt8[np.ndarray, "n bytes"]]]:
+    """Encodes as :func:`encode_pictures` does, and hashes each file in the same pass.
+
+    Args:
+      params: returns the network. It is not called unless a picture can be read.
+      paths: see :func:`encode_pictures`.
+      side: the network's ``spec.resize``.
+      devices: see :func:`encode_pictures`.
+      batch_size: see :func:`encode_pictures`.
+
+    Yields:
+      The batches of :func:`encode_pictures`, with the state of each file instead of None where it
+      can be read.
+    """
+    from hashnet_jax.training import encode_batches  # slow to import, and a search needs none of it
+
+    check_batch_size(batch_size, len(devices))
+    loaded = _load_ahead(paths, side, batch_size, load_picture)
+    for is_readable, group in itertools.groupby(loaded, _has_readable):
+        if is_readable:
+            for (batch, files), packed in encode_batches(params(), group, devices=devices):
+                readable = [i for i, file in enumerate(files) if isinstance(file, PictureFile)]
+                yield batch, files, packed[readable]
+        else:
+            for (batch, files), _ in group:
+                yield batch, files, np.empty((0, 0), np.uint8)
+
+
+def _has_readable(loaded: tuple[tuple[Paths, Files], UInt8[np.ndarray, "B H W 3"]]) -> bool:
+    (_, files), _ = loaded
+    return any(isinstance(file, PictureFile) for file in files)
 
 
 def check_batch_size(batch_size: int, n_devices: int) -> None:
@@ -66,6 +113,8 @@ def _encoded(
     batches: Iterable[tuple[tuple[Paths, Reasons], UInt8[np.ndarray, "B H W 3"]]],
     devices: Sequence[Device],
 ) -> Iterator[tuple[Paths, Reasons, UInt8[np.ndarray, "n bytes"]]]:
+    from hashnet_jax.training import encode_batches
+
     for (paths, reasons), packed in encode_batches(params, batches, devices=devices):
         yield paths, reasons, packed[_readable(reasons)]
 
@@ -85,7 +134,7 @@ def picture_logits(
     """
     check_batch_size(batch_size, len(devices))
     compiled = map_rows(_logits, devices)
-    for (batch, reasons), images in _load_ahead(paths, params.spec.resize, batch_size):
+    for (batch, reasons), images in _load_ahead(paths, params.spec.resize, batch_size, _load):
         yield batch, reasons, np.asarray(compiled(params, images))[_readable(reasons)]
 
 
@@ -102,9 +151,9 @@ def _readable(reasons: Reasons) -> list[int]:
 
 
 def _load_ahead(
-    paths: Iterable[str | os.PathLike[str]], side: int, batch_size: int
-) -> Iterator[tuple[tuple[Paths, Reasons], UInt8[np.ndarray, "B H W 3"]]]:
-    """Yields batches ``((paths, reasons), images)``, with black images for unreadable pictures."""
+    paths: Iterable[str | os.PathLike[str]], side: int, batch_size: int, load: Load[T]
+) -> Iterator[tuple[tuple[Paths, list[T]], UInt8[np.ndarray, "B H W 3"]]]:
+    """Yields batches ``((paths, loaded), images)``, with black images for unreadable pictures."""
     left, waiting = iter(paths), collections.deque()
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     try:
@@ -113,7 +162,7 @@ def _load_ahead(
                 batch := tuple(itertools.islice(left, batch_size))
             ):
                 images = np.zeros((batch_size, side, side, 3), np.uint8)
-                loads = [pool.submit(_load, *to) for to in zip(batch, images, strict=False)]
+                loads = [pool.submit(load, *to) for to in zip(batch, images, strict=False)]
                 waiting.append((batch, images, loads))
             if not waiting:
                 return

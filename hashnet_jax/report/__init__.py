@@ -2,11 +2,13 @@
 
 :func:`write_report` writes a page with the protocol card, figures, tables and gallery of a run.
 :func:`write_search_page` writes a page with the pictures found by a search.
+:func:`write_duplicates_page` writes a page with groups of duplicates.
 :func:`evaluate_files` evaluates codes of any origin under every convention.
 """
 
 from hashnet_jax.report._card import protocol_card
 from hashnet_jax.report._card_text import card_text
+from hashnet_jax.report._duplicates_page import DuplicateTile, write_duplicates_page
 from hashnet_jax.report._evaluation import evaluate_files
 from hashnet_jax.report._evaluation_page import write_evaluation_page
 from hashnet_jax.report._evaluation_text import evaluation_text, is_possible
@@ -25,6 +27,7 @@ from hashnet_jax.report._write import write_report
 
 __all__ = [
     "UNVERIFIED",
+    "DuplicateTile",
     "FinishedRun",
     "bound_result",
     "card_text",
@@ -39,6 +42,7 @@ __all__ = [
     "read_result",
     "retrieval_figures",
     "why_outdated",
+    "write_duplicates_page",
     "write_evaluation_page",
     "write_report",
     "write_search_page",

@@ -75,15 +75,15 @@ def _section(
         _tile(
             rank,
             _facts(distance, None if scores is None else scores[rank - 1]),
-            picture,
-            same=_real_path(picture) == own,
+            path,
+            same=_real_path(path) == own,
         )
-        for rank, (distance, picture) in enumerate(found, 1)
+        for rank, (distance, path) in enumerate(found, 1)
     )
     title = f"query-{number}-title"
     return (
         f'<section id="query-{number}" class="query" aria-labelledby="{title}">\n'
-        f'<div class="asked"><figure>{_picture(query, f"Query: {Path(query).name}")}'
+        f'<div class="asked"><figure>{picture(query, f"Query: {Path(query).name}")}'
         f"<figcaption>Query {number}</figcaption></figure>\n"
         f'<h2 id="{title}">{breakable(query)}</h2></div>\n'
         f'<ol class="results">\n{tiles}</ol>\n</section>\n'
@@ -101,20 +101,21 @@ def _facts(distance: int, score: float | None) -> str:
     return f'<span class="distance">{distance} {unit}</span>{shown}'
 
 
-def _tile(rank: int, facts: str, picture: str, *, same: bool) -> str:
-    name = Path(picture).name
+def _tile(rank: int, facts: str, path: str, *, same: bool) -> str:
+    name = Path(path).name
     kind = ' class="own"' if same else ""
     mark = ' <span class="same">the same file</span>' if same else ""
     alt = f"Result {rank}: {name}{', the same file as the query' if same else ''}"
     return (
-        f"<li{kind}><figure>{_picture(picture, alt)}<figcaption>"
+        f"<li{kind}><figure>{picture(path, alt)}<figcaption>"
         f'<p class="facts"><span class="rank">{rank}</span> {facts}{mark}</p>'
-        f'<p class="file" title="{text(picture)}">{breakable(name)}</p>'
+        f'<p class="file" title="{text(path)}">{breakable(name)}</p>'
         "</figcaption></figure></li>\n"
     )
 
 
-def _picture(path: str, alt: str) -> str:
+def picture(path: str, alt: str) -> str:
+    """Returns the thumbnail of a picture file, or the reason why it cannot be shown."""
     try:
         return image(thumbnail(read_picture(path, draft=SIDE), side=SIDE), alt)
     except UnreadablePicture as error:  # e.g. moved since it was encoded

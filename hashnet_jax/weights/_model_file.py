@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from hashnet_jax.distributed.files import write_whole
@@ -94,7 +93,8 @@ def load(folder: str | os.PathLike[str]) -> HashNetParams:
     arrays = read_npz(
         path, _WHAT, _REMEDY, check=lambda headers: _check_arrays(spec, headers, dict(named))
     )
-    leaves = [jnp.asarray(arrays[name]) for name, _ in named]
+    # jnp.asarray would compile a program for each shape.
+    leaves = [jax.device_put(arrays[name]) for name, _ in named]
     return jax.tree.unflatten(jax.tree.structure(expected), leaves)
 
 

@@ -12,7 +12,7 @@ from tests.support.benchmark_programs import check_suite
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suite", ["train", "encode", "loss", "hamming", "map", "input"])
+@pytest.mark.parametrize("suite", ["train", "encode", "loss", "hamming", "map", "input", "store"])
 def test_a_suite_prints_a_table_and_writes_its_rates(suite, tmp_path, capsys):
     check_suite(suite, tmp_path, capsys)
 

@@ -51,10 +51,21 @@ PROGRAMS: dict[str, tuple[str, list[str]]] = {
     "benchmarks/cost.py": ("benchmarks.cost", []),
     "benchmarks/map_speed.py": ("benchmarks.map_speed", []),
     "benchmarks/encode_memory.py": ("benchmarks.encode_memory", []),
+    "benchmarks/store_search.py": ("benchmarks.store_search", []),
 }
-COMMANDS = ("train", "report", "evaluate", "encode", "search", "info")
+COMMANDS = (
+    "train",
+    "report",
+    "evaluate",
+    "encode",
+    "search",
+    "serve",
+    "duplicates",
+    "info",
+    "index",
+)
 # Options of other programs that the pages mention.
-FOREIGN_OPTIONS = {"--sample", "--keep-going", "--mutations", "--kills"}
+FOREIGN_OPTIONS = {"--sample", "--keep-going", "--mutations", "--kills", "--data-urlencode"}
 
 
 def name_of(path: Path) -> str:

@@ -284,6 +284,7 @@ def test_installing_the_package_provides_the_command():
     assert importlib.metadata.EntryPoint(name, target, "console_scripts").load() is main
 
 
+@pytest.mark.slow
 def test_only_plain_lines_are_printed_to_a_pipe(trained, tmp_path):
     make_pictures(tmp_path / "pictures", 3)
     process = start("encode", trained, tmp_path / "pictures", "-o", tmp_path / "codes")

@@ -1,6 +1,17 @@
 """The `hashnet` commands. Each module declares the options of a command and runs it."""
 
-from hashnet_jax.cli.commands import encode, evaluate, info, report, search, train
+from hashnet_jax.cli.commands import (
+    duplicates,
+    encode,
+    evaluate,
+    export,
+    index,
+    info,
+    report,
+    search,
+    serve,
+    train,
+)
 
 # In the order shown by `hashnet --help`.
 COMMANDS = {
@@ -8,6 +19,10 @@ COMMANDS = {
     "report": report,
     "evaluate": evaluate,
     "encode": encode,
+    "index": index,
     "search": search,
+    "duplicates": duplicates,
+    "serve": serve,
+    "export": export,
     "info": info,
 }

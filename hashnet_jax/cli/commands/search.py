@@ -5,48 +5,69 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+# The options that only apply to stores, by the parameters they set.
+_OF_STORES = {"radius": "--radius", "probes": "--probes", "where": "--where"}
+
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Adds the command to the subparsers of `hashnet`."""
     return commands.add_parser(
         "search",
         help="find the encoded pictures nearest to each query",
-        description="Prints the pictures in CODES that are nearest to each query by Hamming\n"
-        "distance. The index is built on first use and stored in CODES in faiss's format.",
+        usage="hashnet search RUN QUERY ... --store STORE [OPTION ...]\n"
+        "       hashnet search RUN CODES QUERY ... [OPTION ...]",
+        description="Prints the pictures in a store, or in a folder of codes, that are nearest to\n"
+        "each query by Hamming distance. The index of a folder of codes is built on\n"
+        "first use and stored in it in faiss's format.",
         add_options=add_options,
     )
 
 
 def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     """Declares the options."""
-    from hashnet_jax.index import KINDS
-
     del argv
-    parser.add_argument(
-        "run_dir", metavar="RUN", type=Path, help="folder of a finished run (contains model.npz)"
+    add = parser.add_argument
+    add("run_dir", metavar="RUN", type=Path, help="folder of a finished run (contains model.npz)")
+    add(
+        "queries",
+        metavar="QUERY",
+        nargs="+",
+        help="picture files, folders or globs; without --store, the first is CODES, a folder "
+        "written by `hashnet encode`",
     )
-    parser.add_argument(
-        "codes", metavar="CODES", type=Path, help="folder of codes written by `hashnet encode`"
+    add(
+        "--store",
+        dest="stores",
+        action="append",
+        metavar="STORE",
+        help="store to search, a folder or a location in object storage; may be repeated",
     )
-    parser.add_argument(
-        "queries", metavar="QUERY", nargs="+", help="picture files, folders or globs"
-    )
-    parser.add_argument(
+    _add_limits(add)
+    _add_index(add)
+    add("--json", action="store_true", help="print JSON instead of a table")
+    add("--html", metavar="FILE", type=Path, help="also write an HTML page with the pictures")
+
+
+def _add_limits(add: Any) -> None:
+    add(
         "-k",
         type=int,
-        default=10,
         metavar="N",
-        help="number of neighbours per query (default: 10)",
+        help="number of neighbours per query (default: 10, or all within --radius)",
     )
-    parser.add_argument(
-        "--index",
-        dest="kind",
-        choices=KINDS,
-        default="flat",
-        help="type of index: flat is exact; the others search only some of the codes, which is "
-        "faster for millions of codes (default: flat)",
+    add(
+        "--radius",
+        type=int,
+        metavar="R",
+        help="only pictures within R bits; needs --store (default: no limit)",
     )
-    parser.add_argument(
+    add(
+        "--where",
+        metavar="SQL",
+        help="only pictures for which a filter holds, e.g. \"label = 'cat' AND size > 10000\"; the "
+        "columns are id, label, size, mtime_ns and sha256; needs --store (default: all)",
+    )
+    add(
         "--rescore",
         type=int,
         metavar="N",
@@ -54,24 +75,47 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         "query (how certain its bits are) and b is a code of -1 and +1 (default: rank by Hamming "
         "distance)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument(
-        "--html", metavar="FILE", type=Path, help="also write an HTML page that shows the pictures"
+
+
+def _add_index(add: Any) -> None:
+    from hashnet_jax.index import DEFAULT_PROBES, KINDS
+
+    add(
+        "--index",
+        dest="kind",
+        choices=KINDS,
+        default="flat",
+        help="type of index: flat is exact; the others search only some of the codes, which is "
+        "faster for millions of codes. A store has flat and ivf (default: flat)",
+    )
+    add(
+        "--probes",
+        type=int,
+        metavar="N",
+        help="number of lists that a query searches; needs --store and --index ivf (default: "
+        f"{DEFAULT_PROBES})",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Searches and prints the results; returns the exit status."""
+    shown = {"rescore": args.rescore, "as_json": args.json, "html": args.html}
+    if args.stores:
+        from hashnet_jax.cli._search_stores import print_nearest_in_stores
+
+        limits = {name: getattr(args, name) for name in ("k", *_OF_STORES)}
+        print_nearest_in_stores(
+            args.run_dir, args.stores, args.queries, kind=args.kind, **limits, **shown
+        )
+        return 0
+    for name, flag in _OF_STORES.items():
+        if getattr(args, name) is not None:
+            args.parser.error(f"{flag} needs --store")
+    codes, *queries = args.queries
+    if not queries:
+        args.parser.error("a QUERY is missing: pass CODES and QUERY, or QUERY and --store")
     from hashnet_jax.cli._search import print_nearest
 
-    print_nearest(
-        args.run_dir,
-        args.codes,
-        args.queries,
-        k=args.k,
-        kind=args.kind,
-        rescore=args.rescore,
-        as_json=args.json,
-        html=args.html,
-    )
+    k = 10 if args.k is None else args.k
+    print_nearest(args.run_dir, Path(codes), queries, k=k, kind=args.kind, **shown)
     return 0

@@ -1,0 +1,182 @@
+"""Implements `hashnet index` and `hashnet export`."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hashnet_jax.distributed.devices import local_devices
+from hashnet_jax.distributed.printing import printable
+from hashnet_jax.index import (
+    Engine,
+    LocalEngine,
+    RayEngine,
+    Store,
+    StoreManifest,
+    add_pictures,
+    create_store,
+    expand,
+    export_codes_folder,
+    export_faiss,
+    export_parquet,
+    import_codes_folder,
+    open_store,
+    remove_pictures,
+    save_snapshot,
+    store_exists,
+    update_store,
+)
+
+# Maximum number of unreadable pictures to print; the rest are only counted.
+MAX_UNREADABLE_SHOWN = 20
+
+_SIGNS = {"new": "+", "changed": "~", "gone": "-", "relabelled": "="}
+
+
+class Unreadable:
+    """Prints the first unreadable pictures, and counts the others."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def __call__(self, path: str, reason: str) -> None:
+        """Reports a picture."""
+        self._count += 1
+        if self._count <= MAX_UNREADABLE_SHOWN:
+            print(f"unreadable {printable(path)}: {printable(reason)}", file=sys.stderr)
+
+    def summarize(self) -> None:
+        """Prints how many were not shown."""
+        more = self._count - MAX_UNREADABLE_SHOWN
+        if more > 0:
+            print(f"unreadable: {more:,} more", file=sys.stderr)
+
+
+def update(
+    uri: str,
+    run: Path,
+    pictures: Sequence[str],
+    *,
+    batch_size: int,
+    devices: int | None,
+    engine: str,
+    address: str | None,
+    workers: int | None,
+    label: str | None,
+    folder_labels: bool,
+    only_add: bool,
+    dry_run: bool,
+) -> None:
+    """Updates a store, or only adds pictures to it, and prints what has changed.
+
+    Args:
+      uri: the store, which is created if there is none.
+      run: run folder that contains `model.npz`.
+      pictures: picture files, folders and globs.
+      batch_size: number of pictures per batch.
+      devices: number of devices; None for all.
+      engine: "local" or "ray".
+      address: address of the Ray cluster, or None to start Ray on this machine.
+      workers: number of Ray workers, or None; see :class:`hashnet_jax.index.RayEngine`.
+      label: label of all pictures, or None.
+      folder_labels: whether the label of a picture is the name of its folder.
+      only_add: whether pictures that are gone stay in the store.
+      dry_run: whether to only print what would change.
+    """
+    expand(pictures)  # Fails before a store is created if an argument matches nothing.
+    encode = _engine(engine, batch_size, devices, address, workers)
+    label_of = (lambda path: label) if label is not None else None
+    if folder_labels:
+        label_of = _folder_name
+    unreadable = Unreadable()
+    options = {"engine": encode, "label_of": label_of, "on_unreadable": unreadable}
+    if only_add:
+        changes = add_pictures(_open_or_create(uri, run), run, pictures, **options)
+    elif dry_run:
+        changes = update_store(
+            open_store(uri), run, pictures, dry_run=True, on_change=_print_change, **options
+        )
+    else:
+        changes = update_store(_open_or_create(uri, run), run, pictures, **options)
+    unreadable.summarize()
+    print(f"dry run: {changes}" if dry_run else changes)
+    if not dry_run:
+        save_snapshot(open_store(uri))  # so that the next search need not import LanceDB
+
+
+def remove(uri: str, pictures: Sequence[str]) -> None:
+    """Deletes pictures from a store, and prints how many."""
+    deleted = remove_pictures(open_store(uri), pictures)
+    for path, number in deleted.items():
+        if not number:
+            print(f"not in the store: {printable(path)}", file=sys.stderr)
+    print(f"{sum(deleted.values()):,} removed")
+    save_snapshot(open_store(uri))
+
+
+def import_codes(uri: str, codes: Path) -> None:
+    """Imports a codes folder into a store, and prints the size of the store."""
+    unreadable = Unreadable()
+    store = import_codes_folder(codes, uri, on_unreadable=unreadable)
+    unreadable.summarize()
+    print(f"{len(store):,} pictures in {printable(uri)}")
+
+
+def print_info(uri: str) -> None:
+    """Describes a store."""
+    store = open_store(uri)
+    manifest, steps = store.manifest, store.manifest.preprocessing
+    facts = {
+        "store": uri,
+        "pictures": f"{len(store):,}",
+        "labelled": f"{store.table.count_rows('label IS NOT NULL'):,}",
+        "bits": f"{manifest.bits} in {manifest.bytes} bytes",
+        "bit order": manifest.bit_order,
+        "backbone": manifest.backbone,
+        "preprocessing": f"resize to {steps['resize'][0]}, centre crop {steps['centre_crop'][0]}",
+        "weights SHA-256": manifest.weights_sha256,
+        "created by": manifest.package,
+        "version": store.version,
+    }
+    for name, content in facts.items():
+        print(f"{name + ':':<17} {printable(str(content))}")
+
+
+def export(uri: str, out: Path) -> None:
+    """Exports a store to Parquet, faiss or a codes folder, depending on the suffix of ``out``."""
+    store: Store = open_store(uri)
+    if out.suffix == ".parquet":
+        number = export_parquet(store, out)
+    elif out.suffix == ".faiss":
+        number = export_faiss(store, out)
+    else:
+        number = export_codes_folder(store, out)
+    print(f"{number:,} {'code' if number == 1 else 'codes'} in {printable(out)}")
+
+
+def _engine(
+    name: str, batch_size: int, devices: int | None, address: str | None, workers: int | None
+) -> Engine:
+    if name == "ray":
+        if devices is not None:
+            raise ValueError(
+                "`devices` must not be given with `engine='ray'`, whose workers use a device each. "
+                "Set `workers`."
+            )
+        return RayEngine(address, batch_size, workers)
+    if (address, workers) != (None, None):
+        raise ValueError("`address` and `workers` need `engine='ray'`.")
+    return LocalEngine(batch_size, local_devices(devices))
+
+
+def _folder_name(path: str) -> str:
+    return Path(path).parent.name
+
+
+def _open_or_create(uri: str, run: Path) -> Store:
+    if store_exists(uri):
+        return open_store(uri)
+    return create_store(uri, StoreManifest.of_run(run))
+
+
+def _print_change(kind: str, path: str) -> None:
+    print(f"{_SIGNS[kind]} {printable(path)}")

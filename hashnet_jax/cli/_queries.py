@@ -1,0 +1,66 @@
+"""Encodes the queries of a search, and reports those that cannot be read."""
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from hashnet_jax.distributed.devices import local_devices
+from hashnet_jax.distributed.printing import printable
+from hashnet_jax.index import expand, list_pictures, picture_logits
+from hashnet_jax.model import HashNetParams
+
+# Small, because the last batch is padded: a few queries cost as much as a full batch.
+MAX_QUERY_BATCH_SIZE = 16
+
+
+class Queries(NamedTuple):
+    """The queries that could be read.
+
+    Attributes:
+      paths: their paths.
+      packed: packed codes, uint8 ``[Q, ceil(K/8)]``.
+      logits: float32 ``[Q, K]``.
+    """
+
+    paths: list[str]
+    packed: UInt8[np.ndarray, "Q bytes"]
+    logits: Float32[np.ndarray, "Q K"]
+
+
+def encode_queries(params: HashNetParams, queries: Iterable[str]) -> Queries:
+    """Encodes picture files, folders and globs; unreadable pictures are reported and skipped.
+
+    Raises:
+      FileNotFoundError: if an entry of ``queries`` matches nothing.
+      ValueError: if no query can be read.
+    """
+    pictures = list(list_pictures(expand(queries), _skip))
+    paths, rows = [], []
+    batches = picture_logits(
+        params, pictures, devices=local_devices(1), batch_size=_batch_size(len(pictures))
+    )
+    for batch, reasons, logits in batches:
+        rows.append(logits)
+        for path, reason in zip(batch, reasons, strict=True):
+            if reason is None:
+                paths.append(os.fspath(path))
+            else:
+                _skip(os.fspath(path), reason)
+    if not paths:
+        raise ValueError("none of the queries could be read. Pass at least one readable picture.")
+    logits = np.concatenate(rows)
+    # As binarize and pack_bits do, without compiling their programs; sgn(0) = +1.
+    return Queries(paths, np.packbits(logits >= 0, axis=1), logits)
+
+
+def _batch_size(number: int) -> int:
+    """Returns a power of two, so that few batch sizes are ever compiled."""
+    return min(MAX_QUERY_BATCH_SIZE, 1 << max(0, number - 1).bit_length())
+
+
+def _skip(path: str, reason: str) -> None:
+    print(f"skipped {printable(path)}: {reason}", file=sys.stderr)

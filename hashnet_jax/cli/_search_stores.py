@@ -1,0 +1,148 @@
+"""Finds the pictures in one or several stores that are nearest to queries."""
+
+import concurrent.futures
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from hashnet_jax.cli._queries import encode_queries
+from hashnet_jax.cli._search import check_numbers
+from hashnet_jax.cli._search_output import Results, check_output, output
+from hashnet_jax.index import (
+    DEFAULT_PROBES,
+    Neighbour,
+    Snapshot,
+    Store,
+    build_index,
+    check_same_network,
+    load_snapshot,
+    open_store,
+    rescore_neighbours,
+    search_snapshots,
+    search_tables,
+)
+from hashnet_jax.model import check_finite
+from hashnet_jax.weights import load
+
+DEFAULT_K = 10
+
+# Of the indexes of a codes folder, a store has these.
+STORE_KINDS = ("flat", "ivf")
+
+
+def print_nearest_in_stores(
+    run_dir: Path,
+    stores: Sequence[str],
+    queries: Sequence[str],
+    *,
+    k: int | None = None,
+    radius: int | None = None,
+    kind: str = "flat",
+    probes: int | None = None,
+    rescore: int | None = None,
+    where: str | None = None,
+    as_json: bool = False,
+    html: Path | None = None,
+) -> None:
+    """Prints the pictures of one or several stores that are nearest to each query.
+
+    Args:
+      run_dir: run folder that contains `model.npz`.
+      stores: folders of the stores or their locations in object storage.
+      queries: picture files, folders and globs.
+      k: largest number of neighbours per query; None for 10, or for all within ``radius``.
+      radius: largest distance; None for no limit.
+      kind: "flat" compares each query with every code in memory; "ivf" uses the index of the
+        store, which is built if necessary.
+      probes: number of lists of the index that a query searches; None for the default.
+      rescore: number of nearest codes to rank by score, >= k; None to rank by Hamming distance.
+      where: a filter in SQL, e.g. ``"label = 'cat'"``; None for all pictures.
+      as_json: whether to print JSON instead of a table.
+      html: output file for an HTML page that shows the pictures, or None.
+
+    Raises:
+      FileNotFoundError: if the run, a store, a query or the parent folder of ``html`` does not
+        exist.
+      ModuleNotFoundError: if LanceDB is needed and not installed.
+      ValueError: if another network computed the codes of a store, no query can be read, or an
+        argument is out of range or does not go with another.
+    """
+    k = DEFAULT_K if k is None and radius is None else k
+    _check(k, radius, kind, probes, rescore)
+    check_output(html)
+    sources = [_open(uri, kind, where) for uri in stores]
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:  # hashes the network while it is loaded
+        check = pool.submit(_check_networks, stores, sources, run_dir)
+        params = load(run_dir)
+        check_finite(params)
+        check.result()
+    paths, packed, logits = encode_queries(params, queries)
+    candidates = k if rescore is None else rescore
+    found = _search(sources, packed, candidates, radius, probes or DEFAULT_PROBES, where)
+    header = _header(stores, sources, kind)
+    if rescore is not None:
+        found = rescore_neighbours(found, logits, rescore if k is None else k)
+        header["rescored"] = min(rescore, header["searched"])
+    output(Results(header, paths, found, stores), as_json=as_json, html=html)
+
+
+def _check(
+    k: int | None, radius: int | None, kind: str, probes: int | None, rescore: int | None
+) -> None:
+    if radius is not None and radius < 0:
+        raise ValueError(f"`radius` must be >= 0, got {radius}.")
+    check_numbers(1 if k is None else k, rescore)
+    if kind not in STORE_KINDS:
+        raise ValueError(f"`kind` must be {' or '.join(STORE_KINDS)} for a store, got {kind}.")
+    if radius is not None and kind != "flat":
+        raise ValueError("`radius` needs `kind='flat'`, since an index may miss close codes.")
+    if probes is not None and (kind != "ivf" or probes < 1):
+        raise ValueError(f"`probes` must be >= 1 and needs `kind='ivf'`, got {probes}.")
+
+
+def _check_networks(
+    stores: Sequence[str], sources: Sequence[Snapshot | Store], run_dir: Path
+) -> None:
+    checked = set()
+    for uri, source in zip(stores, sources, strict=True):
+        if source.manifest.weights_sha256 not in checked:
+            check_same_network(source.manifest, uri, run_dir)
+            checked.add(source.manifest.weights_sha256)
+
+
+def _open(uri: str, kind: str, where: str | None) -> Snapshot | Store:
+    if kind == "flat":
+        return load_snapshot(uri, where=where)
+    store = open_store(uri)
+    build_index(store)
+    return store
+
+
+def _search(
+    sources: Sequence[Snapshot | Store],
+    packed: UInt8[np.ndarray, "Q bytes"],
+    k: int | None,
+    radius: int | None,
+    probes: int,
+    where: str | None,
+) -> list[list[Neighbour]]:
+    snapshots = [source for source in sources if isinstance(source, Snapshot)]
+    if snapshots:
+        return search_snapshots(snapshots, packed, k=k, radius=radius)
+    opened = [source for source in sources if isinstance(source, Store)]
+    return search_tables(opened, packed, k or DEFAULT_K, probes=probes, where=where)
+
+
+def _header(
+    stores: Sequence[str], sources: Sequence[Snapshot | Store], kind: str
+) -> dict[str, Any]:
+    described = [
+        {"store": uri, "version": source.version, "searched": len(source)}
+        for uri, source in zip(stores, sources, strict=True)
+    ]
+    searched = sum(store["searched"] for store in described)
+    bits = sources[0].manifest.bits
+    return {"bits": bits, "searched": searched, "index": kind, "stores": described}

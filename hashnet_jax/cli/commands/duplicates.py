@@ -1,0 +1,48 @@
+"""`hashnet duplicates`: finds pictures in a store with close codes, and copies among them."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Adds the command to the subparsers of `hashnet`."""
+    return commands.add_parser(
+        "duplicates",
+        help="find pictures with close codes, and copies among them",
+        description="Groups the pictures in a store whose codes are close, and compares the\n"
+        "pixels of each group to tell near copies, such as one photograph in two\n"
+        "sizes, from other pictures of the same thing.",
+        add_options=add_options,
+    )
+
+
+def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    """Declares the options."""
+    del argv
+    add = parser.add_argument
+    add(
+        "--store",
+        required=True,
+        metavar="STORE",
+        help="store to search, a folder or a location in object storage",
+    )
+    add(
+        "--radius",
+        type=int,
+        default=2,
+        metavar="R",
+        help="largest Hamming distance of two pictures that are linked; a group may contain "
+        "pictures further apart that a chain of links connects (default: 2)",
+    )
+    add("--json", action="store_true", help="print JSON instead of a table")
+    add("--html", metavar="FILE", type=Path, help="also write an HTML page with the pictures")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Finds and prints the groups; returns the exit status."""
+    from hashnet_jax.cli._duplicates import print_duplicates
+
+    print_duplicates(args.store, radius=args.radius, as_json=args.json, html=args.html)
+    return 0

@@ -1,0 +1,150 @@
+"""Connected components of codes: two codes are linked if they differ in at most R bits."""
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Int64, UInt8, UInt64
+
+from hashnet_jax.distributed.progress import Progress
+from hashnet_jax.index._popcount import words_of
+
+# Comparing codes with equal keys takes so many times as long as comparing all codes in order.
+_COST_OF_KEYS = 3
+
+# Linked pairs to collect before components are merged, which takes time in proportion to the codes.
+_PAIRS_PER_MERGE = 2**20
+
+# Comparing fewer pairs takes less than a second or two.
+_SHOWN_FROM = 2**24
+
+# Odd, so that keys of several words collide no more often than by chance.
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+_Words = UInt64[np.ndarray, "U W"]
+_Keys = UInt64[np.ndarray, " U"]
+_Pairs = tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]
+
+
+def components(
+    codes: UInt8[np.ndarray, "N bytes"], bits: int, radius: int
+) -> Int64[np.ndarray, " N"]:
+    """Numbers the connected components of codes.
+
+    If two codes differ in at most R bits, and the bits are divided into R + 1 parts, then the codes
+    are equal in at least one part. So only codes that are equal in a part are compared. For R + 1
+    parts of b bits, these are about (R + 1) U^2 / 2^b pairs of U distinct codes whose bits are
+    independent, and more if they form clusters. If they are too many, because R is large or the
+    bits of a part are nearly constant, all U^2 / 2 pairs are compared instead. The memory is O(N),
+    whatever the number of links.
+
+    Args:
+      codes: packed codes, uint8 ``[N, ceil(K/8)]``.
+      bits: K.
+      radius: R >= 0; codes that differ in at most R bits are linked.
+
+    Returns:
+      A number for each code, which two codes share if a chain of links connects them.
+
+    Examples:
+      >>> components(np.array([[0], [0b00100000], [0b01100000], [0b11100000]], np.uint8), 3, 1)
+      array([0, 0, 0, 0])
+      >>> components(np.array([[0], [0b11000000], [0b11100000]], np.uint8), 3, 1)
+      array([0, 1, 1])
+    """
+    distinct, place = np.unique(codes, axis=0, return_inverse=True)
+    labels = np.arange(len(distinct))
+    if radius > 0 and len(distinct) > 1:
+        for first, second in _gathered(_linked(words_of(distinct), bits, radius)):
+            labels = _merged(labels, labels[first], labels[second])
+    return labels[place.reshape(-1)]
+
+
+def _linked(words: _Words, bits: int, radius: int) -> Iterator[_Pairs]:
+    """Yields all pairs of linked codes, some of them repeatedly."""
+    masks = _masks(bits, radius + 1) if radius < bits else []
+    total = sum(_count(_key(words, mask)) for mask in masks)
+    everything = len(words) * (len(words) - 1) // 2
+    if not masks or _COST_OF_KEYS * total >= everything:
+        masks, total = [np.zeros(words.shape[1], np.uint64)], everything
+    shown = Progress(total, "comparing codes", "pair") if total >= _SHOWN_FROM else None
+    with shown or contextlib.nullcontext() as progress:
+        for mask in masks:
+            yield from _linked_with_equal_keys(words, _key(words, mask), radius, progress)
+
+
+def _masks(bits: int, number: int) -> list[UInt64[np.ndarray, " W"]]:
+    """Divides the bits into parts. Bits beside each other belong to different parts."""
+    part = np.arange(bits) % number
+    return [words_of(np.packbits(part == i)[None])[0] for i in range(number)]
+
+
+def _key(words: _Words, mask: UInt64[np.ndarray, " W"]) -> _Keys:
+    """Returns a number for each code that depends only on the bits in the mask."""
+    key = words[:, 0] & mask[0]
+    for place in range(1, words.shape[1]):
+        key = key * _MULTIPLIER + (words[:, place] & mask[place])
+    return key
+
+
+def _count(key: _Keys) -> int:
+    """Returns the number of pairs with equal keys."""
+    _, sizes = np.unique(key, return_counts=True)
+    return int((sizes * (sizes - 1) // 2).sum())
+
+
+def _linked_with_equal_keys(
+    words: _Words, key: _Keys, radius: int, progress: Progress | None
+) -> Iterator[_Pairs]:
+    order = np.argsort(key, kind="stable")
+    words, key = words[order], key[order]
+    ends = np.flatnonzero(np.append(key[1:] != key[:-1], True))
+    # The number of codes with the same key that follow each code.
+    following = np.repeat(ends, np.diff(ends, prepend=-1)) - np.arange(len(key))
+    first, step = np.flatnonzero(following), 1
+    while len(first):
+        # Slices are faster than lists of indices; they are the same if all keys are equal.
+        all_equal = len(first) == len(words) - step
+        pairs = (words[:-step], words[step:]) if all_equal else (words[first], words[first + step])
+        distances = np.bitwise_count(pairs[0] ^ pairs[1])
+        distance = distances[:, 0] if words.shape[1] == 1 else distances.sum(1, dtype=np.uint16)
+        found = first[distance <= radius]
+        if len(found):
+            yield order[found], order[found + step]
+        if progress is not None:
+            progress.update(len(first))
+        step += 1
+        first = first[: len(words) - step] if all_equal else first[following[first] >= step]
+
+
+def _gathered(pairs: Iterator[_Pairs]) -> Iterator[_Pairs]:
+    """Concatenates pairs until they are worth merging."""
+    waiting, number = [], 0
+    for some in pairs:
+        waiting.append(some)
+        number += len(some[0])
+        if number >= _PAIRS_PER_MERGE:
+            yield _concatenated(waiting)
+            waiting, number = [], 0
+    if waiting:
+        yield _concatenated(waiting)
+
+
+def _concatenated(
+    pairs: list[tuple[Int64[np.ndarray, " _"], Int64[np.ndarray, " _"]]],
+) -> _Pairs:
+    first, second = zip(*pairs, strict=True)
+    return np.concatenate(first), np.concatenate(second)
+
+
+def _merged(
+    labels: Int64[np.ndarray, " U"], first: Int64[np.ndarray, " n"], second: Int64[np.ndarray, " n"]
+) -> Int64[np.ndarray, " U"]:
+    """Merges the components ``first[i]`` and ``second[i]`` for each i."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    shape = (len(labels), len(labels))
+    links = coo_array((np.ones(len(first), np.int8), (first, second)), shape=shape)
+    _, component = connected_components(links, directed=False)
+    return component.astype(np.int64)[labels]

@@ -1,0 +1,65 @@
+"""What a store remembers of a picture file, to tell later whether the picture has changed."""
+
+import hashlib
+import os
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from hashnet_jax.data.decoder import UnreadablePicture, decode_picture
+from hashnet_jax.data.pictures import opened
+from hashnet_jax.data.sources import JPEG_DRAFT_FACTOR, squash
+
+
+class PictureFile(NamedTuple):
+    """The state of a picture file.
+
+    Attributes:
+      size: in bytes.
+      mtime_ns: time of the last modification, in nanoseconds.
+      sha256: SHA-256 of the content, 32 bytes.
+    """
+
+    size: int
+    mtime_ns: int
+    sha256: bytes
+
+
+def digest(path: str | os.PathLike[str]) -> PictureFile | str:
+    """Hashes a picture file without decoding it; returns the reason if it cannot be read."""
+    try:
+        with opened(path) as file:
+            status = os.fstat(file.fileno())
+            content = hashlib.file_digest(file, "sha256").digest()
+    except UnreadablePicture as error:
+        return str(error)
+    return PictureFile(status.st_size, status.st_mtime_ns, content)
+
+
+def load_picture(
+    path: str | os.PathLike[str], image: UInt8[np.ndarray, "size size 3"]
+) -> PictureFile | str:
+    """Hashes a picture file, and decodes it as :func:`hashnet_jax.data.sources.read_squashed` does.
+
+    The size and the time are those from before the first byte was read. If the picture is modified
+    meanwhile, they will differ from those of the file, so the next update encodes it again.
+
+    Args:
+      path: path of the file.
+      image: array for the pixels, uint8 ``[size, size, 3]``.
+
+    Returns:
+      The state of the file, or the reason that it cannot be read.
+    """
+    size = len(image)
+    try:
+        with opened(path) as file:
+            status = os.fstat(file.fileno())
+            content = hashlib.file_digest(file, "sha256").digest()
+            file.seek(0)
+            pixels = decode_picture(file, upright=True, draft=JPEG_DRAFT_FACTOR * size)
+            image[:] = squash(pixels, size)
+    except UnreadablePicture as error:
+        return str(error)
+    return PictureFile(status.st_size, status.st_mtime_ns, content)

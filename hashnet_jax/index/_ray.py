@@ -1,0 +1,175 @@
+"""Encodes pictures on all nodes of a Ray cluster."""
+
+import dataclasses
+import itertools
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import UInt8
+
+from hashnet_jax.codes import bytes_per_code
+from hashnet_jax.distributed.devices import local_devices
+from hashnet_jax.index._engine import Encoded
+from hashnet_jax.index._picture_file import PictureFile
+from hashnet_jax.index._stream import Files, check_batch_size, encode_files
+from hashnet_jax.model import check_finite
+from hashnet_jax.weights import MODEL_FILE, load, read_spec
+
+# Paths are handed to Ray in portions, so that the memory of this process does not grow with their
+# number. Between two portions, the workers start again and load the network.
+PATHS_PER_PORTION = 2**20
+# A worker decodes the next batches of its task while it encodes one.
+BATCHES_PER_TASK = 8
+
+_SCHEMA = pa.schema(
+    [
+        ("path", pa.utf8()),
+        ("reason", pa.utf8()),
+        ("size", pa.int64()),
+        ("mtime_ns", pa.int64()),
+        ("sha256", pa.binary(32)),
+        ("code", pa.binary()),
+    ]
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RayEngine:
+    """Encodes on the nodes of a Ray cluster, with one worker per GPU, or per node without GPUs.
+
+    All nodes must have this version of hashnet_jax installed, and find the pictures under the same
+    paths, e.g. on a network file system. The network is sent to them. A worker that is lost is
+    replaced, and the pictures that it had are encoded again.
+
+    Attributes:
+      address: address of the cluster, e.g. "ray://head:10001" or "auto" on one of its nodes; None
+        to start Ray on this machine.
+      batch_size: number of pictures per batch on one device. With the same number, the codes are
+        those of a :class:`hashnet_jax.index.LocalEngine` with one device of the same kind.
+      workers: number of workers; None for one per GPU, or per node without GPUs.
+
+    Raises:
+      ValueError: if ``batch_size`` or ``workers`` < 1.
+    """
+
+    address: str | None = None
+    batch_size: int = 64
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        check_batch_size(self.batch_size, 1)
+        if self.workers is not None and self.workers < 1:
+            raise ValueError(f"`workers` must be >= 1, got {self.workers}.")
+
+    def __call__(self, run: str | Path, paths: Iterator[str]) -> Encoded:
+        """Encodes the pictures; connects to Ray only if there are any."""
+        width = bytes_per_code(read_spec(run).bits)
+        while portion := list(itertools.islice(paths, PATHS_PER_PORTION)):
+            ray = _connect(self.address)
+            model = ray.put((Path(run) / MODEL_FILE).read_bytes())
+            for table in self._encode(ray, model, portion):
+                yield _unpacked(table, width)
+
+    def _encode(self, ray: ModuleType, model: Any, paths: Sequence[str]) -> Iterator[pa.Table]:
+        gpus = int(ray.cluster_resources().get("GPU", 0))
+        nodes = sum(node["Alive"] for node in ray.nodes())
+        per_task = BATCHES_PER_TASK * self.batch_size
+        # Each table becomes a block, and each block a task, so all batches but the last are full.
+        tables = [
+            pa.table({"path": paths[start : start + per_task]})
+            for start in range(0, len(paths), per_task)
+        ]
+        encoded = ray.data.from_arrow(tables).map_batches(
+            _Encoder,
+            fn_constructor_args=(model, self.batch_size),
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=self.workers or gpus or nodes),
+            num_gpus=1 if gpus else 0,
+        )
+        yield from encoded.iter_batches(batch_size=None, batch_format="pyarrow")
+
+
+class _Encoder:
+    """A worker: loads the network once, and encodes batch after batch on its device.
+
+    Args:
+      model: the bytes of `model.npz`, in Ray's object store.
+      batch_size: number of pictures per batch.
+    """
+
+    def __init__(self, model: Any, batch_size: int) -> None:
+        import ray
+
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder, MODEL_FILE).write_bytes(ray.get(model))
+            self._params = load(folder)
+        check_finite(self._params)
+        self._batch_size = batch_size
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Encodes the pictures in the column ``path``."""
+        batches = encode_files(
+            lambda: self._params,
+            table["path"].to_pylist(),
+            side=self._params.spec.resize,
+            devices=local_devices(1),
+            batch_size=self._batch_size,
+        )
+        packed = [_packed(*batch) for batch in batches]
+        return pa.concat_tables([_SCHEMA.empty_table(), *packed])
+
+
+def _packed(paths: Sequence[Any], files: Files, codes: UInt8[np.ndarray, "n bytes"]) -> pa.Table:
+    """Packs a batch as a table; see ``_unpacked``."""
+    rows, left = [], iter(codes)
+    for path, file in zip(paths, files, strict=True):
+        if isinstance(file, PictureFile):
+            row = {"reason": None, **file._asdict(), "code": next(left).tobytes()}
+        else:
+            row = {"reason": file, "size": None, "mtime_ns": None, "sha256": None, "code": None}
+        rows.append({"path": path, **row})
+    return pa.Table.from_pylist(rows, _SCHEMA)
+
+
+def _unpacked(
+    table: pa.Table, width: int
+) -> tuple[tuple[str, ...], Files, UInt8[np.ndarray, "n bytes"]]:
+    """Returns the paths, the files and the packed codes in a table of a worker."""
+    files: Files = [
+        row["reason"]
+        if row["code"] is None
+        else PictureFile(row["size"], row["mtime_ns"], row["sha256"])
+        for row in table.to_pylist()
+    ]
+    codes = b"".join(table["code"].drop_null().to_pylist())
+    array = np.frombuffer(codes, np.uint8).reshape(-1, width)
+    return tuple(table["path"].to_pylist()), files, array
+
+
+def _connect(address: str | None) -> ModuleType:
+    """Imports Ray and connects to the cluster."""
+    try:
+        import ray
+        import ray.data
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "ray is needed to encode on a cluster. Install it with "
+            "pip install 'hashnet_jax[cluster]'."
+        ) from error
+    if not ray.is_initialized():
+        with warnings.catch_warnings():
+            # Ray starts its processes by fork and exec, which is safe beside the threads of JAX.
+            warnings.filterwarnings("ignore", "(os.fork|lancedb fork)", RuntimeWarning)
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    # The update shows its own progress.
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    return ray

@@ -1,0 +1,285 @@
+"""A store of codes that changes with the pictures: a LanceDB table in a folder or object storage.
+
+Every change is one transaction. A reader sees the version that was the newest when it looked, and a
+process that is killed leaves the version before or after its last transaction.
+"""
+
+import datetime
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from hashnet_jax.index._lance import connect, damaged, faults_named, is_local, literal
+from hashnet_jax.index._snapshot import Snapshot
+from hashnet_jax.index._store_manifest import StoreManifest
+from hashnet_jax.index._store_rows import MANIFEST_KEY, codes_of, row_checks, schema_of
+
+# The name of the table in the database; the folder of a store contains `pictures.lance`.
+TABLE = "pictures"
+
+ROWS_PER_BATCH = 8192
+# A search that started earlier than this fails.
+KEPT_VERSIONS = datetime.timedelta(hours=1)
+MOST_VERSIONS = 20
+ROWS_FOR_INDEX = 2**20
+# The text of a filter should not become too long to parse.
+_IDS_PER_FILTER = 1000
+
+# LanceDB retries a change that conflicts with a concurrent one a few times by itself.
+_ATTEMPTS, _SECONDS_OF_FIRST_WAIT = 6, 0.2
+
+T = TypeVar("T")
+
+
+class Store:
+    """Codes of pictures, keyed by their paths. Create it by :func:`create_store`.
+
+    Attributes:
+      uri: the folder or the location in object storage.
+      manifest: which network computed the codes, and how they are packed.
+    """
+
+    def __init__(self, uri: str, table: Any, manifest: StoreManifest) -> None:
+        self.uri, self.manifest, self._table = uri, manifest, table
+
+    @property
+    def table(self) -> Any:
+        """The LanceDB table, for its own search and index."""
+        return self._table
+
+    @property
+    def version(self) -> int:
+        """The newest version of the store, which increases with every change by anyone."""
+        with faults_named(self.uri):
+            self._table.checkout_latest()
+            return self._table.version
+
+    def __len__(self) -> int:
+        with faults_named(self.uri):
+            self._table.checkout_latest()
+            return self._table.count_rows()
+
+    def schema(self, columns: Sequence[str]) -> pa.Schema:
+        """Returns the schema of some of the columns, with the manifest in its metadata."""
+        whole = schema_of(self.manifest)
+        return pa.schema([whole.field(name) for name in columns], metadata=whole.metadata)
+
+    def upsert(self, rows: pa.Table | pa.RecordBatch) -> None:
+        """Inserts rows, or replaces the rows with the same ids, in one transaction.
+
+        Args:
+          rows: from :func:`hashnet_jax.index.make_rows`, with distinct ids.
+
+        Raises:
+          ValueError: if the columns differ from those of the store.
+          OSError: if the store cannot be written.
+        """
+        if not rows.schema.equals(schema_of(self.manifest), check_metadata=False):
+            raise ValueError("`rows` must have the columns that make_rows returns for this store.")
+        if not len(rows):
+            return
+
+        def merge() -> None:
+            builder = self._table.merge_insert("id")
+            builder.when_matched_update_all().when_not_matched_insert_all().execute(rows)
+
+        self._change(merge)
+
+    def delete(self, ids: Sequence[str]) -> None:
+        """Deletes the rows with the given ids; ids that are not in the store are ignored.
+
+        Args:
+          ids: any number of ids. They are deleted in transactions of 1,000.
+        """
+        for start in range(0, len(ids), _IDS_PER_FILTER):
+            some = ", ".join(map(literal, ids[start : start + _IDS_PER_FILTER]))
+            self.delete_where(f"id IN ({some})")
+
+    def delete_where(self, where: str) -> int:
+        """Deletes the rows that match a filter in SQL; returns how many there were."""
+        return self._change(lambda: self._table.delete(where).num_deleted_rows)
+
+    def compact(self) -> None:
+        """Merges small files, and deletes the files of versions that are older than an hour.
+
+        A large store also gets an index of its ids, without which LanceDB would hold all of them in
+        memory during an upsert. Does nothing if another process is writing at the same moment.
+        """
+        try:
+            with faults_named(self.uri):
+                self._table.checkout_latest()
+                self._table.optimize(cleanup_older_than=KEPT_VERSIONS)
+                if self._table.count_rows() >= ROWS_FOR_INDEX and not self._has_index_of_ids():
+                    self._table.create_index("id", config=_b_tree())
+        except BlockingIOError:
+            pass  # whoever writes at this moment compacts later
+
+    def tidy(self) -> None:
+        """Compacts the store if it has more than 20 versions, so that small changes stay fast."""
+        with faults_named(self.uri):
+            is_due = len(self._table.list_versions()) > MOST_VERSIONS
+        if is_due:
+            self.compact()
+
+    def rows(self, columns: Sequence[str], *, where: str | None = None) -> Iterator[pa.RecordBatch]:
+        """Yields the rows of the newest version in batches, in no particular order.
+
+        Args:
+          columns: names of columns, see :mod:`hashnet_jax.index`.
+          where: a filter in SQL, e.g. ``"label = 'cat'"``; None for all rows.
+
+        Yields:
+          Batches of rows.
+        """
+        self._table.checkout_latest()
+        yield from self._batches(columns, where)
+
+    def snapshot(self, *, where: str | None = None) -> Snapshot:
+        """Reads the newest version into memory, sorted by id, and checks every row.
+
+        Args:
+          where: a filter in SQL, e.g. ``"label = 'cat'"``; None for all rows.
+
+        Returns:
+          The snapshot. A code of 64 bits and a path of 40 characters take about 60 bytes.
+
+        Raises:
+          DamagedFile: a ValueError, if a code does not belong to its path.
+        """
+        columns = ["id", "code", "label", "check"]
+        with faults_named(self.uri):
+            self._table.checkout_latest()
+            version = self._table.version
+        batches = list(self._batches(columns, where))
+        table = pa.Table.from_batches(batches, self.schema(columns).remove_metadata())
+        table = table.combine_chunks().sort_by("id")
+        ids, labels = (_one_chunk(table[name]) for name in ("id", "label"))
+        codes = np.ascontiguousarray(codes_of(table["code"], self.manifest.bytes))
+        if not np.array_equal(row_checks(ids, codes, labels), table["check"].to_numpy()):
+            raise damaged(self.uri, "the codes, paths and labels do not match their check sums")
+        return Snapshot(self.manifest, version, ids, codes, labels)
+
+    def _change(self, change: Callable[[], T]) -> T:
+        """Makes a change. Whoever loses against concurrent changes too often tries again later."""
+        for attempt in range(_ATTEMPTS):
+            try:
+                with faults_named(self.uri):
+                    return change()
+            except BlockingIOError:
+                if attempt == _ATTEMPTS - 1:
+                    raise
+                time.sleep(random.uniform(0, 2**attempt * _SECONDS_OF_FIRST_WAIT))
+        raise AssertionError("unreachable")
+
+    def _batches(self, columns: Sequence[str], where: str | None) -> Iterator[pa.RecordBatch]:
+        query = self._table.search().select(list(columns)).limit(None)
+        if where is not None:
+            query = query.where(self.check_filter(where))
+        with faults_named(self.uri):
+            yield from query.to_batches(ROWS_PER_BATCH)
+
+    def _has_index_of_ids(self) -> bool:
+        return any(list(index.columns) == ["id"] for index in self._table.list_indices())
+
+    def check_filter(self, where: str) -> str:
+        """Checks a filter in SQL.
+
+        Returns:
+          The filter in parentheses. Without them, LanceDB ignores what follows an expression.
+
+        Raises:
+          ValueError: if it is not a filter.
+        """
+        try:
+            self._table.count_rows(f"({where})")
+        except (RuntimeError, ValueError) as error:
+            raise ValueError(
+                f"`where` must be a filter in SQL, e.g. \"label = 'cat'\", got {where!r} ({error})."
+            ) from error
+        return f"({where})"
+
+
+def create_store(uri: str | os.PathLike[str], manifest: StoreManifest) -> Store:
+    """Creates an empty store.
+
+    Args:
+      uri: a folder, which must be new or empty, or a location in object storage, e.g.
+        "s3://bucket/pictures".
+      manifest: from :meth:`hashnet_jax.index.StoreManifest.of_run`.
+
+    Returns:
+      The store.
+
+    Raises:
+      FileExistsError: if there is a store already, or the folder contains other files.
+    """
+    uri = os.fspath(uri)
+    if is_local(uri) and os.path.lexists(uri):
+        if not os.path.isdir(uri):
+            raise FileExistsError(f"`store` must be a folder, but {uri} is a file.")
+        if content := os.listdir(uri):
+            what = "already contains a store" if _has_table(uri) else f"contains {min(content)!r}"
+            raise FileExistsError(f"`store` must be a new or empty folder, but {uri} {what}.")
+    with faults_named(uri):
+        table = connect(uri).create_table(TABLE, schema=schema_of(manifest), mode="create")
+    return Store(uri, table, manifest)
+
+
+def open_store(uri: str | os.PathLike[str]) -> Store:
+    """Opens a store.
+
+    Args:
+      uri: the folder or the location in object storage.
+
+    Returns:
+      The store.
+
+    Raises:
+      FileNotFoundError: if there is no store at ``uri``.
+      DamagedFile: a ValueError, if the table there is damaged or not a store.
+    """
+    uri = os.fspath(uri)
+    if not store_exists(uri):
+        raise FileNotFoundError(
+            f"no store found in {uri}. Create it with `hashnet index update`, or choose another "
+            "`store`."
+        )
+    with faults_named(uri):
+        table = connect(uri).open_table(TABLE)
+        schema = table.schema
+        text = (schema.metadata or {}).get(MANIFEST_KEY)
+        if text is None:
+            raise ValueError("its table has no manifest")
+        manifest = StoreManifest.from_json(text.decode())
+        if not schema.equals(schema_of(manifest), check_metadata=False):
+            raise ValueError("its columns do not match its manifest")
+    return Store(uri, table, manifest)
+
+
+def _b_tree() -> Any:
+    from lancedb.index import BTree
+
+    return BTree()
+
+
+def store_exists(uri: str | os.PathLike[str]) -> bool:
+    """Returns whether there is a store at ``uri``."""
+    uri = os.fspath(uri)
+    if is_local(uri):
+        return _has_table(uri)
+    with faults_named(uri):
+        return TABLE in connect(uri).table_names()
+
+
+def _has_table(folder: str) -> bool:
+    return (Path(folder) / f"{TABLE}.lance").is_dir()
+
+
+def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
+    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)

@@ -1,0 +1,141 @@
+"""The columns of a store, and the check that binds the code of a row to its path.
+
+==========  =====================  ===========================================================
+id          string                 path of the picture; the primary key
+code        uint8[ceil(K/8)]       packed code, see :func:`hashnet_jax.pack_bits`
+size        int64                  size of the file in bytes
+mtime_ns    int64                  modification time of the file, in nanoseconds
+sha256      fixed_size_binary[32]  SHA-256 of the file
+label       string                 label of the picture, or null
+check       uint64                 hash of id, code and label, see :func:`row_checks`
+==========  =====================  ===========================================================
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Int64, UInt8, UInt64
+
+from hashnet_jax.index._store_manifest import StoreManifest
+
+MANIFEST_KEY = b"hashnet_jax"
+# Declares the key of the table, so that two processes cannot insert the same picture twice.
+_PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
+
+# Odd, so that a change of a single byte always changes the hash.
+_MULTIPLIER = 0x9E3779B97F4A7C15
+
+
+def schema_of(manifest: StoreManifest) -> pa.Schema:
+    """Returns the schema of a store's table, with the manifest in its metadata."""
+    fields = [
+        pa.field("id", pa.utf8(), nullable=False, metadata=_PRIMARY_KEY),
+        pa.field("code", pa.list_(pa.uint8(), manifest.bytes), nullable=False),
+        pa.field("size", pa.int64(), nullable=False),
+        pa.field("mtime_ns", pa.int64(), nullable=False),
+        pa.field("sha256", pa.binary(32), nullable=False),
+        pa.field("label", pa.utf8()),
+        pa.field("check", pa.uint64(), nullable=False),
+    ]
+    return pa.schema(fields, metadata={MANIFEST_KEY: manifest.to_json()})
+
+
+def make_rows(
+    manifest: StoreManifest,
+    *,
+    ids: Sequence[str],
+    codes: UInt8[np.ndarray, "n bytes"],
+    sizes: Sequence[int] | Int64[np.ndarray, " n"],
+    mtimes_ns: Sequence[int] | Int64[np.ndarray, " n"],
+    sha256s: Sequence[bytes],
+    labels: Sequence[str | None] | None = None,
+) -> pa.Table:
+    """Creates rows for :meth:`hashnet_jax.index.Store.upsert`.
+
+    Args:
+      manifest: the manifest of the store.
+      ids: n distinct paths.
+      codes: packed codes, uint8 ``[n, ceil(K/8)]``.
+      sizes: sizes of the files in bytes.
+      mtimes_ns: modification times of the files in nanoseconds.
+      sha256s: SHA-256 of each file, 32 bytes.
+      labels: label of each picture, or None; None if no picture has a label.
+
+    Returns:
+      The rows.
+
+    Raises:
+      ValueError: if the codes have another number of bytes than those of the store.
+    """
+    if codes.shape[1] != manifest.bytes:
+        raise ValueError(
+            f"`codes` must have {manifest.bytes} bytes each, as the {manifest.bits} bits of the "
+            f"store need, got {codes.shape[1]}."
+        )
+    id_array = pa.array(ids, pa.utf8())
+    label_array = pa.array(labels if labels is not None else [None] * len(ids), pa.utf8())
+    columns = [
+        id_array,
+        pa.FixedSizeListArray.from_arrays(pa.array(codes.reshape(-1)), manifest.bytes),
+        pa.array(sizes, pa.int64()),
+        pa.array(mtimes_ns, pa.int64()),
+        pa.array(sha256s, pa.binary(32)),
+        label_array,
+        pa.array(row_checks(id_array, codes, label_array)),
+    ]
+    return pa.Table.from_arrays(columns, schema=schema_of(manifest))
+
+
+def codes_of(column: pa.Array | pa.ChunkedArray, width: int) -> UInt8[np.ndarray, "n bytes"]:
+    """Returns a column of codes as an array of uint8 ``[n, width]``, without a copy if possible."""
+    if isinstance(column, pa.ChunkedArray):
+        column = column.combine_chunks()
+    return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+
+
+def row_checks(
+    ids: pa.Array, codes: UInt8[np.ndarray, "n bytes"], labels: pa.Array
+) -> UInt64[np.ndarray, " n"]:
+    """Computes a 64-bit hash of the path, code and label of each row.
+
+    Lance does not check the bytes that it reads, so a flipped bit on the disk would silently
+    become another code or another picture. The hash is a sum of the bytes, each times an odd
+    number that depends on its place, modulo 2^64. It detects damage, not forgery.
+
+    Args:
+      ids: the paths, strings ``[n]``.
+      codes: packed codes, uint8 ``[n, bytes]``.
+      labels: the labels, strings ``[n]``, some of which may be null.
+
+    Returns:
+      The hashes, uint64 ``[n]``.
+    """
+    weights = _weights(codes.shape[1])
+    hashes = (codes.astype(np.uint64) * weights).sum(axis=1, dtype=np.uint64)
+    hashes = hashes * np.uint64(3) + _text_hashes(ids)
+    present = labels.is_valid().to_numpy(zero_copy_only=False)
+    return hashes * np.uint64(5) + _text_hashes(labels.fill_null("")) + present
+
+
+def _text_hashes(texts: pa.Array) -> UInt64[np.ndarray, " n"]:
+    """Hashes each string, including its length."""
+    texts = texts.cast(pa.large_binary())
+    _, offsets, content = texts.buffers()
+    if not len(texts) or offsets is None:
+        return np.zeros(0, np.uint64)
+    ends = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    lengths = np.diff(ends)
+    data = np.frombuffer(content or b"", np.uint8)[ends[0] : ends[-1]]
+    places = np.arange(len(data)) - np.repeat(ends[:-1] - ends[0], lengths)
+    weighted = data.astype(np.uint64) * _weights(int(lengths.max(initial=0)))[places]
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(weighted, dtype=np.uint64)])
+    return np.diff(sums[ends - ends[0]]) + lengths.astype(np.uint64) * np.uint64(_MULTIPLIER)
+
+
+def _weights(number: int) -> UInt64[np.ndarray, " number"]:
+    """Returns an odd pseudo-random number for each place, from the generator SplitMix64."""
+    x = np.arange(1, number + 1, dtype=np.uint64) * np.uint64(_MULTIPLIER)
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (x ^ (x >> np.uint64(31))) | np.uint64(1)

@@ -1,0 +1,222 @@
+"""Exact search of stores in memory."""
+
+import operator
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Float32, Int, UInt8
+
+from hashnet_jax.hamming import rescore, top_k
+from hashnet_jax.index._popcount import distances_from, nearest_rows, words_of
+from hashnet_jax.index._snapshot import Snapshot
+
+# From this number of comparisons on (queries times 64-bit words), the time to compile `top_k` pays.
+COMPILED_FROM = 2**28
+
+# Queries and codes per call of `top_k`. This many codes of 64 bits stay in the cache of a core, so
+# that a search of 1,000,000 codes takes half as long as with all of them in one call.
+QUERIES_PER_CALL, CODES_PER_PART = 1024, 2**16
+
+# Rows and their distances.
+_Found = tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]
+
+
+class Neighbour(NamedTuple):
+    """A picture that a search found.
+
+    Attributes:
+      distance: Hamming distance from the query.
+      id: path of the picture.
+      store: which of the searched stores it is in, 0 for the first.
+      label: its label, or None.
+      code: its packed code, ceil(K/8) bytes.
+      score: ``<z, b>`` for the logits z of the query and its code b, or None without rescoring.
+    """
+
+    distance: int
+    id: str
+    store: int
+    label: str | None
+    code: bytes
+    score: float | None = None
+
+
+def search_snapshots(
+    snapshots: Sequence[Snapshot],
+    packed_queries: UInt8[np.ndarray, "Q bytes"],
+    *,
+    k: int | None = None,
+    radius: int | None = None,
+) -> list[list[Neighbour]]:
+    """Finds the pictures of one or several stores that are nearest to each query. Exact.
+
+    Few comparisons are made by NumPy, and many by :func:`hashnet_jax.hamming.top_k`, which is
+    faster but has to be compiled.
+
+    Args:
+      snapshots: of stores whose codes were computed by the same network, see
+        :meth:`hashnet_jax.index.Store.snapshot`.
+      packed_queries: uint8 ``[Q, ceil(K/8)]``.
+      k: largest number of neighbours, >= 1; None for all within the radius.
+      radius: largest distance, >= 0; None for no limit.
+
+    Returns:
+      The neighbours of each query in order of distance, with ties in order of the id and then of
+      the store.
+
+    Raises:
+      ValueError: if ``k`` or ``radius`` is out of range, both are None, or the codes have different
+        numbers of bytes.
+
+    Examples:
+      >>> search_snapshots([], np.zeros((1, 8), np.uint8), k=3)
+      [[]]
+    """
+    check_limits(k, radius)
+    merged: list[list[Neighbour]] = [[] for _ in packed_queries]
+    for store, snapshot in enumerate(snapshots):
+        check_width(packed_queries, snapshot.manifest.bytes)
+        found = nearest_in(snapshot.codes, packed_queries, k=k, radius=radius)
+        for neighbours, (rows, distances) in zip(merged, found, strict=True):
+            neighbours += _neighbours(snapshot, store, rows, distances)
+    return [nearest_first(neighbours, k) for neighbours in merged]
+
+
+def check_limits(k: int | None, radius: int | None) -> None:
+    """Raises a ValueError if a limit is out of range, or there is none."""
+    if k is None and radius is None:
+        raise ValueError("pass `k` or `radius`, or both.")
+    if k is not None and k < 1:
+        raise ValueError(f"`k` must be >= 1, got {k}.")
+    if radius is not None and radius < 0:
+        raise ValueError(f"`radius` must be >= 0, got {radius}.")
+
+
+def check_width(packed_queries: UInt8[np.ndarray, "Q bytes"], width: int) -> None:
+    """Raises a ValueError if queries have another number of bytes than the codes of a store."""
+    if packed_queries.shape[1] != width:
+        raise ValueError(
+            f"`packed_queries` must have {width} bytes each, like the codes of the store, got "
+            f"{packed_queries.shape[1]}."
+        )
+
+
+def nearest_first(neighbours: list[Neighbour], k: int | None) -> list[Neighbour]:
+    """Returns the first k neighbours in order of distance, id and store."""
+    return sorted(neighbours, key=operator.attrgetter("distance", "id", "store"))[:k]
+
+
+def nearest_in(
+    codes: UInt8[np.ndarray, "N bytes"],
+    queries: UInt8[np.ndarray, "Q bytes"],
+    *,
+    k: int | None,
+    radius: int | None,
+) -> list[_Found]:
+    """Finds the rows nearest to each query, and their distances, in order of (distance, row).
+
+    Takes ``k`` and ``radius`` as :func:`search_snapshots` does.
+    """
+    if not len(codes):
+        return [(np.zeros(0, np.int64), np.zeros(0, np.int64)) for _ in queries]
+    words = words_of(codes)
+    if k is not None and len(queries) * words.size >= COMPILED_FROM:
+        return _compiled(codes, queries, k, radius)
+    found = []
+    for query in words_of(queries):
+        distances = distances_from(query, words)
+        rows = nearest_rows(distances, k=k, radius=radius)
+        found.append((rows, distances[rows].astype(np.int64)))
+    return found
+
+
+def rescore_neighbours(
+    found: Sequence[Sequence[Neighbour]], logits: Float32[np.ndarray, "Q K"], k: int
+) -> list[list[Neighbour]]:
+    """Keeps the k found pictures with the highest score ``<z, b>`` for each query.
+
+    Args:
+      found: the neighbours of each query, from :func:`search_snapshots` or
+        :func:`hashnet_jax.index.search_tables`.
+      logits: z, float32 ``[Q, K]``, all finite.
+      k: number of neighbours to keep, >= 1.
+
+    Returns:
+      For each query, at most k of its neighbours with their scores, in order of decreasing score,
+      with ties in order of the id and then of the store.
+
+    Raises:
+      ValueError: if a logit is not finite.
+    """
+    by_id = sorted({(one.id, one.store): one.code for row in found for one in row}.items())
+    if not by_id:
+        return [[] for _ in found]
+    place = {key: at for at, (key, _) in enumerate(by_id)}
+    codes = np.frombuffer(b"".join(code for _, code in by_id), np.uint8).reshape(len(by_id), -1)
+    width = max(map(len, found))
+    places = [[place[one.id, one.store] for one in row] for row in found]
+    padded = np.array([row + [-1] * (width - len(row)) for row in places])
+    scores, order = map(np.asarray, rescore(logits, codes, padded))
+    ranked = []
+    for row, own, row_scores, row_order in zip(found, places, scores, order, strict=True):
+        at = dict(zip(own, row, strict=True))
+        pairs = zip(row_order[: min(k, len(row))].tolist(), row_scores.tolist(), strict=False)
+        ranked.append([at[i]._replace(score=score) for i, score in pairs])
+    return ranked
+
+
+def _compiled(
+    codes: UInt8[np.ndarray, "N bytes"],
+    queries: UInt8[np.ndarray, "Q bytes"],
+    k: int,
+    radius: int | None,
+) -> list[_Found]:
+    number = len(codes)
+    k, size = min(k, number), min(number, max(k, CODES_PER_PART))
+    # The last part overlaps the one before it, so that all have one shape.
+    starts = [*range(0, number - size, size), number - size]
+    parts = [jax.device_put(codes[start : start + size]) for start in starts]
+    found = []
+    for first in range(0, len(queries), QUERIES_PER_CALL):
+        some = queries[first : first + QUERIES_PER_CALL]
+        results = [top_k(some, part, k) for part in parts]
+        keys = _smallest_keys(results, starts, size, number)
+        for distances, rows in zip(*np.divmod(keys, number), strict=True):
+            kept = slice(None) if radius is None else distances <= radius
+            found.append((rows[kept], distances[kept]))
+    return found
+
+
+def _smallest_keys(
+    results: Sequence[tuple[Int[jax.Array, "Q k"], Int[jax.Array, "Q k"]]],
+    starts: Sequence[int],
+    size: int,
+    number: int,
+) -> Int[np.ndarray, "Q k"]:
+    """Merges the results of parts to the k smallest of the keys ``distance * N + row``."""
+    keys, covered, k = [], 0, results[0][0].shape[1]
+    for (distance, place), start in zip(results, starts, strict=True):
+        row = np.asarray(place).astype(np.int64) + start
+        key = np.asarray(distance).astype(np.int64) * number + row
+        keys.append(np.where(row < covered, np.iinfo(np.int64).max, key))
+        covered = start + size
+    merged = np.concatenate(keys, axis=1)
+    if len(keys) > 1:
+        merged = np.partition(merged, k - 1, axis=1)[:, :k]
+    return np.sort(merged, axis=1)
+
+
+def _neighbours(
+    snapshot: Snapshot,
+    store: int,
+    rows: Int[np.ndarray, " n"],
+    distances: Int[np.ndarray, " n"],
+) -> list[Neighbour]:
+    # pyarrow imports pandas, if it is installed, to convert a list or an array of rows for `take`.
+    ids, labels = (
+        [column[row].as_py() for row in rows.tolist()] for column in (snapshot.ids, snapshot.labels)
+    )
+    codes = map(bytes, snapshot.codes[rows])
+    return list(map(Neighbour, distances.tolist(), ids, [store] * len(ids), labels, codes))

@@ -1,0 +1,129 @@
+"""Search by LanceDB itself: in the table, or in its inverted file (IVF) index.
+
+The IVF index clusters the codes into lists, and a query probes the lists with the nearest centres.
+Codes are read from the store as they are needed, so memory does not grow with the store, which may
+be in object storage.
+"""
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import UInt8
+
+from hashnet_jax.index._lance import damaged, faults_named
+from hashnet_jax.index._popcount import distances_from, words_of
+from hashnet_jax.index._store import Store
+from hashnet_jax.index._store_rows import codes_of, row_checks
+from hashnet_jax.index._store_search import Neighbour, check_limits, check_width, nearest_first
+
+# Lists per query. See docs/search_store.md for what it costs and finds.
+DEFAULT_PROBES = 64
+
+# Lists per square root of the number of codes.
+_LISTS = 1
+# With fewer codes, LanceDB has no use for an index, and a scan takes milliseconds.
+_FEWEST_CODES = 256
+# An index is built again if more than this share of the codes was added after it was built.
+_MOST_UNINDEXED = 0.1
+
+_COLUMNS = ("id", "code", "label", "check")
+
+
+def search_tables(
+    stores: Sequence[Store],
+    packed_queries: UInt8[np.ndarray, "Q bytes"],
+    k: int,
+    *,
+    probes: int | None = None,
+    where: str | None = None,
+) -> list[list[Neighbour]]:
+    """Lets LanceDB find the pictures of one or several stores nearest to each query.
+
+    Without ``probes``, it compares each query with every code, which is exact, except that any of
+    the codes at the last distance may be returned. With ``probes``, it may also miss nearer codes.
+    The distances of what it finds are correct, and the check sums of these rows are verified.
+
+    Args:
+      stores: the stores, whose codes were computed by the same network.
+      packed_queries: uint8 ``[Q, ceil(K/8)]``.
+      k: largest number of neighbours, >= 1.
+      probes: number of lists of the index to search, see :func:`build_index`; None for no index.
+      where: a filter in SQL, e.g. ``"label = 'cat'"``; None for all pictures.
+
+    Returns:
+      The neighbours of each query in order of distance, with ties in order of the id and then of
+      the store.
+
+    Raises:
+      ValueError: if ``k`` or ``probes`` < 1, ``where`` is not a filter, or the codes have different
+        numbers of bytes.
+      DamagedFile: a ValueError, if a row that was found is damaged.
+    """
+    check_limits(k, None)
+    if probes is not None and probes < 1:
+        raise ValueError(f"`probes` must be >= 1, got {probes}.")
+    merged: list[list[Neighbour]] = [[] for _ in packed_queries]
+    for place, store in enumerate(stores):
+        check_width(packed_queries, store.manifest.bytes)
+        if where is not None:
+            store.check_filter(where)
+        if len(store):
+            for query, neighbours in zip(packed_queries, merged, strict=True):
+                with faults_named(store.uri):
+                    rows = _query(store.table, query, k, probes, where).to_arrow()
+                neighbours += _neighbours(store, place, query, rows)
+    return [nearest_first(neighbours, k) for neighbours in merged]
+
+
+def build_index(store: Store) -> None:
+    """Builds the IVF index of a store, which becomes part of its next version.
+
+    Nothing is done if there is one already that covers most of the codes. Codes that were added
+    after it was built are compared one by one.
+
+    Args:
+      store: the store; one of fewer than 256 codes gets no index.
+    """
+    number = len(store)
+    if number < _FEWEST_CODES or _indexed(store.table) >= (1 - _MOST_UNINDEXED) * number:
+        return
+    print(f"building the index of {number:,} codes", file=sys.stderr, flush=True)
+    from lancedb.index import IvfFlat
+
+    lists = max(1, round(_LISTS * math.sqrt(number)))
+    config = IvfFlat(distance_type="hamming", num_partitions=lists)
+    with faults_named(store.uri):
+        store.table.create_index("code", config=config, replace=True)
+
+
+def _indexed(table: Any) -> int:
+    """Returns the number of codes in the index, 0 without one."""
+    for index in table.list_indices():
+        if list(index.columns) == ["code"]:
+            return table.index_stats(index.name).num_indexed_rows
+    return 0
+
+
+def _query(
+    table: Any, query: UInt8[np.ndarray, " bytes"], k: int, probes: int | None, where: str | None
+) -> Any:
+    search = table.search(query, vector_column_name="code").distance_type("hamming")
+    search = search.select([*_COLUMNS, "_distance"]).limit(k)
+    search = search.bypass_vector_index() if probes is None else search.nprobes(probes)
+    return search if where is None else search.where(where, prefilter=True)
+
+
+def _neighbours(
+    store: Store, place: int, query: UInt8[np.ndarray, " bytes"], rows: pa.Table
+) -> list[Neighbour]:
+    ids, labels = (rows[name].combine_chunks() for name in ("id", "label"))
+    codes = np.ascontiguousarray(codes_of(rows["code"], store.manifest.bytes))
+    if not np.array_equal(row_checks(ids, codes, labels), rows["check"].to_numpy()):
+        raise damaged(store.uri, "the codes, paths and labels do not match their check sums")
+    distances = distances_from(words_of(query[None])[0], words_of(codes)).tolist()
+    made = zip(distances, ids.to_pylist(), labels.to_pylist(), map(bytes, codes), strict=True)
+    return [Neighbour(distance, id, place, label, code) for distance, id, label, code in made]

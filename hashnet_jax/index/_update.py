@@ -1,0 +1,244 @@
+"""Brings a store up to date with the pictures on disk."""
+
+import collections
+import concurrent.futures
+import itertools
+import os
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from hashnet_jax.distributed.progress import Progress
+from hashnet_jax.index._changes import Changes
+from hashnet_jax.index._comparison import Comparison, LabelOf, OnUnreadable, Task
+from hashnet_jax.index._engine import Engine, LocalEngine
+from hashnet_jax.index._inputs import expand
+from hashnet_jax.index._lance import literal
+from hashnet_jax.index._picture_file import PictureFile, digest
+from hashnet_jax.index._row_writer import RowWriter
+from hashnet_jax.index._store import Store
+from hashnet_jax.index._store_manifest import check_same_network
+
+NEW, CHANGED, GONE, UNREADABLE = "new", "changed", "gone", "unreadable"
+RELABELLED = "relabelled"
+OnChange = Callable[[str, str], object]
+# See Progress.note.
+Note = Callable[[Callable[[str], object]], Callable[[str], object]]
+
+# Files that may have changed are hashed by several threads, this many at a time.
+_FILES_PER_BLOCK = 256
+_IDS_PER_DELETE = 1000
+
+
+def update_store(
+    store: Store,
+    run: str | Path,
+    pictures: Iterable[str | os.PathLike[str]],
+    *,
+    engine: Engine | None = None,
+    label_of: LabelOf | None = None,
+    dry_run: bool = False,
+    on_change: OnChange | None = None,
+    on_unreadable: OnUnreadable | None = None,
+) -> Changes:
+    """Encodes the pictures that are new or have changed, and deletes those that are gone.
+
+    A picture counts as unchanged if its size and modification time are those in the store, or if
+    its SHA-256 is. A picture is gone if it was in one of the named folders and is no longer there;
+    pictures elsewhere stay in the store. Unreadable pictures are tried again by every update, since
+    permissions, disks and decoders change without the file.
+
+    The store is written in transactions. To continue after an interruption, repeat the call. Two
+    updates may run at once; the result is that of either order.
+
+    Args:
+      store: the store.
+      run: run folder that contains `model.npz`.
+      pictures: picture files, folders and globs.
+      engine: encodes the pictures; a :class:`hashnet_jax.index.LocalEngine` with its defaults if
+        None.
+      label_of: returns the label of a path, or None for no label. If None, pictures keep the
+        labels that they have in the store.
+      dry_run: whether to only find out what would change. Nothing is decoded, so pictures that
+        turn out to be unreadable count as new or changed.
+      on_change: called with "new", "changed", "gone" or "relabelled", and the path.
+      on_unreadable: called with the path and the reason.
+
+    Returns:
+      The changes.
+
+    Raises:
+      FileNotFoundError: if there is no network in ``run``, or an entry of ``pictures`` matches
+        nothing.
+      ValueError: if another network computed the codes in the store, or there is not a single
+        picture left in the named folders although the store has some from there.
+    """
+    update = _Update(store, run, engine or LocalEngine(), on_change, on_unreadable)
+    with Comparison(expand(pictures), label_of) as comparison:
+        listed = comparison.list_files(update.skip)
+        comparison.read_store(store, with_gone=True)
+        if not listed:
+            _check_not_all_gone(comparison)
+        update.delete(comparison.gone(), dry_run=dry_run)
+        update.encode(comparison, dry_run=dry_run)
+    return update.changes()
+
+
+def add_pictures(
+    store: Store,
+    run: str | Path,
+    pictures: Iterable[str | os.PathLike[str]],
+    *,
+    engine: Engine | None = None,
+    label_of: LabelOf | None = None,
+    on_change: OnChange | None = None,
+    on_unreadable: OnUnreadable | None = None,
+) -> Changes:
+    """Encodes the pictures that are new or have changed; deletes none that are gone.
+
+    Takes the arguments of :func:`update_store`, returns and raises the same.
+    """
+    update = _Update(store, run, engine or LocalEngine(), on_change, on_unreadable)
+    with Comparison(expand(pictures), label_of) as comparison:
+        comparison.list_files(update.skip)
+        comparison.read_store(store, with_gone=False)
+        update.encode(comparison, dry_run=False)
+    return update.changes()
+
+
+def remove_pictures(store: Store, pictures: Iterable[str | os.PathLike[str]]) -> dict[str, int]:
+    """Deletes pictures from a store; the files are left alone, and need not exist.
+
+    Args:
+      store: the store.
+      pictures: paths of pictures, or of folders, for all pictures in them.
+
+    Returns:
+      The number of pictures deleted for each absolute path.
+    """
+    deleted = {}
+    for named in pictures:
+        path = os.path.abspath(os.path.expanduser(os.fspath(named)))
+        inside = f"starts_with(id, {literal(os.path.join(path, ''))})"
+        deleted[path] = store.delete_where(f"id = {literal(path)} OR {inside}")
+    if any(deleted.values()):
+        store.tidy()
+    return deleted
+
+
+def _check_not_all_gone(comparison: Comparison) -> None:
+    """An empty folder is more often a disk that is not mounted than a wish to delete everything."""
+    count = sum(1 for _ in comparison.gone())
+    if count:
+        raise ValueError(
+            f"`pictures` must contain pictures, but no picture is left of the {count:,} that the "
+            "store has from there. If a disk is not mounted, mount it. If they were deleted on "
+            "purpose, delete them from the store with `hashnet index remove`."
+        )
+
+
+class _Update:
+    """An update in progress. See :func:`update_store` for the arguments."""
+
+    def __init__(
+        self,
+        store: Store,
+        run: str | Path,
+        engine: Engine,
+        on_change: OnChange | None,
+        on_unreadable: OnUnreadable | None,
+    ) -> None:
+        check_same_network(store.manifest, store.uri, run)
+        self._store, self._run, self._engine = store, run, engine
+        self._on_change, self._on_unreadable = on_change, on_unreadable
+        self._counts = collections.Counter[str]()
+
+    def changes(self) -> Changes:
+        """Returns what has been changed so far."""
+        return Changes(**self._counts)
+
+    def skip(self, path: str, reason: str, note: Note = lambda say: say) -> None:
+        """Counts and reports a picture or folder that cannot be read."""
+        self._counts[UNREADABLE] += 1
+        report = self._on_unreadable
+        if report is not None:
+            note(lambda line: report(path, line))(reason)
+
+    def delete(self, gone: Iterator[str], *, dry_run: bool) -> None:
+        """Deletes the rows of pictures that are gone."""
+        while ids := list(itertools.islice(gone, _IDS_PER_DELETE)):
+            if not dry_run:
+                self._store.delete(ids)
+            for path in ids:
+                self._count(GONE, path)
+
+    def encode(self, comparison: Comparison, *, dry_run: bool) -> None:
+        """Encodes the pictures that are new or have changed."""
+        total = comparison.count_tasks()
+        if dry_run:
+            for task in self._differing(comparison.tasks(), self._count_relabelled):
+                self._count(CHANGED if task.sha256 else NEW, task.path)
+        elif total:
+            with Progress(total, "indexing", "picture") as progress:
+                self._encode(comparison.tasks(), progress)
+        if not dry_run and (total or self._counts[GONE]):
+            self._store.tidy()
+
+    def _encode(self, tasks: Iterator[Task], progress: Progress) -> None:
+        writer, waiting = RowWriter(self._store), dict[str, Task]()
+
+        def renew(task: Task, file: PictureFile | None) -> None:
+            writer.renew(task, file)
+            self._count_relabelled(task, file)
+            progress.update()
+
+        def paths() -> Iterator[str]:
+            for task in self._differing(tasks, renew):
+                waiting[task.path] = task
+                yield task.path
+
+        for batch, files, codes in self._engine(self._run, paths()):
+            rows = []
+            for given, file in zip(batch, files, strict=True):
+                task = waiting.pop(path := os.fspath(given))
+                if isinstance(file, PictureFile):
+                    rows.append((task, file))
+                    self._count(CHANGED if task.sha256 else NEW, path)
+                    continue
+                self.skip(path, file, progress.note)
+                if task.sha256 is not None:
+                    writer.drop(path)
+            writer.put(rows, codes)
+            progress.update(len(batch))
+        writer.write()
+
+    def _differing(
+        self, tasks: Iterator[Task], renew: Callable[[Task, PictureFile | None], None]
+    ) -> Iterator[Task]:
+        """Yields the tasks whose content is not that in the store; hands the others to ``renew``.
+
+        Files whose size or time differs are hashed; a file that was only touched is not encoded.
+        """
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            while block := list(itertools.islice(tasks, _FILES_PER_BLOCK)):
+                files = pool.map(_state, block)
+                for task, file in zip(block, files, strict=True):
+                    if task.is_same_file:
+                        renew(task, None)
+                    elif isinstance(file, PictureFile) and file.sha256 == task.sha256:
+                        renew(task, file)
+                    else:
+                        yield task
+
+    def _count_relabelled(self, task: Task, file: PictureFile | None) -> None:
+        if task.is_relabelled:
+            self._count(RELABELLED, task.path)
+
+    def _count(self, kind: str, path: str) -> None:
+        self._counts[kind] += 1
+        if self._on_change is not None:
+            self._on_change(kind, path)
+
+
+def _state(task: Task) -> PictureFile | str | None:
+    """Hashes a file whose size or time differs from those in the store."""
+    return None if task.sha256 is None or task.is_same_file else digest(task.path)

@@ -1,0 +1,146 @@
+"""Tests for `hashnet index` and `hashnet export`: what they print, and their errors."""
+
+import shutil
+
+import pytest
+
+from hashnet_jax.cli import _index, main
+from tests.support.bad_pictures import picture
+from tests.support.cli_case import content, hashnet, make_pictures, make_run
+
+pytest.importorskip("lancedb")
+
+ONE = ("--devices", 1, "--batch-size", 8)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with a run, 21 pictures and their store. Tests must not modify it."""
+    folder = tmp_path_factory.mktemp("made")
+    make_run(folder / "run")
+    make_pictures(folder / "photos" / "cats", 21)
+    args = ("index", "update", folder / "run", folder / "photos", "--store", folder / "store")
+    assert hashnet(*args, *ONE, "--folder-labels") == 0
+    return folder
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    """A copy of the store, which tests may modify."""
+    shutil.copytree(made / "store", tmp_path / "store")
+    return tmp_path / "store"
+
+
+def test_update_ends_with_a_line_that_says_what_it_did(made, copy, tmp_path, capsys):
+    photos = made / "photos"
+    update = ("index", "update", made / "run", photos, tmp_path, "--store", copy, *ONE)
+    picture(1).save(tmp_path / "new.png")
+    (tmp_path / "bad\x1b.png").write_bytes(b"no picture")
+    assert hashnet(*update, "--dry-run") == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [
+        f"+ {tmp_path}/bad\\x1b.png",
+        f"+ {tmp_path}/new.png",
+        "dry run: +2 new, 0 changed, 0 gone, 0 unreadable",
+    ]
+    assert hashnet(*update) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "+1 new, 0 changed, 0 gone, 1 unreadable\n"
+    assert f"unreadable {tmp_path}/bad\\x1b.png: not a picture" in printed.err
+    assert "indexing: 2/2 pictures" in printed.err
+    (tmp_path / "new.png").unlink()
+    assert hashnet(*update) == 0
+    assert capsys.readouterr().out == "+0 new, 0 changed, 1 gone, 1 unreadable\n"
+
+
+def test_add_creates_a_store_and_gives_its_pictures_the_label(made, tmp_path, capsys):
+    args = ("index", "add", made / "run", made / "photos" / "cats" / "0001.png")
+    assert hashnet(*args, "--store", tmp_path / "s", "--label", "cat", *ONE) == 0
+    assert capsys.readouterr().out == "+1 new, 0 changed, 0 gone, 0 unreadable\n"
+    assert hashnet("index", "info", "--store", tmp_path / "s") == 0
+    facts = dict(line.split(":", 1) for line in capsys.readouterr().out.splitlines())
+    assert (facts["pictures"].strip(), facts["labelled"].strip()) == ("1", "1")
+    assert facts["bits"].strip() == "12 in 2 bytes"
+
+
+def test_remove_counts_what_it_deletes_and_names_what_it_does_not_find(made, copy, capsys):
+    cats = made / "photos" / "cats"
+    named = (cats / "0001.png", cats / "none.png")
+    assert hashnet("index", "remove", *named, "--store", copy) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "1 removed\n"
+    assert printed.err == f"not in the store: {cats / 'none.png'}\n"
+    assert hashnet("index", "remove", cats, "--store", copy) == 0
+    assert capsys.readouterr().out == "20 removed\n"
+
+
+def test_an_exported_folder_is_searched_and_imported(made, tmp_path, capsys):
+    pytest.importorskip("faiss")
+    codes, query = tmp_path / "codes", made / "photos" / "cats" / "0003.png"
+    assert hashnet("export", made / "store", codes) == 0
+    assert capsys.readouterr().out == f"21 codes in {codes}\n"
+    assert hashnet("search", made / "run", codes, query, "-k", 1) == 0
+    assert capsys.readouterr().out.splitlines()[2] == f"   1         0  {query}"
+    assert hashnet("index", "import", codes, "--store", tmp_path / "store") == 0
+    assert capsys.readouterr().out == f"21 pictures in {tmp_path / 'store'}\n"
+    assert hashnet("export", tmp_path / "store", tmp_path / "again") == 0
+    for name in ("codes.npy", "ids.txt"):
+        assert (tmp_path / "again" / name).read_bytes() == (codes / name).read_bytes()
+    for suffix in ("parquet", "faiss"):
+        assert hashnet("export", made / "store", tmp_path / f"out.{suffix}") == 0
+        assert (tmp_path / f"out.{suffix}").is_file()
+
+
+def test_mistakes_are_named_by_their_options_and_create_no_store(made, tmp_path, capsys):
+    run, store = made / "run", tmp_path / "store"
+    for args, message in (
+        (("update", run, tmp_path / "none"), "no file or folder matches"),
+        (("update", run, made / "photos", "--batch-size", 0), "--batch-size must be >= 1, got 0."),
+        (("update", tmp_path, made / "photos"), "no model.npz in"),
+        (("add", run, made / "photos", "--address", "auto"), "need --engine ray."),
+        (
+            ("add", run, made / "photos", "--engine", "ray", "--devices", 1),
+            "--devices must not be given with --engine ray",
+        ),
+        (
+            ("add", run, made / "photos", "--engine", "ray", "--workers", 0),
+            "--workers must be >= 1, got 0.",
+        ),
+        (("update", run, made / "photos", "--dry-run"), "no store found in"),
+        (("remove", made / "photos"), "no store found in"),
+        (("import", made / "photos"), "no codes found in"),
+        (("info",), "or choose another --store."),
+    ):
+        assert hashnet("index", *args, "--store", store) == 1
+        error = capsys.readouterr().err
+        assert error.startswith(f"hashnet index {args[0]}: error: ")
+        assert message in error
+        assert not store.exists()
+    assert hashnet("index", "info", "--store", made / "photos") == 1
+    photos = content(made / "photos")
+    assert hashnet("index", "update", run, made / "photos", "--store", made / "photos") == 1
+    assert "--store must be a new or empty folder" in capsys.readouterr().err
+    assert content(made / "photos") == photos
+    assert hashnet("export", store, tmp_path / "out") == 1
+    assert "hashnet export: error: no store found in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("action", ["update", "add", "remove", "info", "import"])
+def test_help_of_every_action_is_at_most_80_columns_wide(action, capsys):
+    with pytest.raises(SystemExit):
+        main(["index", action, "--help"])
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: hashnet index {action} ")
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_unreadable_pictures_beyond_the_first_are_only_counted(made, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(_index, "MAX_UNREADABLE_SHOWN", 2)
+    for i in range(5):
+        (tmp_path / f"{i}.png").write_bytes(b"no picture")
+    assert hashnet("index", "add", made / "run", tmp_path, "--store", tmp_path / "s", *ONE) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "+0 new, 0 changed, 0 gone, 5 unreadable\n"
+    lines = [line for line in printed.err.splitlines() if line.startswith("unreadable")]
+    assert len(lines) == 3
+    assert lines[-1] == "unreadable: 3 more"

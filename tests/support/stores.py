@@ -1,0 +1,48 @@
+"""Helpers for tests of stores: toy manifests, rows and comparisons."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hashnet_jax import ModelSpec
+from hashnet_jax.distributed.devices import local_devices
+from hashnet_jax.index import (
+    LocalEngine,
+    Store,
+    StoreManifest,
+    create_store,
+    make_rows,
+    update_store,
+)
+
+ENGINE = LocalEngine(8, local_devices(1))
+
+
+def manifest(bits: int = 12, network: str = "0") -> StoreManifest:
+    """Returns the manifest of a network that does not exist."""
+    spec = ModelSpec("small_cnn", bits=bits, image_size=8, resize=8)
+    return StoreManifest.of(spec, weights_sha256=network * 64)
+
+
+def rows(own: StoreManifest, ids: list[str], *, seed: int = 0, labels: Any = None) -> Any:
+    """Returns rows with random codes."""
+    codes = np.random.default_rng(seed).integers(0, 256, (len(ids), own.bytes), dtype=np.uint8)
+    files = {"sizes": [1] * len(ids), "mtimes_ns": [2] * len(ids)}
+    return make_rows(
+        own, ids=ids, codes=codes, sha256s=[bytes(32)] * len(ids), labels=labels, **files
+    )
+
+
+def all_rows(store: Store) -> list[dict[str, Any]]:
+    """Returns every column of every row, sorted by id."""
+    columns = ["id", "code", "size", "mtime_ns", "sha256", "label", "check"]
+    found = [row for batch in store.rows(columns) for row in batch.to_pylist()]
+    return sorted(found, key=lambda row: row["id"])
+
+
+def fresh(folder: Path, run: Path, pictures: Path, **options: Any) -> Store:
+    """Creates a store of the pictures in a new folder."""
+    store = create_store(folder, StoreManifest.of_run(run))
+    update_store(store, run, [pictures], engine=ENGINE, **options)
+    return store
