@@ -8,9 +8,9 @@
 
 The last command answers which method to use for your own pictures. All methods train one linear
 layer on the features of a frozen backbone, with the same batches and the same number of steps. The
-learning rate of each is the best of five on validation images; then all methods are trained with
-several seeds and evaluated on the queries. Choose --split-seed in the options such that no setting
-was ever chosen on its queries.
+learning rate of each is the best of at least five on validation images; then all methods are
+trained with several seeds and evaluated on the queries. Choose --split-seed in the options such
+that no setting was ever chosen on its queries.
 
 Options after `--` are those of `run.py --help`. To continue after an interruption, repeat the
 command.
@@ -101,7 +101,7 @@ def compare(
             progress.update()
             return found
 
-        choices = _rates.choose(study, names, tuning_bits, result)
+        choices = _rates.choose(study, names, tuning_bits, result, extended=progress.extend)
         rates = {name: choice.rate for name, choice in choices.items()}
         results: dict[tuple[str, int], list[Result]] = {}
         for run in _final_runs(names, bits, seeds, rates):

@@ -2,11 +2,12 @@
 
 Each learned method has a grid of five rates. Each rate is tried with several seeds at one code
 length, and the one with the highest mean MAP on the validation images is chosen, before any query
-is used. It then holds for all code lengths and seeds.
+is used. While the best is at the edge of the grid, the grid is extended by one more rate. The
+chosen rate then holds for all code lengths and seeds.
 """
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from experiments.comparison._methods import is_learned, rates_of
@@ -15,18 +16,30 @@ from experiments.comparison._study import Study
 
 # Other seeds than those that the results are usually reported for.
 SEEDS = (100, 101, 102)
+# Maximum number of rates by which a grid is extended.
+MAX_EXTENSIONS = 5
 
 
 class Choice(NamedTuple):
     """How a method's learning rate was chosen.
 
     Attributes:
-      rates: the rates that were tried.
+      rates: the rates that were tried, in increasing order.
       maps: the mean MAP of each on the validation images.
     """
 
     rates: tuple[float, ...]
     maps: tuple[float, ...]
+
+    @staticmethod
+    def of(tried: Mapping[float, float]) -> "Choice":
+        """Returns the choice from MAPs keyed by rate."""
+        return Choice(*zip(*sorted(tried.items()), strict=True))
+
+    @property
+    def tried(self) -> dict[float, float]:
+        """The MAPs keyed by rate."""
+        return dict(zip(self.rates, self.maps, strict=True))
 
     @property
     def rate(self) -> float:
@@ -36,16 +49,28 @@ class Choice(NamedTuple):
     @property
     def is_at_edge(self) -> bool:
         """Whether the chosen rate is the lowest or the highest of the grid."""
-        return self.rate in (min(self.rates), max(self.rates))
+        return self.rate in (self.rates[0], self.rates[-1])
+
+    @property
+    def next_rate(self) -> float:
+        """The rate that extends the grid beyond the edge where the best rate is."""
+        if self.rate == self.rates[0]:
+            return self.rates[0] ** 2 / self.rates[1]
+        return self.rates[-1] ** 2 / self.rates[-2]
 
 
 def count_runs(study: Study, names: Sequence[str]) -> int:
-    """Returns the number of runs that are needed to choose the rates of all methods."""
+    """Returns the number of runs that are needed to choose the rates, if no grid is extended."""
     return sum(len(rates_of(name)) * len(SEEDS) for name in filter(is_learned, names))
 
 
 def choose(
-    study: Study, names: Sequence[str], bits: int, result: Callable[[Run], Result]
+    study: Study,
+    names: Sequence[str],
+    bits: int,
+    result: Callable[[Run], Result],
+    *,
+    extended: Callable[[int], object] = lambda runs: None,
 ) -> dict[str, Choice]:
     """Chooses the rate of each learned method.
 
@@ -54,18 +79,22 @@ def choose(
       names: names of the methods; those that are not trained have no rate.
       bits: the code length at which rates are compared.
       result: function that returns the result of a run.
+      extended: called with the number of additional runs whenever a grid is extended.
 
     Returns:
       A :class:`Choice` for each learned method.
     """
+
+    def mean_map(name: str, rate: float) -> float:
+        runs = [Run(name, bits, seed, rate, validation=True) for seed in SEEDS]
+        return statistics.mean(result(run).hamming for run in runs)
+
     choices = {}
     for name in filter(is_learned, names):
-        rates = rates_of(name)
-        maps = [
-            statistics.mean(
-                result(Run(name, bits, seed, rate, validation=True)).hamming for seed in SEEDS
-            )
-            for rate in rates
-        ]
-        choices[name] = Choice(rates, tuple(maps))
+        choice = Choice.of({rate: mean_map(name, rate) for rate in rates_of(name)})
+        while choice.is_at_edge and len(choice.rates) < len(rates_of(name)) + MAX_EXTENSIONS:
+            extended(len(SEEDS))
+            rate = choice.next_rate
+            choice = Choice.of({**choice.tried, rate: mean_map(name, rate)})
+        choices[name] = choice
     return choices

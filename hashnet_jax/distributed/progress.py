@@ -60,6 +60,13 @@ class Progress:
                 self._last_line = now
                 print(self._line(now, shown), file=sys.stderr, flush=True)
 
+    def extend(self, count: int) -> None:
+        """Adds units to the total, if there turns out to be more work."""
+        self._total += count
+        if self._bar is not None:
+            self._bar.total = self._total
+            self._bar.refresh()
+
     def note(self, say: Callable[[str], object]) -> Callable[[str], object]:
         """Returns a function that calls ``say`` with a line, without breaking the bar.
 

@@ -196,6 +196,21 @@ def test_the_rate_with_the_highest_mean_validation_map_is_chosen(study):
     assert not {run.seed for run in seen} & {0, 1, 2}
 
 
+@pytest.mark.parametrize(
+    ("best", "chosen", "tried"), [(2**25, 2**21, 10), (2**13, 2**13, 7), (0.5, 0.5, 8), (32, 32, 5)]
+)
+def test_a_grid_is_extended_while_the_best_rate_is_at_its_edge(study, best, chosen, tried):
+    added = []
+
+    def result(run):
+        return _runs.Result(hamming=-abs(np.log(run.rate / best)))
+
+    choice = _rates.choose(study, ["csq"], BITS, result, extended=added.append)["csq"]
+    assert (choice.rate, len(choice.rates)) == (chosen, tried)
+    assert list(choice.rates) == sorted(choice.rates)
+    assert sum(added) == 3 * (tried - 5)
+
+
 def test_a_result_is_kept_and_bound_to_data_and_settings(study, tmp_path, monkeypatch):
     run = Run("pca", 6, 0)
     result = load_or_run(study, run, tmp_path)

@@ -63,6 +63,7 @@ def test_a_missing_library_of_a_baseline_is_reported_before_the_first_run(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [["experiments/reproduce.py"], ["-m", "experiments.reproduce"]])
 def test_it_runs_as_a_script_and_as_a_module(program):
     result = subprocess.run(
