@@ -83,6 +83,7 @@ def test_faiss_over_shards_finds_the_same_neighbours_as_over_all_codes(codes):
         assert np.bitwise_count(codes[numbers] ^ query).sum(axis=1).tolist() == found.tolist()
 
 
+@pytest.mark.slow
 def test_an_exported_encoder_runs_without_flax_and_this_package(made, tmp_path):
     params = hashnet_jax.load(made / "run")
     shape = export.symbolic_shape("b, 20, 30, 3")

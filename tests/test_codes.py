@@ -72,6 +72,7 @@ def test_relaxed_codes_approach_binary_codes_as_beta_grows():
     assert gaps[-1] == 0.0
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(bits=st.integers(1, 70), seed=st.integers(0, 1000))
 def test_unpack_bits_inverts_pack_bits_for_any_number_of_bits(bits, seed):

@@ -43,6 +43,7 @@ def steps_of(metrics):
     return [json.loads(line) for line in metrics.read_text().splitlines()]
 
 
+@pytest.mark.slow
 def test_the_network_encodes_the_queries_to_the_same_codes(folder):
     params = hashnet_jax.load("finished")
     source = digits(folder / "finished").source

@@ -48,6 +48,7 @@ def test_a_backbone_has_as_many_parameters_as_published(name: str) -> None:
 _DEEP = ("resnet101", "resnet152")  # they take long to trace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [

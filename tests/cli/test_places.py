@@ -120,6 +120,7 @@ def test_without_data_json_a_note_says_that_the_images_are_not_checked(moved, mo
     )
 
 
+@pytest.mark.slow
 def test_the_files_of_a_finished_run_are_checked_before_it_is_shown(moved, capsys):
     assert resume(moved) == 0
     for name in ("model.npz", "config.json", "split.npz", "pictures.json"):

@@ -58,6 +58,7 @@ class Flat(nn.Module):
 backbones.register("flat_pixels", backbones.Backbone(Flat, image_size=4, smallest=4))
 
 
+@pytest.mark.slow
 def test_a_step_of_hashnet_c_updates_the_parameters_as_in_the_formula():
     spec = ModelSpec(
         "flat_pixels", bits=8, image_size=4, resize=4, mean=(0.5,) * 3, std=(0.25,) * 3

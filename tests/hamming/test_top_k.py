@@ -22,6 +22,7 @@ def stable_ranking(queries, database, k):
     return np.take_along_axis(all_distances, order, axis=1), order
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(bits=st.integers(1, 70), seed=st.integers(0, 1000))
 def test_distances_count_differing_bits(bits, seed):
@@ -95,6 +96,7 @@ def test_malformed_codes_and_k_out_of_range_are_rejected(call, error, message):
         call()
 
 
+@pytest.mark.slow
 # Few examples, since each is compiled.
 @settings(max_examples=12, deadline=None)
 @given(

@@ -36,6 +36,7 @@ def loss_by_a_loop_over_pairs(
     return numerator, denominator
 
 
+@pytest.mark.slow
 def test_pairwise_loss_matches_a_loop_over_pairs_on_200_random_cases():
     rng = np.random.default_rng(0)
     # Few shapes, since each is compiled: (B, N, K, C).

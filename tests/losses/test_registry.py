@@ -25,6 +25,7 @@ def toy_loss(labels, *, alpha, offset, balance, continuous, axis_name):
 losses.register("toy_loss", toy_loss)
 
 
+@pytest.mark.slow
 def test_a_registered_loss_can_be_selected_by_name():
     train = TrainSpec(total_steps=10, loss="toy_loss", alpha=3.0)
     state = init_state(jax.random.key(0), TINY, train)

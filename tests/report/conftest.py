@@ -49,7 +49,9 @@ class MadeRun:
         return Page((self.folder / "report.html").read_text(encoding="utf-8"))
 
 
-@pytest.fixture(scope="session", params=["digits", "pictures"])
+@pytest.fixture(
+    scope="session", params=["digits", pytest.param("pictures", marks=pytest.mark.slow)]
+)
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MadeRun:
     """A run with its report, on digits or on named pictures with several labels."""
     folder = tmp_path_factory.mktemp("runs") / request.param

@@ -18,7 +18,8 @@ def test_the_card_agrees_with_result_json(made):
     )
     for name in ("overlaps", "notes", "sizes"):
         assert card["data"][name] == result[name]
-    assert card["training"]["variant"] == result["variant"]
+    for name in ("variant", "recipe", "learning_rate"):
+        assert card["training"][name] == result[name]
     assert result["map"].items() <= card["retrieval"].items()
     for name in ("codes", "distinct", "constant_bits", "alarms"):
         assert card["codes"][name] == result["codes"][name]

@@ -106,6 +106,7 @@ def test_a_layer_for_standardized_features_is_folded_into_one_for_the_original_f
     np.testing.assert_allclose(folded, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_backbone_keeps_its_weights_bit_for_bit_and_the_hash_layer_learns(program, weights):
     _, folder, _ = program("run")
     before, after = arrays(weights.parent), arrays(folder)
@@ -189,6 +190,7 @@ def test_a_run_cannot_be_resumed_as_one_of_another_kind(program):
     assert "with --freeze-backbone, because its config must not change" in errors
 
 
+@pytest.mark.slow
 def test_different_weights_preprocessing_or_splits_get_their_own_feature_file(digits, tmp_path):
     def new_files(params, dataset=digits):
         before = set(tmp_path.iterdir())

@@ -57,6 +57,7 @@ def assert_equal_bit_for_bit(a, b):
         np.testing.assert_array_equal(left, right)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_saves_and_resumes_as_if_never_interrupted(digits, tmp_path):
     whole, _ = train(digits, tmp_path / "whole")
 

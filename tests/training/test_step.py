@@ -44,6 +44,7 @@ def after_three_steps(n_devices, *, multi_label, spec=TINY, train=TRAIN):
     return state, metrics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("multi_label", [False, True])
 def test_jit_on_1_device_and_pmap_on_2_4_8_agree_after_three_updates(
     multi_label,
@@ -63,6 +64,7 @@ def test_jit_on_1_device_and_pmap_on_2_4_8_agree_after_three_updates(
             np.testing.assert_allclose(metrics[name], value, rtol=1e-4, err_msg=name)
 
 
+@pytest.mark.slow
 def test_the_step_follows_the_gradient_of_the_loss_over_all_pairs_of_different_images():
     state = init_state(jax.random.key(0), TINY, dataclasses.replace(TRAIN, weight_decay=0.0))
     images = {"image": np.float32(np.random.default_rng(0).normal(size=(6, 8, 8, 3)))}
