@@ -52,6 +52,12 @@ class Choice(NamedTuple):
         return self.rate in (self.rates[0], self.rates[-1])
 
     @property
+    def may_improve(self) -> bool:
+        """Whether the MAP still increases at the edge of the grid."""
+        is_tied = self.maps[0] == self.maps[1] or self.maps[-1] == self.maps[-2]
+        return self.is_at_edge and not is_tied
+
+    @property
     def next_rate(self) -> float:
         """The rate that extends the grid beyond the edge where the best rate is."""
         if self.rate == self.rates[0]:
@@ -92,7 +98,7 @@ def choose(
     choices = {}
     for name in filter(is_learned, names):
         choice = Choice.of({rate: mean_map(name, rate) for rate in rates_of(name)})
-        while choice.is_at_edge and len(choice.rates) < len(rates_of(name)) + MAX_EXTENSIONS:
+        while choice.may_improve and len(choice.rates) < len(rates_of(name)) + MAX_EXTENSIONS:
             extended(len(SEEDS))
             rate = choice.next_rate
             choice = Choice.of({**choice.tried, rate: mean_map(name, rate)})

@@ -69,13 +69,21 @@ def test_every_command_translates_its_own_errors(tmp_path, capsys):
     assert (
         capsys.readouterr().err == "hashnet train: error: --steps must be an integer >= 1, got 0.\n"
     )
-    arguments = {"report": 1, "encode": 4, "search": 3, "info": 1, "evaluate": 8}
+    none = str(tmp_path / "none")
+    parts = ("query-codes", "query-labels", "database-codes", "database-labels")
+    arguments = {
+        "report": [none],
+        "encode": [none, none, "-o", none],
+        "search": [none, none, none],
+        "info": [none],
+        "evaluate": [word for part in parts for word in (f"--{part}", none)],
+        "index": ["info", "--store", none],
+        "export": [none, none],
+        "serve": [none, "--store", none],
+        "duplicates": ["--store", none],
+    }
     for name in COMMANDS.keys() - {"train"}:
-        given = [str(tmp_path / "none")] * arguments[name]
-        if name == "encode":
-            given[2] = "-o"
-        if name == "evaluate":
-            parts = ("query-codes", "query-labels", "database-codes", "database-labels")
-            given[::2] = [f"--{part}" for part in parts]
+        given = arguments[name]
         assert main([name, *given]) == 1
-        assert capsys.readouterr().err.startswith(f"hashnet {name}: error: ")
+        program = "index info" if name == "index" else name
+        assert capsys.readouterr().err.startswith(f"hashnet {program}: error: ")

@@ -112,6 +112,8 @@ def _result(
         "overlaps": overlaps(dataset, by_content=dataset.name == "digits"),
         "notes": dataset.notes,
         "variant": config.variant,
+        "recipe": config.recipe,
+        "learning_rate": f"{config.train.learning_rate:g}",
         "devices": "1 x cpu",
         "seconds": 12.5,
         "versions": {"hashnet_jax": hashnet_jax.__version__, "jax": jax.__version__},

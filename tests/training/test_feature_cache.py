@@ -183,7 +183,8 @@ def test_a_run_cannot_be_resumed_as_one_of_another_kind(program):
     _, folder, errors = program("run")
     path = folder / "config.json"
     config = unsealed(json.loads(path.read_text()))
-    changed = config | {"freeze_backbone": False, "augmentation": "shift"}
+    train = config["train"] | {"standardize": False}
+    changed = config | {"freeze_backbone": False, "augmentation": "shift", "train": train}
     path.write_text(json.dumps(sealed(changed)))
     code, _, errors = program("run", "--resume")
     assert code == 1
