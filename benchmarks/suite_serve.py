@@ -94,7 +94,7 @@ def write_store(folder: pathlib.Path, number: int) -> None:
     """Writes a store with random codes, whose pictures do not exist."""
     manifest = StoreManifest.of_run(folder / "run")
     store = create_store(folder / "store", manifest)
-    codes = np.random.default_rng(0).integers(0, 256, (number, manifest.bytes), np.uint8)
+    codes = np.random.default_rng(0).integers(0, 256, (number, manifest.code_bytes), np.uint8)
     zeros = np.zeros(number, np.int64)
     rows = make_rows(
         manifest,

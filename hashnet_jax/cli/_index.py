@@ -129,7 +129,7 @@ def print_info(uri: str) -> None:
         "store": uri,
         "pictures": f"{len(store):,}",
         "labelled": f"{store.table.count_rows('label IS NOT NULL'):,}",
-        "bits": f"{manifest.bits} in {manifest.bytes} bytes",
+        "bits": f"{manifest.bits} in {manifest.code_bytes} bytes",
         "bit order": manifest.bit_order,
         "backbone": manifest.backbone,
         "preprocessing": f"resize to {steps['resize'][0]}, centre crop {steps['centre_crop'][0]}",

@@ -65,7 +65,7 @@ def _describe_codes(folder: Path) -> dict[str, Any]:
     return {
         "codes": folder,
         "pictures": f"{manifest.number:,} ({len(manifest.skipped):,} skipped)",
-        "bits": f"{manifest.bits} in {manifest.bytes} bytes",
+        "bits": f"{manifest.bits} in {manifest.code_bytes} bytes",
         "bit order": manifest.bit_order,
         "sgn(0)": f"{manifest.sign_of_zero:+}",
         "backbone": manifest.backbone,

@@ -93,7 +93,7 @@ def open_codes(folder: str | Path, manifest: Manifest) -> UInt8[np.ndarray, "N b
       DamagedFile: a ValueError, if the file is damaged or does not match the manifest.
       FileNotFoundError: if the file is missing.
     """
-    path, shape = Path(folder) / CODES, (manifest.number, manifest.bytes)
+    path, shape = Path(folder) / CODES, (manifest.number, manifest.code_bytes)
     codes = read_npy(path, _CODES, _REMEDY, mmap=True)
     if codes.shape != shape or codes.dtype != np.uint8:
         reason = (

@@ -139,7 +139,7 @@ def _read(path: Path, manifest: Manifest, codes_sha256: str) -> Any:
     check_sha256(path, index_sha256, what, remedy)
     with damage_named(path, what, remedy):
         index = import_faiss("search").read_index_binary(str(path))
-        if (index.ntotal, index.d) != (manifest.number, 8 * manifest.bytes):
+        if (index.ntotal, index.d) != (manifest.number, 8 * manifest.code_bytes):
             raise ValueError(f"it has {index.ntotal:,} codes of {index.d} bits")
     return index
 

@@ -106,7 +106,7 @@ class Manifest:
           ...     ModelSpec("small_cnn", bits=12, image_size=8, resize=8),
           ...     weights_sha256="0" * 64, number=3, batch_size=8, devices=1, inputs=[], skipped=[],
           ... )
-          >>> manifest.bits, manifest.padding_bits, manifest.bytes
+          >>> manifest.bits, manifest.padding_bits, manifest.code_bytes
           (12, 4, 2)
         """
         return cls(
@@ -125,7 +125,7 @@ class Manifest:
         )
 
     @property
-    def bytes(self) -> int:
+    def code_bytes(self) -> int:
         """The number of bytes per packed code, ceil(K/8)."""
         return bytes_per_code(self.bits)
 

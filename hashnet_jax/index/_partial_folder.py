@@ -153,7 +153,7 @@ def publish(partial: Path, manifest: Manifest) -> Manifest:
     output = partial.parent
     if (partial / CODES).is_file():
         with open(partial / CODES, "r+b") as codes:
-            _write_header(codes, manifest.number, manifest.bytes)
+            _write_header(codes, manifest.number, manifest.code_bytes)
             _sync(codes)
     for name in (CODES, IDS):
         if (partial / name).is_file():

@@ -84,7 +84,7 @@ class RowWriter:
             for path, row in zip(batch["id"].to_pylist(), stored, strict=True):
                 task, file = self._renewed[path]
                 rows.append((task, PictureFile(**row) if file is None else file))
-            self._upsert(rows, codes_of(batch["code"], self._store.manifest.bytes))
+            self._upsert(rows, codes_of(batch["code"], self._store.manifest.code_bytes))
         self._renewed = {}
 
     def _upsert(

@@ -112,7 +112,7 @@ def _content(snapshot: Snapshot, versions: str) -> tuple[pa.Buffer, bytes]:
     metadata = {MANIFEST_KEY: snapshot.manifest.to_json(), _BINDING_KEY: binding}
     schema = pa.schema(fields, metadata=metadata)
     codes = pa.array(snapshot.codes.reshape(-1))
-    code = pa.FixedSizeListArray.from_arrays(codes, snapshot.manifest.bytes)
+    code = pa.FixedSizeListArray.from_arrays(codes, snapshot.manifest.code_bytes)
     table = pa.Table.from_arrays([snapshot.ids, code, snapshot.labels], schema=schema)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_file(sink, schema) as writer:
@@ -148,7 +148,7 @@ def _parsed(path: Path, versions: str) -> Snapshot | None:
     manifest = StoreManifest.from_json(metadata[MANIFEST_KEY].decode())
     rows = reader.read_all()
     ids, labels = (_one_chunk(rows[name]) for name in ("id", "label"))
-    codes = _mapped_codes(_one_chunk(rows["code"]), manifest.bytes)
+    codes = _mapped_codes(_one_chunk(rows["code"]), manifest.code_bytes)
     return Snapshot(manifest, binding["version"], ids, codes, labels)
 
 

@@ -160,7 +160,7 @@ class Store:
         table = pa.Table.from_batches(batches, self.schema(columns).remove_metadata())
         table = table.combine_chunks().sort_by("id")
         ids, labels = (_one_chunk(table[name]) for name in ("id", "label"))
-        codes = np.ascontiguousarray(codes_of(table["code"], self.manifest.bytes))
+        codes = np.ascontiguousarray(codes_of(table["code"], self.manifest.code_bytes))
         if not np.array_equal(row_checks(ids, codes, labels), table["check"].to_numpy()):
             raise damaged(self.uri, "the codes, paths and labels do not match their check sums")
         return Snapshot(self.manifest, version, ids, codes, labels)

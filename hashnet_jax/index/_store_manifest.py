@@ -81,7 +81,7 @@ class StoreManifest:
 
         Examples:
           >>> spec = ModelSpec("small_cnn", bits=12, image_size=8, resize=8)
-          >>> StoreManifest.of(spec, weights_sha256="0" * 64).bytes
+          >>> StoreManifest.of(spec, weights_sha256="0" * 64).code_bytes
           2
         """
         return cls(
@@ -109,7 +109,7 @@ class StoreManifest:
         return cls.of(read_spec(run), weights_sha256=sha256(Path(run) / MODEL_FILE))
 
     @property
-    def bytes(self) -> int:
+    def code_bytes(self) -> int:
         """The number of bytes per packed code, ceil(K/8)."""
         return bytes_per_code(self.bits)
 

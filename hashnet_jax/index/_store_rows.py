@@ -31,7 +31,7 @@ def schema_of(manifest: StoreManifest) -> pa.Schema:
     """Returns the schema of a store's table, with the manifest in its metadata."""
     fields = [
         pa.field("id", pa.utf8(), nullable=False, metadata=_PRIMARY_KEY),
-        pa.field("code", pa.list_(pa.uint8(), manifest.bytes), nullable=False),
+        pa.field("code", pa.list_(pa.uint8(), manifest.code_bytes), nullable=False),
         pa.field("size", pa.int64(), nullable=False),
         pa.field("mtime_ns", pa.int64(), nullable=False),
         pa.field("sha256", pa.binary(32), nullable=False),
@@ -68,16 +68,16 @@ def make_rows(
     Raises:
       ValueError: if the codes have another number of bytes than those of the store.
     """
-    if codes.shape[1] != manifest.bytes:
+    if codes.shape[1] != manifest.code_bytes:
         raise ValueError(
-            f"`codes` must have {manifest.bytes} bytes each, as the {manifest.bits} bits of the "
-            f"store need, got {codes.shape[1]}."
+            f"`codes` must have {manifest.code_bytes} bytes each, as the {manifest.bits} bits of "
+            f"the store need, got {codes.shape[1]}."
         )
     id_array = pa.array(ids, pa.utf8())
     label_array = pa.array(labels if labels is not None else [None] * len(ids), pa.utf8())
     columns = [
         id_array,
-        pa.FixedSizeListArray.from_arrays(pa.array(codes.reshape(-1)), manifest.bytes),
+        pa.FixedSizeListArray.from_arrays(pa.array(codes.reshape(-1)), manifest.code_bytes),
         pa.array(sizes, pa.int64()),
         pa.array(mtimes_ns, pa.int64()),
         pa.array(sha256s, pa.binary(32)),

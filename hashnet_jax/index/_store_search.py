@@ -77,7 +77,7 @@ def search_snapshots(
     check_limits(k, radius)
     merged: list[list[Neighbour]] = [[] for _ in packed_queries]
     for store, snapshot in enumerate(snapshots):
-        check_width(packed_queries, snapshot.manifest.bytes)
+        check_width(packed_queries, snapshot.manifest.code_bytes)
         found = nearest_in(snapshot.codes, packed_queries, k=k, radius=radius)
         for neighbours, (rows, distances) in zip(merged, found, strict=True):
             neighbours += _neighbours(snapshot, store, rows, distances)

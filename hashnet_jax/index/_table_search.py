@@ -68,7 +68,7 @@ def search_tables(
         raise ValueError(f"`probes` must be >= 1, got {probes}.")
     merged: list[list[Neighbour]] = [[] for _ in packed_queries]
     for place, store in enumerate(stores):
-        check_width(packed_queries, store.manifest.bytes)
+        check_width(packed_queries, store.manifest.code_bytes)
         if where is not None:
             store.check_filter(where)
         if len(store):
@@ -121,7 +121,7 @@ def _neighbours(
     store: Store, place: int, query: UInt8[np.ndarray, " bytes"], rows: pa.Table
 ) -> list[Neighbour]:
     ids, labels = (rows[name].combine_chunks() for name in ("id", "label"))
-    codes = np.ascontiguousarray(codes_of(rows["code"], store.manifest.bytes))
+    codes = np.ascontiguousarray(codes_of(rows["code"], store.manifest.code_bytes))
     if not np.array_equal(row_checks(ids, codes, labels), rows["check"].to_numpy()):
         raise damaged(store.uri, "the codes, paths and labels do not match their check sums")
     distances = distances_from(words_of(query[None])[0], words_of(codes)).tolist()

@@ -27,7 +27,7 @@ def manifest(bits: int = 12, network: str = "0") -> StoreManifest:
 
 def rows(own: StoreManifest, ids: list[str], *, seed: int = 0, labels: Any = None) -> Any:
     """Returns rows with random codes."""
-    codes = np.random.default_rng(seed).integers(0, 256, (len(ids), own.bytes), dtype=np.uint8)
+    codes = np.random.default_rng(seed).integers(0, 256, (len(ids), own.code_bytes), dtype=np.uint8)
     files = {"sizes": [1] * len(ids), "mtimes_ns": [2] * len(ids)}
     return make_rows(
         own, ids=ids, codes=codes, sha256s=[bytes(32)] * len(ids), labels=labels, **files
