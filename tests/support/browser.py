@@ -1,9 +1,13 @@
 """Starts headless Chromium. Requires selenium, Chromium and its driver."""
 
+from __future__ import annotations
+
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from selenium import webdriver
+if TYPE_CHECKING:
+    from selenium import webdriver
 
 FLAGS = (
     "--headless",
@@ -19,6 +23,8 @@ FLAGS = (
 
 def start_browser(profile: Path) -> webdriver.Chrome:
     """Starts a browser that keeps the messages of its console."""
+    from selenium import webdriver
+
     options = webdriver.ChromeOptions()
     for flag in (*FLAGS, f"--user-data-dir={profile}"):
         options.add_argument(flag)

@@ -1,13 +1,11 @@
 """A tiny network, 30 pictures and a store of their codes."""
 
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
 import pytest
-
-pytest.importorskip("fastapi")
-pytest.importorskip("lancedb")
 
 import hashnet_jax
 from hashnet_jax.index.service import Limits, Service, create_app
@@ -16,6 +14,14 @@ from tests.support.live_service import client_of, make_store
 from tests.support.tiny import TINY
 
 TOKEN = "a-token-for-the-tests"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Marks the tests of the service as slow, since each of them starts a server."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")
