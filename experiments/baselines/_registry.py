@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Array, Float, Int, Key
+from jaxtyping import Array, Float, Key
 
-Outputs = tuple[Float[Array, ""], Any]
+from hashnet_jax.training import LayerLoss
 
 
 @runtime_checkable
@@ -60,41 +60,13 @@ class Init(Protocol):
         ...
 
 
-class RivalLoss(Protocol):
-    """The loss of a batch."""
-
-    def __call__(
-        self,
-        weights: Any,
-        outputs: Float[Array, "B K"],
-        labels: Float[Array, "B C"],
-        indices: Int[Array, " B"],
-        state: Any,
-        step: Int[Array, ""],
-    ) -> Outputs:
-        """Returns the loss and the new state.
-
-        Args:
-          weights: the trained weights of the method.
-          outputs: outputs u of the hash layer, whose signs are the codes.
-          labels: multi-hot labels of the batch.
-          indices: positions of the batch's images among the training images.
-          state: the state before this step.
-          step: number of steps taken.
-
-        Returns:
-          ``(loss, state)``. No gradient passes through the state.
-        """
-        ...
-
-
 @dataclasses.dataclass(frozen=True)
 class Rival:
     """A method that trains a linear hash layer with a loss of its own.
 
     Attributes:
       init: see :class:`Init`.
-      loss: see :class:`RivalLoss`.
+      loss: see :class:`hashnet_jax.training.LayerLoss`; its labels are multi-hot.
       batch_norm: whether the outputs are normalized before the loss: each bit to mean 0 and
         variance 1, by the statistics of the batch in training, and of the training images
         afterwards. There is neither a scale nor a bias.
@@ -102,7 +74,7 @@ class Rival:
     """
 
     init: Init
-    loss: RivalLoss
+    loss: LayerLoss
     batch_norm: bool = False
     one_class: bool = False
 

@@ -53,7 +53,7 @@ def loss(
     *,
     quantization_weight: float = 1e-4,
 ) -> tuple[Float[Array, ""], Centres]:
-    """Returns CSQ's loss; see :class:`experiments.baselines._registry.RivalLoss`."""
+    """Returns CSQ's loss; see :class:`hashnet_jax.training.LayerLoss`."""
     del weights, indices, step
     central = jnp.mean(jax.nn.softplus(-2 * targets(state, labels) * outputs))
     quantization = jnp.mean(jnp.square(jnp.abs(jnp.tanh(outputs)) - 1))

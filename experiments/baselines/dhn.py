@@ -31,7 +31,7 @@ def loss(
     *,
     alpha: float = 0.1,
 ) -> tuple[Float[Array, ""], _bank.Bank]:
-    """Returns DHN's loss; see :class:`experiments.baselines._registry.RivalLoss`."""
+    """Returns DHN's loss; see :class:`hashnet_jax.training.LayerLoss`."""
     del weights, step
     bank = _bank.updated(state, outputs, labels, indices)
     excess = jnp.abs(outputs) - 1

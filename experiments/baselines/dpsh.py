@@ -33,7 +33,7 @@ def loss(
     *,
     alpha: float = 0.1,
 ) -> tuple[Float[Array, ""], _bank.Bank]:
-    """Returns DPSH's loss; see :class:`experiments.baselines._registry.RivalLoss`."""
+    """Returns DPSH's loss; see :class:`hashnet_jax.training.LayerLoss`."""
     del weights, step
     bank = _bank.updated(state, outputs, labels, indices)
     codes = jax.lax.stop_gradient(jnp.sign(outputs))

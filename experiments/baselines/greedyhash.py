@@ -47,7 +47,7 @@ def loss(
     *,
     alpha: float = 0.1,
 ) -> tuple[Float[Array, ""], Any]:
-    """Returns GreedyHash's loss; see :class:`experiments.baselines._registry.RivalLoss`."""
+    """Returns GreedyHash's loss; see :class:`hashnet_jax.training.LayerLoss`."""
     del indices, step
     binary = jnp.where(outputs >= 0, 1.0, -1.0)
     codes = outputs + jax.lax.stop_gradient(binary - outputs)

@@ -38,7 +38,7 @@ def loss(
     scale: float = 8.0,
     margin: float = 0.2,
 ) -> tuple[Float[Array, ""], Float[Array, "C K"]]:
-    """Returns OrthoHash's loss; see :class:`experiments.baselines._registry.RivalLoss`."""
+    """Returns OrthoHash's loss; see :class:`hashnet_jax.training.LayerLoss`."""
     del weights, indices, step
     cosines = _unit(outputs) @ _unit(state).T
     log_probabilities = jax.nn.log_softmax(scale * (cosines - margin * labels), axis=1)

@@ -42,11 +42,7 @@ class HashLayer(NamedTuple):
 
 @runtime_checkable
 class LayerLoss(Protocol):
-    """The loss of a batch, as a hashable function.
-
-    All batches are of one size. ``weights`` are trained together with the layer; ``state`` changes
-    only by what the function returns.
-    """
+    """The loss of a batch, as a hashable function."""
 
     def __call__(
         self,
@@ -57,7 +53,19 @@ class LayerLoss(Protocol):
         state: Any,
         step: Int[Array, ""],
     ) -> tuple[Float[Array, ""], Any]:
-        """Returns the loss and the new state."""
+        """Returns the loss and the new state.
+
+        Args:
+          weights: weights that are trained together with the layer.
+          outputs: outputs of the layer, whose signs are the codes.
+          labels: labels of the batch.
+          indices: positions of the batch's images among the training images.
+          state: the state before this step.
+          step: number of steps taken.
+
+        Returns:
+          ``(loss, state)``. No gradient passes through the state.
+        """
         ...
 
 
@@ -102,13 +110,23 @@ def rate_unit(features: Float[np.ndarray, "N D"], *, standardize: bool = False) 
       features: features of the training images.
       standardize: whether the layer is trained on features of mean 0 and variance 1.
 
+    Raises:
+      ValueError: if what the layer sees is 0 for all images.
+
     Examples:
       >>> rate_unit(np.array([[2.0, 0.0], [0.0, 2.0]]))
       0.25
     """
     if standardize:
-        return 1 / np.count_nonzero(features.std(axis=0))
-    return 1 / float(np.mean(np.sum(np.square(features, dtype=np.float64), axis=1)))
+        squared_norm = float(np.count_nonzero(features.std(axis=0)))
+    else:
+        squared_norm = float(np.mean(np.sum(np.square(features, dtype=np.float64), axis=1)))
+    if squared_norm == 0:
+        raise ValueError(
+            f"the features of the training images are all {'the same' if standardize else '0'}, so "
+            "a hash layer cannot learn from them. Check the images and the weights of the backbone."
+        )
+    return 1 / squared_norm
 
 
 def train_layers(
