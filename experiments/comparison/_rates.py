@@ -53,9 +53,9 @@ class Choice(NamedTuple):
 
     @property
     def may_improve(self) -> bool:
-        """Whether the MAP still increases at the edge of the grid."""
-        is_tied = self.maps[0] == self.maps[1] or self.maps[-1] == self.maps[-2]
-        return self.is_at_edge and not is_tied
+        """Whether the MAP still increases at the edge where the best rate is."""
+        # Of rates with the same MAP, the lowest is chosen, so only the lower edge can be tied.
+        return self.is_at_edge and max(self.maps) > self.maps[1]
 
     @property
     def next_rate(self) -> float:

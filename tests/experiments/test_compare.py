@@ -211,6 +211,25 @@ def test_a_grid_is_extended_while_the_best_rate_is_at_its_edge(study, best, chos
     assert sum(added) == 3 * (tried - 5)
 
 
+def test_a_tie_at_the_other_edge_does_not_stop_the_extension(study):
+    maps = {8: 0.1, 32: 0.1, 128: 0.2, 512: 0.3, 2048: 0.4, 8192: 0.5, 32768: 0.2}
+    choice = _rates.choose(study, ["csq"], BITS, lambda run: _runs.Result(hamming=maps[run.rate]))[
+        "csq"
+    ]
+    assert (choice.rate, len(choice.rates)) == (8192, 7)
+
+
+def test_equal_maps_at_the_edge_end_the_extension(study):
+    choice = _rates.choose(study, ["csq"], BITS, lambda run: _runs.Result(hamming=1.0))["csq"]
+    assert (choice.rate, len(choice.rates)) == (8, 5)
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_features_that_tell_no_images_apart_are_refused(standardize):
+    with pytest.raises(ValueError, match="a hash layer cannot learn from them"):
+        rate_unit(np.zeros((4, 3), np.float32), standardize=standardize)
+
+
 def test_a_result_is_kept_and_bound_to_data_and_settings(study, tmp_path, monkeypatch):
     run = Run("pca", 6, 0)
     result = load_or_run(study, run, tmp_path)
