@@ -19,6 +19,7 @@ from hashnet_jax.index import (
     export_faiss,
     export_parquet,
     import_codes_folder,
+    list_pictures,
     open_store,
     remove_pictures,
     save_snapshot,
@@ -28,6 +29,9 @@ from hashnet_jax.index import (
 
 # Maximum number of unreadable pictures to print; the rest are only counted.
 MAX_UNREADABLE_SHOWN = 20
+
+# Without a suffix, a folder of codes is written.
+_EXPORT_SUFFIXES = (".parquet", ".faiss", "")
 
 _SIGNS = {"new": "+", "changed": "~", "gone": "-", "relabelled": "="}
 
@@ -82,7 +86,12 @@ def update(
       only_add: whether pictures that are gone stay in the store.
       dry_run: whether to only print what would change.
     """
-    expand(pictures)  # Fails before a store is created if an argument matches nothing.
+    named = expand(pictures)
+    if not store_exists(uri) and next(list_pictures(named, lambda *_: None), None) is None:
+        raise ValueError(
+            "`pictures` must contain pictures, but none was found, so no store was created. Check "
+            "the path."
+        )
     encode = _engine(engine, batch_size, devices, address, workers)
     label_of = (lambda path: label) if label is not None else None
     if folder_labels:
@@ -142,7 +151,15 @@ def print_info(uri: str) -> None:
 
 
 def export(uri: str, out: Path) -> None:
-    """Exports a store to Parquet, faiss or a codes folder, depending on the suffix of ``out``."""
+    """Exports a store to Parquet, faiss or a codes folder, depending on the suffix of ``out``.
+
+    Raises:
+      ValueError: if ``out`` has another suffix.
+    """
+    if out.suffix not in _EXPORT_SUFFIXES:
+        raise ValueError(
+            f"`out` must end in .parquet or .faiss, or be a folder without a suffix, got {out}."
+        )
     store: Store = open_store(uri)
     if out.suffix == ".parquet":
         number = export_parquet(store, out)

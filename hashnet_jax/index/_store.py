@@ -159,7 +159,7 @@ class Store:
         batches = list(self._batches(columns, where))
         table = pa.Table.from_batches(batches, self.schema(columns).remove_metadata())
         table = table.combine_chunks().sort_by("id")
-        ids, labels = (_one_chunk(table[name]) for name in ("id", "label"))
+        ids, labels = (table[name].combine_chunks() for name in ("id", "label"))
         codes = np.ascontiguousarray(codes_of(table["code"], self.manifest.code_bytes))
         if not np.array_equal(row_checks(ids, codes, labels), table["check"].to_numpy()):
             raise damaged(self.uri, "the codes, paths and labels do not match their check sums")
@@ -279,7 +279,3 @@ def store_exists(uri: str | os.PathLike[str]) -> bool:
 
 def _has_table(folder: str) -> bool:
     return (Path(folder) / f"{TABLE}.lance").is_dir()
-
-
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)

@@ -53,6 +53,23 @@ def test_update_ends_with_a_line_that_says_what_it_did(made, copy, tmp_path, cap
     assert capsys.readouterr().out == "+0 new, 0 changed, 1 gone, 1 unreadable\n"
 
 
+@pytest.mark.parametrize("action", ["add", "update"])
+def test_a_folder_without_pictures_creates_no_store(action, made, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    args = ("index", action, made / "run", tmp_path / "empty", "--store", tmp_path / "s", *ONE)
+    assert hashnet(*args) == 1
+    assert "PICTURES must contain pictures, but none was found" in capsys.readouterr().err
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize("name", ["codes.npy", "codes.csv"])
+def test_an_export_to_an_unknown_format_is_refused(name, made, tmp_path, capsys):
+    assert hashnet("export", made / "store", tmp_path / name) == 1
+    message = "OUT must end in .parquet or .faiss, or be a folder without a suffix, got "
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
 def test_add_creates_a_store_and_gives_its_pictures_the_label(made, tmp_path, capsys):
     args = ("index", "add", made / "run", made / "photos" / "cats" / "0001.png")
     assert hashnet(*args, "--store", tmp_path / "s", "--label", "cat", *ONE) == 0

@@ -151,7 +151,7 @@ def test_networks_arguments_and_stores_that_do_not_fit_are_named(search, made):
         (("--html", "none/page.html"), "--html must be in an existing folder"),
     ):
         assert message in search(*args)
-    assert "no store found in none" in search(stores=("none",))
+    assert "or choose another --store." in search(stores=("none",))
     assert "no file or folder matches 'none.png'" in search(queries=("none.png",))
 
 

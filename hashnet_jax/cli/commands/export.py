@@ -23,7 +23,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "out",
         metavar="OUT",
         type=Path,
-        help="file that ends in .parquet or .faiss, which is replaced, or a new folder",
+        help="file that ends in .parquet or .faiss, which is replaced, or a new folder without a "
+        "suffix",
     )
     return parser
 

@@ -37,7 +37,6 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     )
     add(
         "--store",
-        dest="stores",
         action="append",
         metavar="STORE",
         help="store to search, a folder or a location in object storage; may be repeated",
@@ -100,12 +99,12 @@ def _add_index(add: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Searches and prints the results; returns the exit status."""
     shown = {"rescore": args.rescore, "as_json": args.json, "html": args.html}
-    if args.stores:
+    if args.store:
         from hashnet_jax.cli._search_stores import print_nearest_in_stores
 
         limits = {name: getattr(args, name) for name in ("k", *_OF_STORES)}
         print_nearest_in_stores(
-            args.run_dir, args.stores, args.queries, kind=args.kind, **limits, **shown
+            args.run_dir, args.store, args.queries, kind=args.kind, **limits, **shown
         )
         return 0
     for name, flag in _OF_STORES.items():
