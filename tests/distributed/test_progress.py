@@ -51,6 +51,18 @@ def test_the_interval_can_be_changed_and_numbers_are_shown(monkeypatch, capsys):
     assert second.startswith("training: 12/12 steps, ")
 
 
+def test_more_work_extends_the_total(clock, capsys):
+    with Progress(2, "comparing", "run") as shown:
+        clock(1.0)
+        shown.update()
+        shown.extend(3)
+        clock(10.0)
+        shown.update()
+        shown.update(3)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0] for line in lines] == ["comparing: 2/5 runs", "comparing: 5/5 runs"]
+
+
 def test_the_rate_counts_only_the_units_of_this_run(clock, capsys):
     with Progress(20, "training", "step", done=10) as shown:
         clock(5.0)
