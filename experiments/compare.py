@@ -6,11 +6,11 @@
   python experiments/compare.py --dataset folder -- --image-root DIR \\
       --backbone efficientnet_lite0 --pretrained auto
 
-The last command answers which method to use for your own pictures. All methods train one linear
+The last command shows which method works best for your own pictures. All methods train one linear
 layer on the features of a frozen backbone, with the same batches and the same number of steps. The
-learning rate of each is the best of at least five on validation images; then all methods are
-trained with several seeds and evaluated on the queries. Choose --split-seed in the options such
-that no setting was ever chosen on its queries.
+learning rate of each method is the best of at least five on validation images. All methods are then
+trained with several seeds and evaluated on the queries. Choose a --split-seed whose queries were
+never used to choose a setting.
 
 Options after `--` are those of `run.py --help`. To continue after an interruption, repeat the
 command.
@@ -57,8 +57,14 @@ def parser() -> argparse.ArgumentParser:
         "--tuning-bits",
         type=int,
         metavar="K",
-        help="code length at which learning rates are chosen (default: 48 if it is compared, or "
-        "else the longest)",
+        help="code length at which learning rates are chosen (default: 48 if it is one of --bits, "
+        "or else the longest)",
+    )
+    p.add_argument(
+        "--unseen-classes",
+        type=int,
+        metavar="N",
+        help="also compare with queries and a database from N classes without training images",
     )
     p.add_argument(
         "--out", type=Path, help="folder for all results (default: runs/compare-DATASET)"
@@ -84,7 +90,7 @@ def compare(
       bits: code lengths K.
       seeds: seeds of the final runs.
       tuning_bits: code length at which learning rates are chosen.
-      folder: folder for the results of all runs, which are not repeated if they exist.
+      folder: folder for the results of all runs; runs with a result there are not repeated.
 
     Returns:
       The results of all methods.
@@ -129,27 +135,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = ["--steps", str(args.steps), "--batch-size", str(args.batch_size)]
     options, flags = parse_options(args.dataset, given, args.options)
     try:
-        check_baselines(name for name in args.methods or () if name in BASELINES)
-        study = load_study(options, out)
-        _say_notes(study)
-        names = args.methods or _methods.default_names(one_class=study.one_class)
-        _methods.check_names(names, one_class=study.one_class)
-        comparison = compare(
-            study,
-            list(dict.fromkeys(names)),
-            bits=args.bits,
-            seeds=args.seeds,
-            tuning_bits=args.tuning_bits or (48 if 48 in args.bits else max(args.bits)),
-            folder=out / "results",
-        )
-        print("\n" + _report.write(comparison, out))
-        figures = write_figure(comparison, out)
+        comparisons = [_compare_and_write(args, options, out)]
+        if args.unseen_classes is not None:
+            unseen = [*args.options, "--unseen-classes", str(args.unseen_classes)]
+            options, flags = parse_options(args.dataset, given, unseen)
+            comparisons.append(_compare_and_write(args, options, out / "unseen"))
+        figures = write_figure(comparisons, out)
     except (ValueError, OSError, ModuleNotFoundError) as error:
         for line in translate(str(error), flags).splitlines():
             print(f"compare.py: error: {printable(line)}", file=sys.stderr)
         return 1
     print(f"wrote table.md, table.json, {', '.join(figures)} and results/ to {printable(out)}")
     return 0
+
+
+def _compare_and_write(
+    args: argparse.Namespace, options: argparse.Namespace, out: Path
+) -> _report.Comparison:
+    """Compares all methods under one protocol, and writes and prints the table."""
+    check_baselines(name for name in args.methods or () if name in BASELINES)
+    study = load_study(options, out)
+    _say_notes(study)
+    names = args.methods or _methods.default_names(
+        one_class=study.one_class, unseen=study.has_unseen_classes
+    )
+    _methods.check_names(names, one_class=study.one_class)
+    comparison = compare(
+        study,
+        list(dict.fromkeys(names)),
+        bits=args.bits,
+        seeds=args.seeds,
+        tuning_bits=args.tuning_bits or (48 if 48 in args.bits else max(args.bits)),
+        folder=out / "results",
+    )
+    print("\n" + _report.write(comparison, out))
+    return comparison
 
 
 def _say_notes(study: Study) -> None:

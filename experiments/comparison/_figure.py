@@ -1,7 +1,7 @@
-"""Draws MAP against the number of bits, one panel for each ranking."""
+"""Draws MAP against the number of bits, with a row per protocol and a column per ranking."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ class _Line(NamedTuple):
     linewidth: float
 
 
-def write_figure(comparison: Comparison, folder: Path) -> list[str]:
+def write_figure(comparisons: Sequence[Comparison], folder: Path) -> list[str]:
     """Writes `map.png` and `map.svg`, and returns their names.
 
     Raises:
@@ -41,8 +41,8 @@ def write_figure(comparison: Comparison, folder: Path) -> list[str]:
 
     names = []
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.0, 3.4))
-        draw(comparison, figure)
+        figure = Figure(figsize=(7.0, 0.6 + 2.8 * len(comparisons)))
+        draw(comparisons, figure)
         for form in ("png", "svg"):
             metadata: dict[str, Any] = {"Date": None} if form == "svg" else {}
             buffer = io.BytesIO()
@@ -52,25 +52,37 @@ def write_figure(comparison: Comparison, folder: Path) -> list[str]:
     return names
 
 
-def draw(comparison: Comparison, figure: Any) -> None:
-    """Draws the panels and one legend, whose order is that of the lines at the last code length."""
-    panels = figure.subplots(1, len(TITLES), sharey=True, squeeze=False)[0]
-    methods = list(dict.fromkeys(name for name, _ in comparison.results))
+def draw(comparisons: Sequence[Comparison], figure: Any) -> None:
+    """Draws the panels and one legend, in the order of the lines at the last code length."""
+    rows = figure.subplots(len(comparisons), len(TITLES), sharex=True, sharey="row", squeeze=False)
+    methods = list(dict.fromkeys(name for each in comparisons for name, _ in each.results))
     lines = {name: _line(name, methods) for name in methods}
-    means: dict[str, float] = {}
-    for panel, (ranking, title) in zip(panels, TITLES.items(), strict=True):
-        values = comparison.values(ranking)
-        for name in methods:
-            points = [mean_and_spread(values[name, k]) for k in comparison.bits]
-            means.setdefault(name, points[-1][0])
-            _draw_line(panel, comparison.bits, points, lines[name], name)
-        panel.set(title=title, xlabel="Bits", xticks=list(comparison.bits))
-    panels[0].set_ylabel(f"MAP@{comparison.study.cutoff or 'all'}")
-    handles = {handle.get_label(): handle for handle in panels[0].get_legend_handles_labels()[0]}
-    ordered = sorted(methods, key=lambda name: -means[name])
+    for comparison, row in zip(comparisons, rows, strict=True):
+        for panel, ranking in zip(row, TITLES, strict=True):
+            _draw_panel(panel, comparison, ranking, lines)
+        classes = ", unseen classes" if comparison.study.has_unseen_classes else ""
+        row[0].set_ylabel(f"MAP@{comparison.study.cutoff or 'all'}{classes}")
+    for panel, title in zip(rows[0], TITLES.values(), strict=True):
+        panel.set_title(title)
+    for panel in rows[-1]:
+        panel.set(xlabel="Bits", xticks=list(comparisons[0].bits))
+    # The last row contains all methods.
+    drawn = dict(zip(*reversed(rows[-1][0].get_legend_handles_labels()), strict=True))
+    values = comparisons[-1].values("hamming")
+    means = {name: mean_and_spread(values[name, comparisons[-1].bits[-1]])[0] for name in drawn}
+    ordered = sorted(drawn, key=lambda name: -means[name])
     figure.legend(
-        [handles[name] for name in ordered], ordered, loc="outside right center", frameon=False
+        [drawn[name] for name in ordered], ordered, loc="outside right center", frameon=False
     )
+
+
+def _draw_panel(
+    panel: Any, comparison: Comparison, ranking: str, lines: Mapping[str, _Line]
+) -> None:
+    values = comparison.values(ranking)
+    for name in dict.fromkeys(name for name, _ in comparison.results):
+        points = [mean_and_spread(values[name, k]) for k in comparison.bits]
+        _draw_line(panel, comparison.bits, points, lines[name], name)
 
 
 def _draw_line(

@@ -1,4 +1,4 @@
-"""The methods that can be compared: HashNet's recipes, rivals and baselines."""
+"""The methods that can be compared: HashNet's recipes, the rivals and the baselines."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,21 +11,24 @@ from hashnet_jax.configs import VARIANTS, recipe_fields
 from hashnet_jax.training import HashNetLoss, TrainSpec
 
 # HashNet's recipes, keyed by the name of the method.
-RECIPES = {"hashnet": "paper", "hashnet-improved": "improved"}
+RECIPES = {"hashnet": "paper", "hashnet-improved": "improved", "hashnet-unseen": "unseen"}
 
-# Methods whose features are standardized first: to mean 0 and variance 1 over training images.
+# Compared by default only if the queries are from classes without training images.
+FOR_UNSEEN = ("hashnet-unseen",)
+
+# Methods whose features are first standardized to mean 0 and variance 1 over the training images.
 STANDARDIZED = "-standardized"
 
-# The reference without codes.
+# The reference, which uses the features instead of codes.
 COSINE = "cosine"
 
-# Initial learning rates, of which the best on validation images is chosen, in units of
-# `training.rate_unit`, which makes them independent of the number and scale of the features.
-# Five for each method, around the best of a search on held-out training images of a miniature
-# ImageNet-100.
+# Initial learning rates, from which the best on validation images is chosen. Their unit is
+# `training.rate_unit`, so they do not depend on the number and scale of the features. Five for each
+# method, around the best of a search on held-out training images of a miniature ImageNet-100.
 RATES: dict[str, tuple[float, ...]] = {
     "hashnet": (2, 4, 8, 16, 32),
     "hashnet-improved": (8, 16, 32, 64, 128),
+    "hashnet-unseen": (2, 4, 8, 16, 32),
     "dhn": (0.125, 0.5, 2, 8, 32),
     "dpsh": (0.125, 0.5, 2, 8, 32),
     "csq": (8, 32, 128, 512, 2048),
@@ -33,11 +36,11 @@ RATES: dict[str, tuple[float, ...]] = {
     "greedyhash": (4, 8, 16, 32, 64),
 }
 
-# Weight decay of the rivals: the best of 0, 5e-4 and 5e-3 in the same search. That of HashNet,
-# 5e-3, would cost CSQ several points of MAP.
+# Weight decay of the rivals: the best of 0, 5e-4 and 5e-3 in the same search. HashNet's weight
+# decay, 5e-3, would cost CSQ several points of MAP.
 WEIGHT_DECAY = {"csq": 0.0}
 _RIVAL_WEIGHT_DECAY = 5e-4
-# For methods without rates of their own, e.g. rivals that a user registers.
+# For methods without their own rates, e.g. rivals registered by a user.
 _OTHER_RATES = (0.5, 4, 32, 256, 2048)
 
 
@@ -46,7 +49,7 @@ class Method:
     """A method that trains the hash layer, with its settings.
 
     Attributes:
-      rival: what is trained.
+      rival: the loss and other parts of the method.
       spec: its training hyperparameters; its learning rates are not used.
       standardize: whether it is trained on standardized features.
     """
@@ -59,19 +62,21 @@ class Method:
 def names() -> list[str]:
     """Returns the names of all methods."""
     learned = [*RECIPES, *RIVALS]
-    # The improved recipe always standardizes.
-    variable = [name for name in learned if RECIPES.get(name) != "improved"]
+    # The other recipes always standardize.
+    variable = [name for name in learned if RECIPES.get(name, "paper") == "paper"]
     return [*learned, *(name + STANDARDIZED for name in variable), *BASELINES, COSINE]
 
 
-def default_names(*, one_class: bool) -> list[str]:
+def default_names(*, one_class: bool, unseen: bool) -> list[str]:
     """Returns the methods to compare by default.
 
     Args:
       one_class: whether all images have exactly one class.
+      unseen: whether the queries and the database are from classes without training images.
     """
+    recipes = [name for name in RECIPES if unseen or name not in FOR_UNSEEN]
     rivals = [name for name, rival in RIVALS.items() if one_class or not rival.one_class]
-    return [*RECIPES, *rivals, *BASELINES, COSINE]
+    return [*recipes, *rivals, *BASELINES, COSINE]
 
 
 def is_learned(name: str) -> bool:
@@ -88,7 +93,7 @@ def method(name: str, spec: TrainSpec, bits: int) -> Method:
     """Returns a learned method.
 
     Args:
-      name: one of :func:`names` for which :func:`is_learned` holds.
+      name: one of :func:`names` for which :func:`is_learned` is true.
       spec: hyperparameters that all methods share, except for the weight decay.
       bits: K, the number of bits per code.
     """
@@ -102,7 +107,7 @@ def method(name: str, spec: TrainSpec, bits: int) -> Method:
 
 
 def hashnet(spec: TrainSpec) -> Rival:
-    """Returns HashNet as a rival of its rivals, with the loss and the continuation of ``spec``."""
+    """Returns HashNet as a :class:`Rival`, with the loss and the continuation of ``spec``."""
     return Rival(_no_weights, HashNetLoss(spec))
 
 

@@ -1,9 +1,9 @@
-"""Chooses the learning rate of each method: one rule for all.
+"""Chooses the learning rate of each method by the same rule.
 
 Each learned method has a grid of five rates. Each rate is tried with several seeds at one code
 length, and the one with the highest mean MAP on the validation images is chosen, before any query
-is used. While the best is at the edge of the grid, the grid is extended by one more rate. The
-chosen rate then holds for all code lengths and seeds.
+is used. While the best rate is at the edge of the grid, the grid is extended by one more rate. The
+chosen rate is then used for all code lengths and seeds.
 """
 
 import statistics
@@ -14,7 +14,7 @@ from experiments.comparison._methods import is_learned, rates_of
 from experiments.comparison._runs import Result, Run
 from experiments.comparison._study import Study
 
-# Other seeds than those that the results are usually reported for.
+# These differ from the seeds for which results are usually reported.
 SEEDS = (100, 101, 102)
 # Maximum number of rates by which a grid is extended.
 MAX_EXTENSIONS = 5
@@ -43,7 +43,7 @@ class Choice(NamedTuple):
 
     @property
     def rate(self) -> float:
-        """The chosen rate: that of the highest MAP, and the lowest such rate."""
+        """The chosen rate: the rate with the highest MAP, or the lowest such rate."""
         return self.rates[self.maps.index(max(self.maps))]
 
     @property
@@ -53,7 +53,7 @@ class Choice(NamedTuple):
 
     @property
     def may_improve(self) -> bool:
-        """Whether the MAP still increases at the edge where the best rate is."""
+        """Whether the MAP is still increasing at the edge of the grid where the best rate is."""
         # Of rates with the same MAP, the lowest is chosen, so only the lower edge can be tied.
         return self.is_at_edge and max(self.maps) > self.maps[1]
 
@@ -66,7 +66,7 @@ class Choice(NamedTuple):
 
 
 def count_runs(study: Study, names: Sequence[str]) -> int:
-    """Returns the number of runs that are needed to choose the rates, if no grid is extended."""
+    """Returns the number of runs needed to choose the rates if no grid is extended."""
     return sum(len(rates_of(name)) * len(SEEDS) for name in filter(is_learned, names))
 
 

@@ -41,7 +41,7 @@ class Comparison(NamedTuple):
     results: Mapping[tuple[str, int], Sequence[Result]]
 
     def values(self, ranking: str) -> dict[tuple[str, int], list[float]]:
-        """Returns MAP by one ranking, one per seed; the cosine's is the same in both rankings."""
+        """Returns the MAPs for one ranking, one per seed; the cosine has the same MAP in both."""
         field = {name: ranking for name, _ in self.results} | {COSINE: "cosine"}
         return {
             key: [getattr(result, field[key[0]]) for result in results]
@@ -59,7 +59,7 @@ def write(comparison: Comparison, folder: Path) -> str:
 
 
 def table(comparison: Comparison) -> str:
-    """Returns a Markdown table for each ranking, and below them what was tuned on what."""
+    """Returns a Markdown table for each ranking, followed by a description of the tuning."""
     cutoff = comparison.study.cutoff or "all"
     tables = [
         markdown(
@@ -75,7 +75,7 @@ def table(comparison: Comparison) -> str:
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Returns the results, and what they depend on, as JSON."""
+    """Returns the results, and everything they depend on, as JSON."""
     study = comparison.study
     scores = {ranking: comparison.values(ranking) for ranking in RANKINGS}
     rows = [
@@ -101,19 +101,26 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 def _protocol(comparison: Comparison) -> Iterator[str]:
     study = comparison.study
-    parts = study.validation_parts()
+    parts = study.validation_parts(_rates.SEEDS[0])
     sizes = ", ".join(f"{count:,} {name}" for name, count in study.dataset.split.sizes().items())
     yield (
         f"Images: {sizes}. Every learned method trains one linear layer on the same features, with "
         f"the same {study.spec.total_steps:,} batches of {study.batch_size} images per seed, the "
-        "same initial layer and Nesterov SGD; the loss, weight decay and learning rate differ."
+        "same initial layer (except for hashnet-unseen) and Nesterov SGD; the loss, weight decay "
+        "and learning rate differ."
     )
     if not comparison.choices:
         return
+    held_out = "validation images, with the {:,} images trained on as the database"
+    if study.has_unseen_classes:
+        held_out = (
+            "images of training classes, held out separately for each seed, with {:,} other images "
+            "of these classes as the database"
+        )
     yield (
         f"Learning rates were chosen at {comparison.tuning_bits} bits by the mean MAP of "
-        f"{len(_rates.SEEDS)} seeds on {len(parts.query):,} validation images, which searched the "
-        f"{len(parts.train):,} images trained on; no query was used. They are the same for all "
+        f"{len(_rates.SEEDS)} seeds on {len(parts.query):,} "
+        f"{held_out.format(len(parts.database))}; no query was used. They are the same for all "
         "code lengths. The unit of the rates is 1 / mean squared norm of the layer's inputs."
     )
     for name, choice in comparison.choices.items():

@@ -1,8 +1,8 @@
-"""One run of one method, and the file that keeps its result.
+"""One run of one method, and the file that stores its result.
 
 A result is bound to the features and to all settings: both are part of the file's name and content.
-Interrupted studies therefore continue where they stopped, and results of other data or settings
-are never used by mistake.
+Interrupted studies therefore continue where they stopped, and results for different data or
+settings are never used by mistake.
 """
 
 import dataclasses
@@ -24,16 +24,16 @@ from hashnet_jax.distributed.json_values import number, optional, record
 from hashnet_jax.distributed.reading import damage_named, file_exists, read_json
 from hashnet_jax.distributed.seals import content_sha256, sealed, unsealed
 from hashnet_jax.metrics import evaluate, mean_average_precision_scores
-from hashnet_jax.training import initial_layer, rate_unit
+from hashnet_jax.training import rate_unit
 
-_WHAT, _REMEDY = "the result of a run", "delete it, and it will be computed again"
+_WHAT, _REMEDY = "the result of a run", "delete it to compute the result again"
 _SCORES = ("hamming", "asymmetric")
 _check_file = record({name: optional(number) for name in (*_SCORES, "cosine")})
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """What determines a result, apart from the study.
+    """The settings that determine a result, apart from those of the study.
 
     Attributes:
       name: name of the method.
@@ -76,7 +76,7 @@ def settings_of(study: Study, run: Run) -> dict[str, Any]:
 
 
 def result_path(study: Study, run: Run, folder: Path) -> Path:
-    """Returns the path of the file that keeps a result."""
+    """Returns the path of the file that stores a result."""
     identity = content_sha256(settings_of(study, run))[:12]
     part = "validation" if run.validation else "queries"
     rate = "" if run.rate is None else f"-rate{run.rate:g}"
@@ -107,14 +107,14 @@ def _read(path: Path, settings: dict[str, Any]) -> Result:
         content = unsealed(content)
         _check_file(content)
         if content_sha256(content.get("settings")) != content_sha256(settings):
-            raise ValueError("it has other settings than its name says")
+            raise ValueError("its settings differ from those in its name")
     values = {name: content[name] for name in Result._fields}
     return Result(**{k: float("nan") if v is None else float(v) for k, v in values.items()})
 
 
 def execute(study: Study, run: Run) -> Result:
     """Trains and evaluates a method."""
-    parts = study.validation_parts() if run.validation else study.final_parts()
+    parts = study.validation_parts(run.seed) if run.validation else study.final_parts()
     query, database = study.features.take(parts.query), study.features.take(parts.database)
     if run.name == COSINE:
         return Result(cosine=_scores_map(study, parts, _unit(query), _unit(database)))
@@ -142,7 +142,7 @@ def _logits(
         chosen.rival,
         train_features,
         study.multi_hot(parts.train),
-        initial_layer(run.seed, train_features.shape[1], run.bits),
+        bits=run.bits,
         spec=chosen.spec,
         rate=run.rate * rate_unit(train_features, standardize=chosen.standardize),
         batch_size=study.batch_size,

@@ -1,4 +1,4 @@
-"""What is compared: the data set, its cached features, and the settings of a study."""
+"""The data set, its cached features, and the settings of a study."""
 
 import dataclasses
 import hashlib
@@ -15,7 +15,7 @@ from hashnet_jax.cli._messages import Flag, flags_of
 from hashnet_jax.cli._start import initial_state
 from hashnet_jax.configs import CONFIGS, VARIANTS, recipe_fields
 from hashnet_jax.data import DATASETS, Dataset
-from hashnet_jax.data.held_out import held_out
+from hashnet_jax.data.held_out import has_unseen_classes, held_out
 from hashnet_jax.distributed.devices import local_devices
 from hashnet_jax.training import CachedFeatures, TrainSpec, load_or_compute_features
 
@@ -63,6 +63,11 @@ class Study:
         """Whether all images have exactly one class."""
         return self.dataset.labels.ndim == 1 or bool((self.dataset.labels.sum(axis=1) == 1).all())
 
+    @property
+    def has_unseen_classes(self) -> bool:
+        """Whether the queries and the database are from classes without training images."""
+        return has_unseen_classes(self.dataset.labels, self.dataset.split)
+
     def multi_hot(self, indices: Int[np.ndarray, " N"]) -> Float[np.ndarray, "N C"]:
         """Returns the labels of images as multi-hot vectors."""
         labels = self.dataset.labels[indices]
@@ -75,10 +80,13 @@ class Study:
         split = self.dataset.split
         return Parts(split.train, split.query, split.database)
 
-    def validation_parts(self) -> Parts:
-        """Returns the images with which learning rates are chosen; none of them is a query."""
-        train, query = held_out(self.dataset.labels, self.dataset.split)
-        return Parts(train, query, train)
+    def validation_parts(self, seed: int) -> Parts:
+        """Returns the images used to choose learning rates; none of them is a query.
+
+        Args:
+          seed: seed for the classes to hold out, if the queries are of unseen classes.
+        """
+        return Parts(*held_out(self.dataset.labels, self.dataset.split, seed=seed))
 
 
 def parse_options(
@@ -114,7 +122,7 @@ def load_study(args: Any, folder: Path) -> Study:
     """
     given = _options.overrides(args)
     config, execution = _options.config_of(args), _options.execution_of(args)
-    # Without pretrained weights, too, only the hash layer is trained.
+    # Only the hash layer is trained, even without pretrained weights.
     frozen = {"freeze_backbone": True, "pretrained": "auto", "recipe": "paper"}
     settings = _options.with_overrides(CONFIGS[config.dataset], given | frozen)
     dataset = DATASETS[config.dataset](config.data)

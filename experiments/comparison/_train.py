@@ -9,7 +9,14 @@ from jaxtyping import Float
 
 from experiments.baselines import Rival
 from hashnet_jax.data.pipeline import batch_positions, check_batch_size
-from hashnet_jax.training import FeatureScale, HashLayer, LayerLoss, TrainSpec, train_layers
+from hashnet_jax.training import (
+    FeatureScale,
+    HashLayer,
+    LayerLoss,
+    TrainSpec,
+    initial_layer,
+    train_layers,
+)
 
 _NORM_EPSILON = 1e-5  # as in torch's BatchNorm
 
@@ -18,24 +25,24 @@ def train(
     rival: Rival,
     features: Float[np.ndarray, "N D"],
     labels: Float[np.ndarray, "N C"],
-    layer: HashLayer,
     *,
+    bits: int,
     spec: TrainSpec,
     rate: float,
     batch_size: int,
     seed: int,
     standardize: bool = False,
 ) -> HashLayer:
-    """Trains a hash layer, and whatever else the method trains, with Nesterov SGD.
+    """Trains a hash layer, and the method's other weights, with Nesterov SGD.
 
     Batch t is the same for all methods: it depends only on the seed and t. The learning rate can
-    change without another compilation.
+    change without recompiling.
 
     Args:
       rival: the method.
       features: features of the training images.
       labels: multi-hot labels of the training images.
-      layer: from :func:`initial_layer`.
+      bits: K, the number of bits per code.
       spec: number of steps, momentum, weight decay and stages of the learning rate; its learning
         rates are not used.
       rate: initial learning rate of the hash layer and of the method's own weights.
@@ -51,9 +58,7 @@ def train(
         the labels.
     """
     check_batch_size(batch_size, n_train=len(features))
-    weights, state = rival.init(
-        jax.random.fold_in(jax.random.key(seed), 1), labels, layer.bias.shape[0]
-    )
+    weights, state = rival.init(jax.random.fold_in(jax.random.key(seed), 1), labels, bits)
     order = [
         batch_positions(seed, t, n=len(features), batch_size=batch_size)
         for t in range(spec.total_steps)
@@ -63,7 +68,7 @@ def train(
     loss = _OfNormalizedOutputs(rival.loss) if rival.batch_norm else rival.loss
     layers = train_layers(
         loss,
-        layer,
+        initial_layer(inputs, labels, bits, spec=spec, seed=seed),
         weights,
         state,
         inputs,

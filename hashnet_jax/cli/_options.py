@@ -76,9 +76,10 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         choices=RECIPES,
         default=argparse.SUPPRESS,
         metavar="NAME",
-        help=f"{' or '.join(RECIPES)}: sets --alpha, --offset and, with a frozen backbone, "
-        "--standardize and --weight-decay (default: improved with a frozen backbone and no "
-        "--variant, or else paper)",
+        help=f"{', '.join(RECIPES[:-1])} or {RECIPES[-1]}: sets --alpha, --offset and, with a "
+        "frozen backbone, --standardize, --weight-decay, --decay-target and --hash-init; unseen "
+        "requires a frozen backbone (default: improved with a frozen backbone and no --variant, "
+        "or else paper)",
     )
     for name, field in fields.items():
         group = field.metadata.get("group")

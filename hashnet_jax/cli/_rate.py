@@ -1,6 +1,7 @@
-"""Finds the learning rate of a run with a frozen backbone, and keeps what was tried."""
+"""Finds the learning rate of a run with a frozen backbone, and records the search."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 from hashnet_jax.cli._run import Run
@@ -36,7 +37,7 @@ def with_found_rate(run: Run) -> Run:
 
 
 def described_rate(run: Run) -> str:
-    """Returns the learning rate of a run, and how it was found if it was searched for."""
+    """Describes the learning rate of a run and, if it was searched for, how it was found."""
     found = run.folder.read_json(RATE_FILE)
     if found is None:
         return f"{run.config.train.learning_rate:g}"
@@ -58,7 +59,13 @@ def _search(run: Run) -> dict[str, Any]:
     summary = (
         f"{search.rate:g}, the best of {len(search.rates)} from "
         f"{min(search.rates):g} to {max(search.rates):g} by MAP@{config.cutoff or 'all'} over "
-        f"{seeds} seeds, {search.held_out:,} held-out images against "
-        f"{search.train:,} others; queries were not used"
+        f"{seeds} seeds, {_range(search.held_out)} held-out images against "
+        f"{_range(search.database)} others; queries were not used"
     )
     return {"summary": summary, "learning_rate": search.rate} | dataclasses.asdict(search)
+
+
+def _range(numbers: Collection[int]) -> str:
+    """Formats the range of the numbers of all seeds, which may hold out different classes."""
+    ends = sorted({min(numbers), max(numbers)})
+    return " to ".join(f"{number:,}" for number in ends)

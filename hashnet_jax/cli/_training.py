@@ -40,6 +40,7 @@ from hashnet_jax.training import (
     feature_batches,
     fit,
     hash_layer_state,
+    lda_itq_layer,
     load_or_compute_features,
 )
 
@@ -174,7 +175,7 @@ def _show_finished(config: Config, folder: RunFolder, execution: Execution) -> N
 
 
 def _show_report(config: Config, path: Path, execution: Execution) -> None:
-    """Prints the path of the report; writes it again if it does not belong to this result."""
+    """Prints the path of the report, which is rewritten if it does not belong to this result."""
     report, problem = path / "report.html", why_outdated(path)
     if problem is None:
         print(f"report: {printable(report)}")
@@ -186,7 +187,7 @@ def _show_report(config: Config, path: Path, execution: Execution) -> None:
 
 
 def _begin_and_train(run: Run, flags: Mapping[str, Flag]) -> Trained:
-    for note in run.dataset.notes:  # first, since pictures left out may make a check fail
+    for note in run.dataset.notes:  # printed first, because omitted pictures may make a check fail
         print(printable(f"note: {note}"))
     check_run(run)
     for line in (*describe_run(run), *describe_validation(run)):
@@ -225,6 +226,15 @@ def _train_hash_layer(run: Run, state: TrainState, say: Say) -> Trained:
     if config.train.standardize:
         scale = FeatureScale.of(features.take(run.dataset.split.train))
         features = dataclasses.replace(features, scale=scale)
+    start = None
+    if config.train.hash_init == "lda-itq":
+        indices = run.dataset.split.train
+        start = lda_itq_layer(
+            features.take(indices),
+            run.dataset.labels[indices],
+            config.model.bits,
+            seed=config.seed,
+        )
     batches = partial(
         feature_batches,
         features,
@@ -235,7 +245,7 @@ def _train_hash_layer(run: Run, state: TrainState, say: Say) -> Trained:
     )
     # Validation encodes the same features as training.
     validated = dataclasses.replace(run, features=features)
-    layer, step = _fit(validated, hash_layer_state(state), say, batches)
+    layer, step = _fit(validated, hash_layer_state(state, start), say, batches)
     if features.scale is not None:
         layer = features.scale.folded(layer)
     return Trained(run, layer, with_hash_layer(network, layer), step)

@@ -1,4 +1,4 @@
-"""Run configs: a default for each data set, two recipes, and variants of the method.
+"""Run configs: a default for each data set, recipes, and variants of the method.
 
 To add a default config, write a file that defines ``CONFIG`` and register it below.
 """

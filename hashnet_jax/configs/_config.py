@@ -183,9 +183,15 @@ class Config:
                 "`standardize=True` requires a frozen backbone, whose features do not change. Set "
                 "`freeze_backbone=True`, or leave out `standardize`."
             )
+        if self.train.hash_init == "lda-itq" and not self.freeze_backbone:
+            yield (
+                "`hash_init='lda-itq'` requires a frozen backbone, whose features are known before "
+                "training. Set `freeze_backbone=True`, or leave out `hash_init`."
+            )
         if self.train.learning_rate is None and not self.freeze_backbone:
             yield (
-                "`learning_rate=None` requires a frozen backbone, with which a run takes seconds. "
+                "`learning_rate=None` requires a frozen backbone, since the search trains many "
+                "hash layers. "
                 "Set `freeze_backbone=True`, or set `learning_rate`."
             )
         if self.freeze_backbone and self.augmentation != "none":
@@ -203,8 +209,9 @@ class Config:
     def recipe(self) -> str:
         """The name in ``RECIPES`` whose fields match ``train``, or "custom" if none does."""
         setting: dict[str, Any] = {"bits": self.model.bits, "frozen": self.freeze_backbone}
-        fields = {name: recipe_fields(name, **setting) for name in RECIPES}
-        return next((name for name in RECIPES if self._has(fields[name])), "custom")
+        possible = RECIPES if self.freeze_backbone else [n for n in RECIPES if n != "unseen"]
+        fields = {name: recipe_fields(name, **setting) for name in possible}
+        return next((name for name in fields if self._has(fields[name])), "custom")
 
     def _has(self, fields: Mapping[str, Any]) -> bool:
         return all(getattr(self.train, name) == value for name, value in fields.items())
@@ -260,7 +267,7 @@ class Config:
 
     @staticmethod
     def damage_named(path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
-        """Names the file in errors that :meth:`from_json` raises for its content."""
+        """Adds the file name to errors that :meth:`from_json` raises for its content."""
         return damage_named(path, _WHAT, _REMEDY)
 
 

@@ -18,7 +18,7 @@ FINE_TUNING: dict[str, Any] = {
     "hash_multiplier": TrainSpec().hash_multiplier,
 }
 
-# Settings for training only the hash layer, on features from a frozen backbone. Tuned for
+# Settings for training only the hash layer, on features from a frozen backbone. They were tuned for
 # EfficientNet-Lite0 on a miniature version of ImageNet-100 (12 clip-art training pictures per
 # class), by MAP on three held-out pictures per class that are not queries.
 FROZEN_TRAINING: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Which images settings may be chosen on, without looking at a query."""
+"""Chooses the images on which settings can be compared without using any queries."""
 
 from typing import NamedTuple
 
@@ -11,53 +11,95 @@ from hashnet_jax.data.splits import Split
 HELD_OUT = 4
 
 
+# Minimum number of classes to train on, and to hold out, so that there are similar and dissimilar
+# pairs.
+MIN_CLASSES = 2
+
+
 class HeldOut(NamedTuple):
-    """Indices of the images on which settings are chosen.
+    """Indices of the images on which settings are compared.
 
     Attributes:
-      train: training images, which are also the database.
-      query: the images that search them.
+      train: training images.
+      query: images used as queries.
+      database: images used as the database.
     """
 
     train: Int64[np.ndarray, " N"]
     query: Int64[np.ndarray, " Q"]
+    database: Int64[np.ndarray, " M"]
 
 
-def held_out(labels: Integer[np.ndarray, "N *C"], split: Split) -> HeldOut:
-    """Returns images on which settings can be chosen; none of them is a query.
+def held_out(labels: Integer[np.ndarray, "N *C"], split: Split, *, seed: int = 0) -> HeldOut:
+    """Returns images on which settings can be compared; none of them is a query of the split.
 
-    The validation images of the split search its training images. If the split has none, a quarter
-    of the training images, drawn within each class, searches the others. Of images with several
-    labels, the quarter is drawn from all.
+    If the split has validation images, they are the queries, and its training images are the
+    database. Otherwise, a quarter of the training images is drawn from each class as queries, and
+    the others are the database. For multi-label images, the quarter is drawn regardless of class.
+
+    If the database contains only classes without training images, so does the database returned:
+    some of the training classes are held out, in the same proportion. A quarter of their images are
+    the queries, and the rest are the database.
 
     Args:
       labels: labels of all images, class ids ``[N]`` or multi-hot ``[N, C]``.
       split: the split.
+      seed: seed for the classes that are held out.
 
     Raises:
-      ValueError: if there are too few images to hold any out.
+      ValueError: if there are too few images or classes to hold any out.
 
     Examples:
       >>> labels = np.repeat(np.arange(2), 10)
       >>> split = Split(train=np.arange(4, 20), query=[0, 1], database=[2, 3])
       >>> [part.size for part in held_out(labels, split)]
-      [13, 3]
+      [13, 3, 13]
     """
+    if has_unseen_classes(labels, split):
+        return _held_out_classes(labels, split, seed)
     if len(split.validation):
-        return HeldOut(split.train, split.validation)
-    chosen = _quarter(labels[split.train])
+        return HeldOut(split.train, split.validation, split.train)
+    query, rest = _quarter(labels, split.train)
+    return HeldOut(rest, query, rest)
+
+
+def has_unseen_classes(labels: Integer[np.ndarray, "N *C"], split: Split) -> bool:
+    """Returns whether no class of the database has training images.
+
+    Returns False for images with several labels, for which this is not defined.
+    """
+    return labels.ndim == 1 and not len(np.intersect1d(labels[split.train], labels[split.database]))
+
+
+def _held_out_classes(labels: Integer[np.ndarray, " N"], split: Split, seed: int) -> HeldOut:
+    seen = np.unique(labels[split.train])
+    unseen = len(np.unique(labels[split.database]))
+    number = max(MIN_CLASSES, round(len(seen) * unseen / (len(seen) + unseen)))
+    number = min(number, len(seen) - MIN_CLASSES)
+    if number < MIN_CLASSES:
+        raise ValueError(
+            f"there must be at least {2 * MIN_CLASSES} classes with training images to hold some "
+            f"out, got {len(seen)}. Set fewer `unseen_classes`."
+        )
+    classes = np.random.default_rng(seed).permutation(seen)[:number]
+    is_held_out = np.isin(labels[split.train], classes)
+    query, database = _quarter(labels, split.train[is_held_out])
+    return HeldOut(split.train[~is_held_out], query, database)
+
+
+def _quarter(
+    labels: Integer[np.ndarray, "N *C"], indices: Int64[np.ndarray, " n"]
+) -> tuple[Int64[np.ndarray, " q"], Int64[np.ndarray, " r"]]:
+    """Splits images into a quarter, drawn from each class, and the rest."""
+    labels = labels[indices]
+    order = np.random.default_rng(0).permutation(len(labels))
+    groups = [order]
+    if labels.ndim == 1:
+        groups = [order[labels[order] == label] for label in np.unique(labels)]
+    chosen = np.sort(np.concatenate([group[: len(group) // HELD_OUT] for group in groups]))
     if not len(chosen):
         raise ValueError(
-            f"a class must have at least {HELD_OUT} training images to choose learning rates "
-            "on a part of them. Add images, or set `validation_per_class`."
+            f"at least one class must have at least {HELD_OUT} training images to hold some of "
+            f"them out. Add images, or set `validation_per_class`."
         )
-    rest = np.setdiff1d(np.arange(len(split.train)), chosen)
-    return HeldOut(split.train[rest], split.train[chosen])
-
-
-def _quarter(labels: Integer[np.ndarray, "N *C"]) -> Int64[np.ndarray, " n"]:
-    order = np.random.default_rng(0).permutation(len(labels))
-    if labels.ndim == 2:
-        return np.sort(order[: len(order) // HELD_OUT])
-    groups = [order[labels[order] == label] for label in np.unique(labels)]
-    return np.sort(np.concatenate([group[: len(group) // HELD_OUT] for group in groups]))
+    return indices[chosen], np.delete(indices, chosen)

@@ -36,11 +36,11 @@ from hashnet_jax.training._feature_cache import (
     load_or_compute_features,
 )
 from hashnet_jax.training._feature_scale import FeatureScale
+from hashnet_jax.training._hash_layer import HashLayer
+from hashnet_jax.training._initial_layer import initial_layer, lda_itq_layer
 from hashnet_jax.training._linear_layer import (
-    HashLayer,
     HashNetLoss,
     LayerLoss,
-    initial_layer,
     rate_unit,
     train_layers,
 )
@@ -76,6 +76,7 @@ __all__ = [
     "hash_layer_state",
     "init_state",
     "initial_layer",
+    "lda_itq_layer",
     "learning_rate_schedule",
     "load_or_compute_features",
     "optimizer",

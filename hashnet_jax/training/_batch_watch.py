@@ -3,8 +3,8 @@
 import math
 from collections.abc import Callable, Mapping
 
-# A condition is reported after it has held for this many successive batches. Single batches of a
-# healthy run may meet it, e.g. if they are small and the data set has many classes.
+# A condition is reported after it has held for this many successive batches. In a healthy run, it
+# may hold for single batches, e.g. if they are small and the data set has many classes.
 PATIENCE = 100
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-# How the errors of tensorstore, which writes the arrays, contain the errno of the failed call.
+# The form in which errors of tensorstore, which writes the arrays, contain the errno.
 _NUMBER = re.compile(r"os_error_code='(\d+)'|\[OS error (\d+)")
 
 

@@ -51,7 +51,7 @@ class CheckpointReader:
             try:
                 maps[step] = self._record(step).validation_map
             except DamagedFile:
-                maps[step] = None  # reported when the checkpoint is restored
+                maps[step] = None  # the damage is reported when the checkpoint is restored
         return maps
 
     def read(self, step: int, arrays: Any) -> tuple[Any, dict[str, Any]]:
@@ -107,7 +107,7 @@ class CheckpointReader:
                 why = damaged[best].reason if best in damaged else "it is missing or unreadable"
                 self._say(
                     f"{self._folder / str(best)}, the checkpoint with the best validation MAP, is "
-                    f"damaged ({why}). Using step {step}, the best of the others."
+                    f"damaged ({why}). Using step {step}, which has the best MAP of the others."
                 )
             return restored
         raise self._all_damaged(damaged)
@@ -129,7 +129,7 @@ class CheckpointReader:
         os.rename(self._folder / str(step), aside)
         self._keep.maps.pop(step, None)
         self._orbax.reload()
-        return f" The damaged one was renamed to {aside.name}."
+        return f" The damaged checkpoint was renamed to {aside.name}."
 
     def _all_damaged(self, damaged: dict[int, DamagedFile]) -> DamagedFile:
         reasons = "; ".join(f"{step}: {error.reason}" for step, error in damaged.items())

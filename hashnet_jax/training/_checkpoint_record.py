@@ -17,7 +17,7 @@ _REMEDY = "restore it, or delete this checkpoint to continue from an earlier one
 
 
 class Record(NamedTuple):
-    """What is known about a checkpoint besides its arrays.
+    """The contents of a checkpoint besides its arrays.
 
     Attributes:
       step: training step of the checkpoint.
@@ -61,7 +61,9 @@ def record_from_json(content: Mapping[str, Any], *, step: int, run: str) -> Reco
     if not is_sealed(content):
         if content.keys() & {*Record._fields} - {"step"}:
             raise ValueError("its record has no hash")
-        return Record(step, dict(content))
+        if content.get("next_batch", step) != step:
+            raise ValueError(f"it was saved at step {str(content['next_batch'])[:60]}")
+        return Record(step, {"next_batch": step, **content})
     record = Record(**unsealed(content))
     if record.step != step:
         raise ValueError(f"it was saved at step {record.step}")

@@ -154,7 +154,7 @@ class Checkpoints:
     def restore_latest(self, template: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
         """Restores the latest undamaged checkpoint.
 
-        Later, damaged checkpoints are renamed, so that training can save these steps again.
+        Damaged checkpoints after it are renamed, so that training can save their steps again.
 
         Args:
           template: see :meth:`restore`.

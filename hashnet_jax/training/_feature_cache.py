@@ -1,4 +1,4 @@
-"""Features from a frozen backbone: computed once, cached on disk, used to train and encode."""
+"""Computes the features of a frozen backbone once, and caches them on disk."""
 
 import dataclasses
 import hashlib
@@ -32,7 +32,8 @@ class CachedFeatures:
     Attributes:
       array: features, float32 ``[N, D]``.
       indices: sorted indices of the images in the data set's source, int ``[N]``.
-      scale: subtracted from and divided into the features when they are used, if not None.
+      scale: the mean and standard deviation with which the features are standardized when they are
+        used; None to use them unchanged.
 
     Examples:
       >>> features = CachedFeatures(np.array([[0.5], [1.5]], np.float32), np.array([3, 7]))
@@ -61,14 +62,14 @@ def load_or_compute_features(
     """Loads the features of all images in the split from ``folder``, or computes and saves them.
 
     The file's name contains a hash of everything the features depend on: the backbone's weights,
-    the preprocessing, and the content of the images in the split. Features of other pictures are
-    therefore never loaded, even if the pictures have the same names and labels. To compute this
-    hash, all picture files are read once, but not decoded. The name also contains a hash of the
-    features: a damaged file is reported on stderr and its features are computed again.
+    the preprocessing, and the content of the images in the split. The features of different
+    pictures are therefore never loaded, even if the pictures have the same names and labels. To
+    compute this hash, all picture files are read once, but not decoded. The name also contains a
+    hash of the features: a damaged file is reported on stderr and its features are computed again.
 
     Args:
-      folder: folder for the file; created if missing. If it cannot be written, a note on stderr
-        says so, and the features are only held in memory.
+      folder: folder for the file; created if missing. If the file cannot be written, a note is
+        printed to stderr, and the features are only kept in memory.
       params: :class:`hashnet_jax.HashNetParams`, including the backbone.
       dataset: :class:`hashnet_jax.data.Dataset`.
       devices: from :func:`hashnet_jax.distributed.devices.local_devices`.
@@ -231,7 +232,7 @@ def _are_features(array: np.ndarray, n: int) -> bool:
 def _cache_key(params: HashNetParams, content: str) -> str:
     """Returns a hash of everything that the features depend on, as 16 hexadecimal digits.
 
-    The package's version is included because another version may compute other features.
+    The package's version is included because a different version may compute different features.
     """
     spec = dataclasses.asdict(params.spec)
     del spec["bits"]

@@ -1,4 +1,4 @@
-"""Standardizes features, and folds this into the hash layer, so that the network stays the same."""
+"""Standardizes features, and folds the standardization into the trained hash layer."""
 
 import dataclasses
 
@@ -13,8 +13,8 @@ from hashnet_jax.model import HashNetParams
 class FeatureScale:
     """The mean and the standard deviation of each feature over the training images.
 
-    The coordinates of features differ in scale by orders of magnitude. SGD has one learning rate
-    and one weight decay for all of them, which suits standardized features better.
+    The scales of individual features differ by orders of magnitude. Because SGD uses one learning
+    rate and one weight decay for all of them, it works better on standardized features.
 
     Attributes:
       mean: float32 ``[D]``.
@@ -46,7 +46,7 @@ class FeatureScale:
         kernel: Float[np.ndarray | Array, "D K"],
         bias: Float[np.ndarray | Array, " K"],
     ) -> tuple[Float32[np.ndarray, "D K"], Float32[np.ndarray, " K"]]:
-        """Returns kernel and bias for the original features, computed in float64."""
+        """Returns the kernel and bias for the original features, computed in float64."""
         original = np.asarray(kernel, np.float64) / self.std[:, None]
         shifted = np.asarray(bias, np.float64) - self.mean @ original
         return original.astype(np.float32), shifted.astype(np.float32)

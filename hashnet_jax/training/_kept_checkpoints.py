@@ -1,4 +1,4 @@
-"""Decides which checkpoints are kept: the latest, and those with the best validation MAP."""
+"""Decides which checkpoints to keep: the latest, and those with the best validation MAP."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -24,7 +24,7 @@ class KeptCheckpoints:
         self.maps: dict[int, float | None] = {}
 
     def measured(self) -> Iterator[int]:
-        """Yields the steps with a MAP, best first; of equal MAPs, the latest step comes first."""
+        """Yields the steps with a MAP, best first, with ties broken in favour of the later step."""
         scores = [(score, step) for step, score in self.maps.items() if score is not None]
         yield from (step for _, step in sorted(scores, reverse=True))
 

@@ -1,12 +1,12 @@
 """Trains a linear hash layer on cached features, as one compiled program for all steps.
 
-The learning rate is an argument of the program, so that many can be tried without compiling again,
-and side by side.
+The learning rate is an argument of the program, so many rates can be tried at the same time and
+without recompiling.
 """
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -15,29 +15,10 @@ import optax
 from jaxtyping import Array, Float, Int, Shaped
 
 from hashnet_jax.codes import relax
+from hashnet_jax.training._hash_layer import HashLayer
 from hashnet_jax.training._optimizer import beta_schedule, optimizer
 from hashnet_jax.training._spec import TrainSpec
 from hashnet_jax.training._step import configured_loss
-
-
-class HashLayer(NamedTuple):
-    """A linear hash layer.
-
-    Attributes:
-      kernel: ``[D, K]``.
-      bias: ``[K]``.
-
-    Examples:
-      >>> HashLayer(np.ones((2, 1)), np.array([0.5])).logits(np.ones((3, 2))).tolist()
-      [[2.5], [2.5], [2.5]]
-    """
-
-    kernel: Float[np.ndarray | Array, "D K"]
-    bias: Float[np.ndarray | Array, " K"]
-
-    def logits(self, features: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N K"]:
-        """Returns the logits, whose signs are the codes."""
-        return features @ self.kernel + self.bias
 
 
 @runtime_checkable
@@ -89,29 +70,18 @@ class HashNetLoss:
         return batch_loss.share(relax(outputs, beta)), state
 
 
-def initial_layer(seed: int, features: int, bits: int) -> HashLayer:
-    """Draws an initial hash layer: weights from N(0, 0.01²), biases 0.
-
-    Examples:
-      >>> initial_layer(0, features=3, bits=2).kernel.shape
-      (3, 2)
-    """
-    kernel = 0.01 * jax.random.normal(jax.random.key(seed), (features, bits))
-    return HashLayer(kernel, jnp.zeros(bits))
-
-
 def rate_unit(features: Float[np.ndarray, "N D"], *, standardize: bool = False) -> float:
-    """Returns the unit of learning rates: 1 / mean squared norm of what the hash layer sees.
+    """Returns the unit of learning rates: 1 / mean squared norm of the hash layer's inputs.
 
     A step with this rate changes an image's output by about minus the gradient with respect to that
-    output, whatever the number and scale of the features.
+    output, regardless of the number and scale of the features.
 
     Args:
       features: features of the training images.
       standardize: whether the layer is trained on features of mean 0 and variance 1.
 
     Raises:
-      ValueError: if what the layer sees is 0 for all images.
+      ValueError: if the layer's inputs are 0 for all images.
 
     Examples:
       >>> rate_unit(np.array([[2.0, 0.0], [0.0, 2.0]]))
@@ -146,10 +116,10 @@ def train_layers(
     Args:
       loss: the loss of a batch.
       layer: the initial layer.
-      weights: what else is trained, as a pytree; ``()`` for nothing.
+      weights: other weights to train, as a pytree; ``()`` for none.
       state: the initial state of the loss; ``()`` for none.
       features: features of the training images.
-      labels: labels of the training images, in the form that the loss takes.
+      labels: labels of the training images, in the format that the loss expects.
       order: the training images in each batch, for T steps.
       spec: momentum, weight decay and stages of the learning rate; its learning rates are not used.
       rates: initial learning rates.
@@ -177,7 +147,7 @@ def _trained(
     order: Int[Array, "T B"],
     rates: Float[Array, " R"],
 ) -> HashLayer:
-    # Momentum does not depend on the learning rate, so updates for a rate of 1 can be multiplied.
+    # Momentum does not depend on the learning rate, so updates for a rate of 1 can be rescaled.
     sgd = optimizer(dataclasses.replace(spec, learning_rate=1.0, hash_multiplier=1.0))
 
     def batch_loss(trained: Any, step: Any, positions: Any, state: Any) -> tuple[Any, Any]:

@@ -63,7 +63,7 @@ def fit(
 ) -> tuple[TrainState, int | None]:
     """Trains from the latest checkpoint in ``folder``, or else from ``state``, to the last step.
 
-    If the latest checkpoint is damaged, training continues from the latest one that is not.
+    If the latest checkpoint is damaged, training continues from the latest undamaged one.
 
     A run that is killed at any point and resumed on the same devices reaches the same parameters,
     bit for bit (on GPU, only with deterministic kernels).
@@ -88,7 +88,7 @@ def fit(
       run: text that identifies the run, e.g. a hash of its config. Checkpoints written with a
         different one are refused.
       say: called in the first process with a line of text if a checkpoint is damaged or cannot be
-        verified, or if the metrics show that the codes collapse or that no pairs are similar.
+        verified, or if the metrics show that the codes have collapsed or that no pairs are similar.
 
     Returns:
       ``(state, best_step)``: the final state, and the step with the best validation MAP (None
@@ -98,7 +98,7 @@ def fit(
       Interrupted: on SIGINT or SIGTERM, after saving.
       FloatingPointError: if the loss or the gradient norm is not finite; the message names the
         step, and earlier checkpoints are kept.
-      DamagedFile: if all checkpoints are damaged, or `metrics.jsonl` is.
+      DamagedFile: if all checkpoints or `metrics.jsonl` are damaged.
     """
     total = state.spec.total_steps
     # Each step donates the buffers of its input state, so copy the caller's state to keep it valid.
@@ -144,10 +144,10 @@ def fit(
 
 
 def _resume(checkpoints: Checkpoints, state: TrainState) -> tuple[TrainState, int, str | None]:
-    """Restores the latest checkpoint that is not damaged, if there are any checkpoints.
+    """Restores the latest undamaged checkpoint, if there are any checkpoints.
 
     Returns:
-      The state, the number of the next batch, and the hash of the metrics up to there.
+      The state, the number of the next batch, and the hash of the metrics up to that point.
     """
     restored = checkpoints.restore_latest(state)
     if restored is None:
@@ -212,7 +212,7 @@ class _Loop:
             if stopping():
                 self._save(step - 1)
                 raise Interrupted(step - 1, stopping())
-            # Asked before this step, so that the answer arrives while the device computes.
+            # Requested before this step, so that the answer arrives while the device is computing.
             following = self._next_batch() if step < total else None
             stopping = self._request_stop()
             self.state, metrics = self.step_fn(self.state, batch)
@@ -245,7 +245,8 @@ class _Loop:
             return None
         self.log.flush()
         validation_map = self.validate(self.state.params)
-        # Logged before saving: if the run is killed in between, both step and line are repeated.
+        # Logged before saving: if the run is killed in between, both the step and its line are
+        # repeated.
         result = {"validation_map": validation_map, "validation_cutoff": self.validation_cutoff}
         self.log.write({"step": step, **result})
         return validation_map

@@ -73,8 +73,8 @@ class MetricsFile:
 def _lines_until(path: Path, step: int) -> Iterable[str]:
     """Returns the lines for steps <= ``step``.
 
-    Damaged lines at the end of the file are dropped, because it may contain anything after the
-    machine has crashed. A damaged line before a valid one is an error.
+    Damaged lines at the end of the file are dropped, because a crash of the machine may have
+    corrupted it. A damaged line before a valid one is an error.
     """
     if os.path.lexists(path) and not path.is_file():
         raise _damaged(path, "it is not a regular file")

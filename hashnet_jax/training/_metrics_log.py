@@ -15,7 +15,7 @@ from hashnet_jax.training._step import Metrics
 class MetricsLog:
     """Records each step's metrics one step late.
 
-    Reading a metric blocks until the device has computed it. Because of the delay, the device is
+    Reading a metric blocks until the device has computed it. Thanks to the delay, the device is
     already busy with the next step by then.
 
     Args:

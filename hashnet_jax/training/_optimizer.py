@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from hashnet_jax.schedules import SCHEDULES, Schedule
@@ -31,7 +33,7 @@ def learning_rate_schedule(spec: TrainSpec, multiplier: float = 1.0) -> optax.Sc
       A schedule ``step -> learning rate``.
 
     Raises:
-      ValueError: if the learning rate is yet to be found.
+      ValueError: if the learning rate has not been found yet.
 
     Examples:
       >>> schedule = learning_rate_schedule(TrainSpec(total_steps=10_000, learning_rate=1e-3))
@@ -54,7 +56,9 @@ def learning_rate_schedule(spec: TrainSpec, multiplier: float = 1.0) -> optax.Sc
 def optimizer(spec: TrainSpec) -> optax.GradientTransformation:
     """Returns Nesterov SGD, with ``hash_multiplier`` times the learning rate for the hash layer.
 
-    Weight decay is added to the gradient before momentum, as in torch's SGD.
+    Weight decay is added to the gradient before momentum, as in torch's SGD. With
+    ``decay_target="initial"``, parameters decay towards their values in ``init``; see Li et al.,
+    "Explicit inductive bias for transfer learning with convolutional networks", ICML 2018.
 
     Args:
       spec: :class:`TrainSpec`.
@@ -63,14 +67,15 @@ def optimizer(spec: TrainSpec) -> optax.GradientTransformation:
       An optimizer for ``params.variables["params"]``.
 
     Examples:
-      >>> import jax.numpy as jnp
       >>> params = {"hash": jnp.ones(3)}
       >>> opt_state = optimizer(TrainSpec()).init(params)
     """
 
     def sgd(multiplier: float) -> optax.GradientTransformation:
         return optax.chain(
-            optax.add_decayed_weights(spec.weight_decay),
+            _decay_towards_initial(spec.weight_decay)
+            if spec.decay_target == "initial"
+            else optax.add_decayed_weights(spec.weight_decay),
             optax.sgd(
                 learning_rate_schedule(spec, multiplier), momentum=spec.momentum, nesterov=True
             ),
@@ -84,3 +89,19 @@ def optimizer(spec: TrainSpec) -> optax.GradientTransformation:
         {"backbone": sgd(1.0), "hash": sgd(spec.hash_multiplier)},
         part_names,
     )
+
+
+def _decay_towards_initial(coefficient: float) -> optax.GradientTransformation:
+    """Adds ``coefficient * (parameter - initial value)`` to each gradient."""
+
+    def update(updates: Any, initial: Any, params: Any) -> tuple[Any, Any]:
+        decayed = jax.tree.map(
+            lambda update, now, start: update + coefficient * (now - start),
+            updates,
+            params,
+            initial,
+        )
+        return decayed, initial
+
+    # A copy, because the step donates the buffers of the parameters.
+    return optax.GradientTransformation(lambda params: jax.tree.map(jnp.copy, params), update)

@@ -14,7 +14,7 @@ _METADATA = "_CHECKPOINT_METADATA"
 
 
 class OrbaxFolder:
-    """Writes and reads checkpoints that consist of a pytree of arrays and a JSON object.
+    """Writes and reads checkpoints, each of which consists of a pytree of arrays and a JSON object.
 
     Nothing is created until the first save. orbax's ``read_only`` option is not used, since it logs
     a warning and the folder stays unchanged even without it.
@@ -27,7 +27,7 @@ class OrbaxFolder:
 
     def __init__(self, path: Path, keep: KeptCheckpoints, *, tidy: bool) -> None:
         self._path, self._tidy = path, tidy
-        for file in path.glob(f"*/{_METADATA}"):  # which orbax reads in all checkpoints at once
+        for file in path.glob(f"*/{_METADATA}"):  # orbax reads this file in all checkpoints at once
             if file.is_fifo():
                 remedy = f"delete {file.parent} to continue from an earlier checkpoint"
                 raise DamagedFile(file, "orbax's metadata", "it is not a regular file", remedy)

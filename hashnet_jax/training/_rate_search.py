@@ -1,9 +1,8 @@
-"""Finds the learning rate of a hash layer on a frozen backbone, without looking at a query."""
+"""Finds the learning rate of a hash layer on a frozen backbone, without using any queries."""
 
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float
 
 from hashnet_jax.data import Dataset
 from hashnet_jax.data.held_out import HeldOut, held_out
@@ -12,10 +11,10 @@ from hashnet_jax.distributed.progress import Progress
 from hashnet_jax.metrics import evaluate
 from hashnet_jax.training._feature_cache import CachedFeatures
 from hashnet_jax.training._feature_scale import FeatureScale
+from hashnet_jax.training._hash_layer import HashLayer
+from hashnet_jax.training._initial_layer import initial_layer
 from hashnet_jax.training._linear_layer import (
-    HashLayer,
     HashNetLoss,
-    initial_layer,
     rate_unit,
     train_layers,
 )
@@ -29,30 +28,30 @@ SEEDS = (100, 101, 102)
 
 @dataclasses.dataclass(frozen=True)
 class RateSearch:
-    """What was tried, and what it gave.
+    """The learning rates that were tried, and their MAPs.
 
     Attributes:
       rates: the values of `learning_rate` that were tried.
       maps: MAP on the held-out images, one row per rate and one column per seed.
-      train: number of images trained on and searched.
-      held_out: number of images that searched them.
+      database: number of images in the database, for each seed.
+      held_out: number of images used as queries, for each seed.
       cutoff: R in MAP@R; None for all images.
 
     Examples:
-      >>> search = RateSearch((0.1, 0.2), ((0.5, 0.6), (0.7, 0.3)), 9, 3, None)
+      >>> search = RateSearch((0.1, 0.2), ((0.5, 0.6), (0.7, 0.3)), (9, 9), (3, 3), None)
       >>> search.rate
       0.1
     """
 
     rates: tuple[float, ...]
     maps: tuple[tuple[float, ...], ...]
-    train: int
-    held_out: int
+    database: tuple[int, ...]
+    held_out: tuple[int, ...]
     cutoff: int | None
 
     @property
     def rate(self) -> float:
-        """The rate with the highest mean MAP, the lowest if there are several."""
+        """The rate with the highest mean MAP, or the lowest such rate."""
         means = [float(np.mean(row)) for row in self.maps]
         return self.rates[means.index(max(means))]
 
@@ -68,7 +67,7 @@ def search_learning_rate(
 ) -> RateSearch:
     """Tries learning rates for a hash layer on cached features, each with several seeds.
 
-    The rates lie on a grid around 1 / mean squared norm of the features, so that the grid fits any
+    The rates lie on a grid around 1 / mean squared norm of the features, so the grid suits any
     network. They are compared on the images from :func:`hashnet_jax.data.held_out.held_out`.
 
     Args:
@@ -85,36 +84,38 @@ def search_learning_rate(
     Raises:
       ValueError: if there are too few training images.
     """
-    parts = held_out(dataset.labels, dataset.split)
-    check_batch_size(batch_size, n_train=len(parts.train))
-    raw = features.take(parts.train)
-    unit = rate_unit(raw, standardize=spec.standardize)
+    unit = rate_unit(features.take(dataset.split.train), standardize=spec.standardize)
     rates = unit * np.array(RATES)
-    scale = FeatureScale.of(raw) if spec.standardize else None
-    inputs, queries = (
-        part if scale is None else scale.apply(part) for part in (raw, features.take(parts.query))
-    )
-    columns = []
+    columns, database, queries = [], [], []
     with Progress(len(SEEDS), "trying learning rates", "seed") as progress:
         for seed in SEEDS:
+            parts = held_out(dataset.labels, dataset.split, seed=seed)
+            check_batch_size(batch_size, n_train=len(parts.train))
+            raw = features.take(parts.train)
+            scale = FeatureScale.of(raw) if spec.standardize else None
+            labels = dataset.labels[parts.train]
+            inputs = raw if scale is None else scale.apply(raw)
             layers = train_layers(
                 HashNetLoss(spec),
-                initial_layer(seed, raw.shape[1], bits),
+                initial_layer(inputs, labels, bits, spec=spec, seed=seed),
                 (),
                 (),
                 inputs,
-                dataset.labels[parts.train],
+                labels,
                 _order(seed, len(inputs), batch_size, spec.total_steps),
                 spec=spec,
                 rates=rates.astype(np.float32),
             )
-            columns.append(_maps(layers, inputs, queries, dataset, parts, bits, cutoff))
+            scaled = dataclasses.replace(features, scale=scale)
+            columns.append(_maps(layers, scaled, dataset, parts, bits, cutoff))
+            database.append(len(parts.database))
+            queries.append(len(parts.query))
             progress.update()
     return RateSearch(
         rates=tuple(float(f"{rate / spec.hash_multiplier:.3g}") for rate in rates),
         maps=tuple(zip(*columns, strict=True)),
-        train=len(parts.train),
-        held_out=len(parts.query),
+        database=tuple(database),
+        held_out=tuple(queries),
         cutoff=cutoff,
     )
 
@@ -125,14 +126,14 @@ def _order(seed: int, n: int, batch_size: int, steps: int) -> np.ndarray:
 
 def _maps(
     layers: HashLayer,
-    database: Float[np.ndarray, "N D"],
-    queries: Float[np.ndarray, "Q D"],
+    features: CachedFeatures,
     dataset: Dataset,
     parts: HeldOut,
     bits: int,
     cutoff: int | None,
 ) -> list[float]:
     """Returns the MAP of each layer; 0 if its training diverged."""
+    queries, database = features.take(parts.query), features.take(parts.database)
     maps = []
     for layer in map(HashLayer, layers.kernel, layers.bias):
         query, searched = layer.logits(queries), layer.logits(database)
@@ -143,7 +144,7 @@ def _maps(
             np.packbits(query >= 0, axis=1),
             np.packbits(searched >= 0, axis=1),
             dataset.labels[parts.query],
-            dataset.labels[parts.train],
+            dataset.labels[parts.database],
             bits=bits,
             cutoff=cutoff,
         )

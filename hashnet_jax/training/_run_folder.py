@@ -105,7 +105,7 @@ class RunFolder:
             for leftover in self.path.glob(".*.partial"):
                 leftover.unlink()
         except OSError as error:
-            # A finished run is only read, which needs no lock, e.g. on read-only media.
+            # A finished run is only read, so it needs no lock, and may be on read-only media.
             if error.errno not in _READ_ONLY or not (self.path / "result.json").is_file():
                 raise
 

@@ -11,6 +11,8 @@ from hashnet_jax.losses import LOSSES
 from hashnet_jax.schedules import SCHEDULES
 
 BACKBONE_MODES = ("train", "inference")
+HASH_INITS = ("normal", "lda-itq")
+DECAY_TARGETS = ("zero", "initial")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +24,17 @@ class TrainSpec:
 
     Attributes:
       total_steps: number of training steps, >= 1.
-      learning_rate: initial learning rate for the backbone, > 0; ``None`` if it is yet to be found,
-        see :func:`hashnet_jax.training.search_learning_rate`.
+      learning_rate: initial learning rate for the backbone, > 0; ``None`` if it has not been found
+        yet, see :func:`hashnet_jax.training.search_learning_rate`.
       hash_multiplier: ratio of the hash layer's learning rate to the backbone's, > 0.
       momentum: Nesterov momentum for SGD, in [0, 1).
-      weight_decay: L2 coefficient, >= 0; ``weight_decay * parameter`` is added to the gradient of
-        every parameter, including biases.
+      weight_decay: L2 coefficient, >= 0; ``weight_decay * (parameter - target)`` is added to the
+        gradient of every parameter, including biases.
+      decay_target: values towards which weight decay pulls the parameters: ``"zero"``, or their
+        ``"initial"`` values.
+      hash_init: initial hash layer: ``"normal"`` (weights from N(0, 0.01²), biases 0), or
+        ``"lda-itq"``, which requires a frozen backbone; see
+        :func:`hashnet_jax.training.lda_itq_layer`.
       decay_rate: factor applied to the learning rate after each stage, in (0, 1].
       decays: number of stages of equal length, each with a constant learning rate, >= 1.
       alpha: slope of the logistic link, > 0; ``None`` for 10/K.
@@ -90,6 +97,24 @@ class TrainSpec:
         metadata={
             "help": "L2 coefficient; coefficient * parameter is added to the gradient",
             "metavar": "X",
+            "group": "method",
+        },
+    )
+    decay_target: str = field(
+        default="zero",
+        metadata={
+            "help": "values towards which weight decay pulls the parameters: zero or their "
+            "initial values",
+            "choices": lambda: DECAY_TARGETS,
+            "group": "method",
+        },
+    )
+    hash_init: str = field(
+        default="normal",
+        metadata={
+            "help": "initial hash layer: random, or discriminant directions rotated by ITQ, for a "
+            "frozen backbone",
+            "choices": lambda: HASH_INITS,
             "group": "method",
         },
     )
@@ -187,7 +212,7 @@ class TrainSpec:
             "total_steps": (_is_count(self.total_steps), "an integer >= 1"),
             "learning_rate": (
                 self.learning_rate is None or _is_positive(self.learning_rate),
-                "> 0 and finite, or None if it is yet to be found",
+                "> 0 and finite, or None if it has not been found yet",
             ),
             "hash_multiplier": (_is_positive(self.hash_multiplier), "> 0 and finite"),
             "momentum": (_is_finite(self.momentum) and 0 <= self.momentum < 1, "in [0, 1)"),
@@ -195,6 +220,8 @@ class TrainSpec:
                 _is_finite(self.weight_decay) and self.weight_decay >= 0,
                 ">= 0 and finite",
             ),
+            "decay_target": _one_of(self.decay_target, DECAY_TARGETS),
+            "hash_init": _one_of(self.hash_init, HASH_INITS),
             "decay_rate": (_is_positive(self.decay_rate) and self.decay_rate <= 1, "in (0, 1]"),
             "decays": (_is_count(self.decays), "an integer >= 1"),
             "alpha": (

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Key
 
 from hashnet_jax.model import HashNetParams, ModelSpec, hash_layer, init
+from hashnet_jax.training._hash_layer import HashLayer
 from hashnet_jax.training._optimizer import beta_schedule, optimizer
 from hashnet_jax.training._spec import TrainSpec
 
@@ -72,11 +73,12 @@ def init_state(
     )
 
 
-def hash_layer_state(state: TrainState) -> TrainState:
+def hash_layer_state(state: TrainState, layer: HashLayer | None = None) -> TrainState:
     """Returns the initial state for training only the hash layer.
 
     Args:
       state: the whole network's initial state.
+      layer: the initial hash layer; None to use the network's.
 
     Returns:
       :class:`TrainState` with the params returned by :func:`hashnet_jax.model.hash_layer`.
@@ -87,6 +89,10 @@ def hash_layer_state(state: TrainState) -> TrainState:
       >>> list(hash_layer_state(state).params.variables["params"])
       ['hash']
     """
-    layer = hash_layer(state.params)
-    opt_state = optimizer(state.spec).init(layer.variables["params"])
-    return dataclasses.replace(state, params=layer, opt_state=opt_state)
+    params = hash_layer(state.params)
+    if layer is not None:
+        initial = {"kernel": jnp.asarray(layer.kernel), "bias": jnp.asarray(layer.bias)}
+        variables = {**params.variables, "params": {"hash": initial}}
+        params = dataclasses.replace(params, variables=variables)
+    opt_state = optimizer(state.spec).init(params.variables["params"])
+    return dataclasses.replace(state, params=params, opt_state=opt_state)

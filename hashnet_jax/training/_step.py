@@ -1,8 +1,9 @@
 """One training step: a pure function of state and batch, on one device or mapped over several.
 
 The loss covers all pairs in the *global* batch. Each device holds a share of the batch's rows and
-compares their codes with the gathered codes of all rows. The loss is a ratio of two sums, each
-taken over all devices before dividing; averaging per-device losses would give a different loss.
+compares their codes with the gathered codes of all rows. The loss is a ratio of two sums, and each
+sum is taken over all devices before dividing. Averaging per-device losses would give a different
+loss.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Records SIGINT and SIGTERM during training, so that the loop can save before stopping."""
+"""Records SIGINT and SIGTERM during training, to let the loop save before it stops."""
 
 import contextlib
 import signal

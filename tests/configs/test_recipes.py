@@ -1,4 +1,4 @@
-"""Tests for the paper's and the improved recipe, and which of them a run gets."""
+"""Tests for the recipes, and which of them a run gets."""
 
 import pytest
 
@@ -17,8 +17,10 @@ def test_every_default_config_is_the_papers_recipe(own):
     assert own.recipe == "paper"
 
 
-@pytest.mark.parametrize("frozen", [(), FROZEN], ids=["all", "frozen"])
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(
+    ("recipe", "frozen"),
+    [*((recipe, FROZEN) for recipe in RECIPES), ("paper", ()), ("improved", ())],
+)
 def test_the_recipe_option_sets_the_fields_of_the_recipe(recipe, frozen):
     found = config(*frozen, "--bits", "16", "--recipe", recipe)
     expected = recipe_fields(recipe, bits=16, frozen=bool(frozen))
@@ -55,3 +57,10 @@ def test_the_run_folder_names_a_recipe_that_is_not_the_default():
     assert name(*FROZEN) == "digits-efficientnet_lite0-frozen-48bits-seed0"
     paper = "digits-paper-efficientnet_lite0-frozen-48bits-seed0"
     assert name(*FROZEN, "--recipe", "paper") == paper
+
+
+def test_the_recipe_for_unseen_classes_requires_a_frozen_backbone():
+    with pytest.raises(ValueError, match="`recipe='unseen'` requires a frozen backbone"):
+        config("--recipe", "unseen")
+    with pytest.raises(ValueError, match="`hash_init='lda-itq'` requires a frozen backbone"):
+        config("--hash-init", "lda-itq")

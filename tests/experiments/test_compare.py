@@ -66,7 +66,7 @@ def train_in(study, name, seed=0, rate=8.0):
         chosen.rival,
         features,
         study.multi_hot(parts.train),
-        initial_layer(seed, D, BITS),
+        bits=BITS,
         spec=chosen.spec,
         rate=rate * rate_unit(features, standardize=chosen.standardize),
         batch_size=study.batch_size,
@@ -76,8 +76,8 @@ def train_in(study, name, seed=0, rate=8.0):
 
 
 def test_hashnet_ends_where_a_run_on_cached_features_ends(study):
-    layer = initial_layer(3, D, BITS)
     spec = dataclasses.replace(SPEC, learning_rate=0.01, hash_multiplier=10.0)
+    layer = initial_layer(np.zeros((1, D), np.float32), np.zeros(1), BITS, spec=spec, seed=3)
     model_spec = ModelSpec("small_cnn", bits=BITS, image_size=8, resize=8)
     trained = {"hash": layer._asdict()}
     state = TrainState(
@@ -100,7 +100,7 @@ def test_hashnet_ends_where_a_run_on_cached_features_ends(study):
         hashnet(spec),
         study.features.take(parts.train),
         study.multi_hot(parts.train),
-        layer,
+        bits=BITS,
         spec=spec,
         rate=0.1,
         batch_size=16,
@@ -127,7 +127,8 @@ def test_training_improves_the_codes(study, name):
             bits=BITS,
         ).mean_average_precision.expected
 
-    before = HashLayer(*map(np.asarray, initial_layer(0, D, BITS)))
+    start = initial_layer(study.features.array, classes, BITS, spec=SPEC, seed=0)
+    before = HashLayer(*map(np.asarray, start))
     assert mean_map(before) < 0.8 < 0.95 < mean_map(train_in(study, name))
 
 
@@ -168,14 +169,14 @@ def test_every_learned_method_has_five_rates():
 
 
 def test_rates_are_chosen_on_images_that_are_no_queries(study):
-    parts, split = study.validation_parts(), study.dataset.split
+    parts, split = study.validation_parts(0), study.dataset.split
     assert not np.isin(np.concatenate(parts), split.query).any()
     assert not np.isin(parts.query, parts.database).any()
     np.testing.assert_array_equal(parts.train, parts.database)
     np.testing.assert_array_equal(np.bincount(study.dataset.labels[parts.query]), [8, 8, 8])
     own = Split(split.train[10:], split.query, split.database, validation=split.train[:10])
     given = dataclasses.replace(study, dataset=dataclasses.replace(study.dataset, split=own))
-    np.testing.assert_array_equal(given.validation_parts().query, split.train[:10])
+    np.testing.assert_array_equal(given.validation_parts(0).query, split.train[:10])
 
 
 def test_the_rate_with_the_highest_mean_validation_map_is_chosen(study):
@@ -261,7 +262,7 @@ def test_a_run_that_diverged_counts_as_0(study):
 def test_images_with_several_classes_are_compared_without_greedyhash():
     study = made_study(several=True, spec=dataclasses.replace(SPEC, total_steps=2))
     assert not study.one_class
-    names = _methods.default_names(one_class=False)
+    names = _methods.default_names(one_class=False, unseen=False)
     assert {"hashnet", *RIVALS} - set(names) == {"greedyhash"}
     assert 0 < _runs.execute(study, Run("csq", 6, 0, 8.0)).asymmetric <= 1
     with pytest.raises(ValueError, match=r"greedyhash is defined only for .*--methods"):
@@ -328,3 +329,20 @@ def test_errors_name_the_option(pictures, tmp_path, capsys, args, message):
     command += [] if "--" in command else ["--"]
     assert compare.main([*command, "--image-root", str(pictures)]) == 1
     assert f"compare.py: error: {message}" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_unseen_classes_are_compared_in_the_same_figure(tmp_path, capsys):
+    args = ["--dataset", "digits", "--methods", "hashnet-improved", "hashnet-unseen", "pca"]
+    args += ["--bits", "8", "--seeds", "0", "--steps", "4", "--batch-size", "32"]
+    assert compare.main([*args, "--unseen-classes", "3", "--out", str(tmp_path)]) == 0
+    tables = [json.loads((tmp_path / part / "table.json").read_text()) for part in ("", "unseen")]
+    assert [len(table["results"]) for table in tables] == [3, 3]
+    assert tables[0]["content"] != tables[1]["content"]
+    assert "held out separately for each seed" in (tmp_path / "unseen/table.md").read_text()
+    assert ", unseen classes" in (tmp_path / "map.svg").read_text()
+
+
+def test_the_recipe_for_unseen_classes_is_compared_only_on_them():
+    seen, unseen = (_methods.default_names(one_class=True, unseen=u) for u in (False, True))
+    assert set(unseen) - set(seen) == {"hashnet-unseen"}

@@ -120,7 +120,9 @@ def test_if_the_latest_checkpoint_is_damaged_an_earlier_one_is_used_and_this_is_
         assert len(said) == 1
         assert str(folder / "12") in said[0]
         assert "is damaged (" in said[0]
-        assert "Continuing from step 8. The damaged one was renamed to 12.damaged." in said[0]
+        assert (
+            "Continuing from step 8. The damaged checkpoint was renamed to 12.damaged." in said[0]
+        )
         # Nothing is lost, and the step can be saved again.
         assert (folder / "12.damaged").exists()
         checkpoints.save(state_at(initial, 12), position={"next_batch": 12}, validation_map=0.3)
@@ -208,7 +210,7 @@ def test_if_the_best_checkpoint_is_damaged_the_next_best_is_used_and_this_is_rep
         assert_state(initial, checkpoints.restore_best(initial)[0], 12)
     assert len(said) == 1
     assert f"{folder / '8'}, the checkpoint with the best validation MAP, is damaged" in said[0]
-    assert "Using step 12, the best of the others." in said[0]
+    assert "Using step 12, which has the best MAP of the others." in said[0]
 
 
 def as_version_0_1(step_folder, step, score):
@@ -225,6 +227,23 @@ def test_checkpoints_from_version_0_1_are_restored_with_a_note(folder, initial):
         assert_state(initial, checkpoints.restore_latest(initial)[0], 12)
         assert len(said) == 1
         assert "checkpoint 12 was written by version 0.1 without a hash" in said[0]
+
+
+@pytest.mark.parametrize("content", [{"next_batch": "x"}, {"next_batch": 8}, {"next_batch": None}])
+def test_a_position_of_version_0_1_must_be_that_of_its_step(content, folder, initial):
+    for step in MAPS:
+        as_version_0_1(folder / str(step), step, 0.5)
+    (folder / "12" / "data" / "metadata").write_text(json.dumps(content))
+    with Opened(folder) as (checkpoints, said):
+        assert_state(initial, checkpoints.restore_latest(initial)[0], 8)
+    assert any(f"it was saved at step {content['next_batch']})" in line for line in said)
+
+
+def test_a_position_of_version_0_1_without_the_next_batch_is_completed(folder, initial):
+    as_version_0_1(folder / "12", 12, 0.5)
+    (folder / "12" / "data" / "metadata").write_text("{}")
+    with Opened(folder) as (checkpoints, _):
+        assert checkpoints.restore_latest(initial)[1] == {"next_batch": 12}
 
 
 def test_a_record_without_its_hash_is_not_mistaken_for_an_old_one(folder, initial):

@@ -122,6 +122,19 @@ def test_a_run_whose_latest_checkpoint_is_damaged_ends_as_if_nothing_had_happene
     assert "Continuing from step 8." in said[0]
 
 
+@pytest.mark.slow
+def test_a_resumed_run_decays_towards_the_same_initial_values(digits, tmp_path):
+    pulled = dataclasses.replace(TRAIN, weight_decay=0.5, decay_target="initial")
+    whole, _ = train(digits, tmp_path / "whole", state=fresh_state(pulled))
+    train(digits, tmp_path / "resumed", state=fresh_state(pulled))
+    shutil.rmtree(tmp_path / "resumed" / "checkpoints" / "12" / "state")
+    other = init_state(jax.random.key(1), TINY, pulled)
+    resumed, _ = train(
+        digits, tmp_path / "resumed", state=other, resume=True, say=lambda line: None
+    )
+    assert_equal_bit_for_bit(resumed, whole)
+
+
 def test_checkpoints_and_metrics_from_another_run_are_rejected(digits, tmp_path):
     train(digits, tmp_path / "run", run="mine")
     with pytest.raises(DamagedFile, match="it was written by another run"):
@@ -152,6 +165,15 @@ def test_fitting_a_finished_run_again_returns_its_last_state(digits, tmp_path):
     again, _ = train(digits, tmp_path / "run", resume=True)
     assert_equal_bit_for_bit(again, whole)
     assert int(again.step) == 12
+
+
+def test_damaged_metrics_of_a_finished_run_are_named_when_it_is_fitted_again(digits, tmp_path):
+    train(digits, tmp_path / "run")
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    text = metrics.read_text()
+    metrics.write_text(text.replace('"loss": ', '"loss": 1', 1))
+    with pytest.raises(DamagedFile, match=r"metrics.jsonl is damaged.*SHA-256"):
+        train(digits, tmp_path / "run", resume=True)
 
 
 def test_the_best_on_validation_and_the_last_checkpoints_are_kept(digits, tmp_path):

@@ -45,7 +45,7 @@ def test_the_rate_with_the_best_mean_over_all_seeds_is_chosen(search):
     means = np.mean(search.maps, axis=1)
     assert search.rate == search.rates[int(np.argmax(means))]
     assert means.max() > means.min()
-    assert (search.train, search.held_out) == (54, 18)
+    assert (search.database, search.held_out) == ((54,) * 3, (18,) * 3)
 
 
 def test_the_queries_do_not_influence_the_search(search):
@@ -80,7 +80,7 @@ def test_several_rates_side_by_side_train_the_same_layers_as_one_after_another()
     order = np.random.default_rng(0).integers(0, N, (10, 12))
     fixed = (
         HashNetLoss(SPEC),
-        initial_layer(0, D, BITS),
+        initial_layer(features.array, dataset.labels, BITS, spec=SPEC, seed=0),
         (),
         (),
         features.array,

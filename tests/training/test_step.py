@@ -251,7 +251,7 @@ def test_a_batch_that_does_not_split_over_the_devices_is_rejected():
         ({"total_steps": 0}, "`total_steps` must be an integer >= 1, got 0"),
         ({"total_steps": 2.5}, "`total_steps` must be an integer >= 1, got 2.5"),
         ({"learning_rate": 0.0}, "`learning_rate` must be > 0 and finite, or None"),
-        ({"learning_rate": np.nan}, "or None if it is yet to be found, got nan"),
+        ({"learning_rate": np.nan}, "or None if it has not been found yet, got nan"),
         ({"hash_multiplier": np.inf}, "`hash_multiplier` must be > 0 and finite, got inf"),
         ({"momentum": 1.0}, r"`momentum` must be in \[0, 1\)"),
         ({"momentum": np.nan}, r"`momentum` must be in \[0, 1\), got nan"),
