@@ -1,10 +1,10 @@
-"""Measures search over a store: in memory, by LanceDB, by its IVF index, and by faiss.
+"""Measures the search of a store: in memory, with LanceDB, with its IVF index, and with faiss.
 
     python benchmarks/store_search.py --plot docs/images/store_search.png
 
 The codes are clustered: each is one of many random centres with some bits flipped, and the queries
-are further such codes. The recall of the index is the share of its 10 results that are as near as
-the 10 nearest codes. All ways of searching must return correct distances, which is checked.
+are generated in the same way. The recall of the index is the fraction of its 10 results that are as
+near as the 10 nearest codes. The benchmark checks that all methods return correct distances.
 """
 
 import argparse
@@ -84,7 +84,7 @@ def distances(found: Sequence[Sequence[Neighbour]]) -> list[list[int]]:
 
 
 def compare_exact(snapshot, codes, queries, repeats: int) -> np.ndarray:
-    """Prints the rates of exact search in memory and by faiss; returns the nearest distances."""
+    """Prints the rates of exact search in memory and with faiss; returns the nearest distances."""
     faiss = import_faiss("run this comparison")
     index = faiss.IndexBinaryFlat(8 * codes.shape[1])
     index.add(codes)
@@ -96,7 +96,7 @@ def compare_exact(snapshot, codes, queries, repeats: int) -> np.ndarray:
     }
     for number in (len(queries), 1):
         some, seconds = queries[:number], {name: [] for name in contenders}
-        for repeat in range(repeats + 1):  # the first one compiles
+        for repeat in range(repeats + 1):  # the first call compiles
             for name, search in contenders.items():
                 elapsed, found = timed(lambda search=search, some=some: search(some))
                 np.testing.assert_array_equal(found, expected[:number])
@@ -110,7 +110,7 @@ def compare_exact(snapshot, codes, queries, repeats: int) -> np.ndarray:
 def report(name: str, number: int, seconds: float) -> None:
     each = 1000 * seconds / number
     print(
-        f"{name}, {number} at a time: {each:.3g} ms a query, {number / seconds:.4g}/s", flush=True
+        f"{name}, {number} at a time: {each:.3g} ms per query, {number / seconds:.4g}/s", flush=True
     )
 
 

@@ -1,8 +1,8 @@
-"""Measures `hashnet serve` under load, beside the same network called picture by picture.
+"""Measures `hashnet serve` under load, compared with running the same network picture by picture.
 
-The service runs in a process of its own, and the clients connect through the loopback interface.
-Each client sends its next request when it has received the response to the last one. The last row
-is about memory: that of the service before and after many requests.
+The service runs in a separate process, and the clients connect through the loopback interface. Each
+client sends its next request when it has received the response to the last one. The last row shows
+the memory of the service before and after many requests.
 """
 
 import argparse
@@ -147,10 +147,10 @@ def send(
     seconds: float = math.inf,
     number: int | None = None,
 ) -> tuple[list[float], float]:
-    """Sends requests for some time, or a number of them; any status but 200 is an error.
+    """Sends requests for a given time, or a given number of them; any status but 200 is an error.
 
     Returns:
-      ``(latencies, total)``: the time of each request, and the time of all together, in seconds.
+      ``(latencies, total)``: the time of each request, and the total time, in seconds.
     """
     left, latencies = itertools.cycle(requests), []
     end = time.perf_counter() + seconds

@@ -1,9 +1,9 @@
-"""Measures how long a store takes to follow small changes of many pictures.
+"""Measures how long it takes to update a store after small changes to a large collection.
 
-A store of N pictures is created. Then 100 pictures are added, 50 changed and 30 removed for every
-20,000, and the store is updated; then it is updated again without a change. Finally it is compared
-with a new store of the same pictures, row by row. The network is tiny, so most of the time is spent
-on listing, decoding and writing.
+First, a store of N pictures is created. For every 20,000 pictures, 100 are then added, 50 changed
+and 30 removed. The store is updated, and then updated again without any changes. Finally, it is
+compared row by row with a new store of the same pictures. The network is tiny, so most of the time
+is spent on listing, decoding and writing.
 """
 
 import argparse
@@ -83,7 +83,7 @@ class World:
         self._count = 0
         self.add(number)
         self._store = self._new("store")
-        # Compile, and import what is imported on first use.
+        # Compile, and import the modules that are loaded on first use.
         update_store(self._new("warm"), self._run, [self._paths()[0]], engine=self._engine)
 
     def add(self, number: int) -> None:

@@ -1,1 +1,1 @@
-"""Experiments: reproducing the paper's results table, baselines, and single training runs."""
+"""Experiments: the paper's results table, comparisons with other methods, and single runs."""

@@ -1,8 +1,8 @@
 """Results from Table 1 of the paper: MAP@1000 on ImageNet-100 and MAP@5000 on COCO.
 
 The figures are quoted from memory, except those in ``READ``, which were confirmed by a second
-source. For HashNet on ImageNet-100 at 16 and 32 bits, the sources differ: from memory, the paper
-has .5059 and .6306, but a table in another 2017 paper has the figures of the preprint, .442 and
+source. For HashNet on ImageNet-100 at 16 and 32 bits, the sources differ: the paper, as we remember
+it, has .5059 and .6306, but a table in another 2017 paper has the figures of the preprint, .442 and
 .606.
 
 Reference: Cao, Long, Wang, Yu, "HashNet: Deep Learning to Hash by Continuation", ICCV 2017.

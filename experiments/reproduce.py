@@ -32,7 +32,7 @@ from hashnet_jax.training import load_or_compute_features
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """A study, which consists of runs and baselines.
+    """A study that consists of runs and baselines.
 
     Attributes:
       dataset: a name in ``CONFIGS``.

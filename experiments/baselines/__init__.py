@@ -2,7 +2,7 @@
 
 - A *baseline* is fitted to features of the training images without their labels: LSH, ITQ, the
   sign of PCA, the sign of the features themselves.
-- A *rival* trains a linear hash layer on these features with a loss of its own: DHN, DPSH, CSQ,
+- A *rival* trains a linear hash layer on these features with its own loss: DHN, DPSH, CSQ,
   OrthoHash, GreedyHash.
 
 The features come from the backbone that a run starts from (pretrained or random), and the codes are

@@ -34,7 +34,7 @@ def updated(
     labels: Float[Array, "B C"],
     indices: Int[Array, " B"],
 ) -> Bank:
-    """Returns the bank with the batch's rows replaced; they are constants to the gradient."""
+    """Returns the bank with the batch's rows replaced; no gradient passes through the bank."""
     return Bank(
         bank.outputs.at[indices].set(jax.lax.stop_gradient(outputs)),
         bank.labels.at[indices].set(labels),

@@ -37,12 +37,12 @@ class Baseline(Protocol):
 
 
 class Init(Protocol):
-    """Creates what a rival needs besides the hash layer."""
+    """Creates the weights and the state that a rival needs besides the hash layer."""
 
     def __call__(
         self, key: Key[Array, ""], labels: Float[np.ndarray, "N C"], bits: int
     ) -> tuple[Any, Any]:
-        """Returns the weights that are trained, and the state that is not.
+        """Returns the weights, which are trained, and the state, which is not.
 
         Args:
           key: a ``jax.random.key``.
@@ -52,7 +52,7 @@ class Init(Protocol):
         Returns:
           ``(weights, state)``, two pytrees of arrays. The weights, such as those of a classifier,
           are trained together with the hash layer. The state, such as hash centres or the codes
-          of all training images, changes only by what the loss returns.
+          of all training images, is only changed by the loss, which returns a new state.
 
         Raises:
           ValueError: if the method does not support such labels.
@@ -62,14 +62,14 @@ class Init(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Rival:
-    """A method that trains a linear hash layer with a loss of its own.
+    """A method that trains a linear hash layer with its own loss.
 
     Attributes:
       init: see :class:`Init`.
       loss: see :class:`hashnet_jax.training.LayerLoss`; its labels are multi-hot.
       batch_norm: whether the outputs are normalized before the loss: each bit to mean 0 and
-        variance 1, by the statistics of the batch in training, and of the training images
-        afterwards. There is neither a scale nor a bias.
+        variance 1, using the statistics of the batch during training, and of all training images
+        afterwards. There is no learned scale or bias.
       one_class: whether the method is defined only for images with exactly one class.
     """
 

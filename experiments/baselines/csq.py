@@ -27,7 +27,7 @@ class Centres(NamedTuple):
 
     Attributes:
       of_classes: the centre of each class, ``[C, K]``.
-      at_ties: the code ``[K]`` that decides the bits on which the classes of an image are divided.
+      at_ties: the code ``[K]`` that decides bits on which the classes of an image are tied.
     """
 
     of_classes: Float[Array, "C K"]
@@ -61,7 +61,7 @@ def loss(
 
 
 def targets(centres: Centres, labels: Float[Array, "B C"]) -> Float[Array, "B K"]:
-    """Returns each image's centre: per bit, the majority of the centres of its classes."""
+    """Returns each image's centre: for each bit, the majority of the centres of its classes."""
     votes = jnp.sign(labels @ centres.of_classes)
     return jnp.where(votes == 0, centres.at_ties[None, :], votes)
 
@@ -71,7 +71,7 @@ def hash_centres(key: Key[Array, ""], classes: int, bits: int) -> Float[Array, "
 
     If K is a power of two, the first 2K centres are the rows of [H; -H], with H the Hadamard matrix
     of order K. They differ in at least K/2 bits. The others have +1 on a random half of the bits:
-    out of 20 draws of all of them, the one whose nearest two centres are farthest apart is taken.
+    of 20 draws of all of these, the one whose two nearest centres are farthest apart is used.
     """
     is_power_of_two = bits & (bits - 1) == 0
     fixed = _hadamard_rows(min(classes, 2 * bits) if is_power_of_two else 0, bits)

@@ -93,7 +93,7 @@ class ConvNorm(nn.Module):
 
 
 class InvertedBottleneck(nn.Module):
-    """A 1x1 convolution that expands, a depthwise convolution, and a 1x1 one that projects."""
+    """A 1x1 convolution that expands, a depthwise convolution, and a 1x1 projection."""
 
     spec: BlockSpec
     dtype: DTypeLike = jnp.float32

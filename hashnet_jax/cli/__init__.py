@@ -5,13 +5,13 @@
     hashnet train --dataset DATASET               train a network and save it to a run folder
     hashnet report RUN                            write the run's report, or print its card
     hashnet index update RUN PICTURES... --store STORE
-                                                  keep a store of codes up to date with pictures
+                                                  keep a store of codes in sync with pictures
     hashnet export STORE OUT                      export the codes of a store for other programs
     hashnet encode RUN PICTURES... -o CODES       encode pictures into a folder of codes
     hashnet search RUN QUERY... --store STORE     find the pictures with the nearest codes
     hashnet search RUN CODES QUERY...             the same in a folder of codes
     hashnet serve RUN --store STORE               search from a browser, and over HTTP
-    hashnet duplicates --store STORE              find pictures with close codes, and copies
+    hashnet duplicates --store STORE              find pictures with similar codes, and copies
     hashnet info RUN|CODES                        describe a run folder or a folder of codes
 
 Each command is a module in ``commands/`` that defines ``add_parser(commands)`` and ``run(args)``.

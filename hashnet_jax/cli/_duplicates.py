@@ -1,4 +1,4 @@
-"""Finds groups of pictures with close codes, and outputs them as a table, JSON or HTML."""
+"""Finds groups of pictures with similar codes, and outputs them as a table, JSON or HTML."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ _HEAD = "bits  pixels  kind           picture"
 def print_duplicates(
     store: str, *, radius: int, as_json: bool = False, html: Path | None = None
 ) -> None:
-    """Prints groups of pictures with close codes, and which of them are near copies.
+    """Prints groups of pictures with similar codes, and which of them are near copies.
 
     Args:
       store: folder of the store or its location in object storage.
@@ -66,7 +66,7 @@ def _kind(one: DuplicatePicture) -> str:
         return "unreadable"
     if one.copies is not None:
         return f"{'same file' if one.same_file else 'near copy'} {one.copies}"
-    return "equal code" if one.distance == 0 else "close code"
+    return "equal code" if one.distance == 0 else "similar code"
 
 
 def _json(store: str, snapshot: Snapshot, radius: int, groups: Groups) -> str:

@@ -1,4 +1,4 @@
-"""Evaluates codes of any origin, and outputs every MAP as text, JSON, HTML and figures."""
+"""Evaluates codes from any program, and outputs every MAP as text, JSON, HTML and figures."""
 
 import json
 import math
@@ -32,7 +32,7 @@ def print_evaluation(
     """Prints the MAP of codes under every convention.
 
     Args:
-      files: codes and labels of queries and database.
+      files: codes and labels of the queries and the database.
       cutoffs: values of R, in addition to the whole database.
       conventions: names of tools; by default, all conventions are shown.
       reported: a MAP to look for.
@@ -97,7 +97,7 @@ def _is_share(text: str) -> bool:
 
 
 def _without_nan(value: Any) -> Any:
-    """Replaces NaN, which JSON does not have, by null."""
+    """Replaces NaN, which JSON does not support, with null."""
     if isinstance(value, dict):
         return {name: _without_nan(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):

@@ -73,7 +73,7 @@ def update(
     """Updates a store, or only adds pictures to it, and prints what has changed.
 
     Args:
-      uri: the store, which is created if there is none.
+      uri: the store, which is created if it does not exist.
       run: run folder that contains `model.npz`.
       pictures: picture files, folders and globs.
       batch_size: number of pictures per batch.
@@ -82,8 +82,8 @@ def update(
       address: address of the Ray cluster, or None to start Ray on this machine.
       workers: number of Ray workers, or None; see :class:`hashnet_jax.index.RayEngine`.
       label: label of all pictures, or None.
-      folder_labels: whether the label of a picture is the name of its folder.
-      only_add: whether pictures that are gone stay in the store.
+      folder_labels: whether to label each picture with the name of its folder.
+      only_add: whether to keep pictures in the store that are gone from disk.
       dry_run: whether to only print what would change.
     """
     named = expand(pictures)
@@ -137,7 +137,7 @@ def print_info(uri: str) -> None:
     facts = {
         "store": uri,
         "pictures": f"{len(store):,}",
-        "labelled": f"{store.table.count_rows('label IS NOT NULL'):,}",
+        "labelled": f"{store.count('label IS NOT NULL'):,}",
         "bits": f"{manifest.bits} in {manifest.code_bytes} bytes",
         "bit order": manifest.bit_order,
         "backbone": manifest.backbone,
@@ -176,8 +176,8 @@ def _engine(
     if name == "ray":
         if devices is not None:
             raise ValueError(
-                "`devices` must not be given with `engine='ray'`, whose workers use a device each. "
-                "Set `workers`."
+                "`devices` must not be given with `engine='ray'`, whose workers use one device "
+                "each. Set `workers` instead."
             )
         return RayEngine(address, batch_size, workers)
     if (address, workers) != (None, None):

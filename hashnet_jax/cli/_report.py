@@ -47,10 +47,11 @@ def rewrite_report(run_dir: Path, *, seed: int, output: Path | None = None) -> P
         print(f"note: {UNVERIFIED}", file=sys.stderr)
     if output is None and not os.access(run_dir, os.W_OK):
         raise PermissionError(
-            f"{run_dir} is read-only. Set `output` to the folder that the report is written to."
+            f"{run_dir} is read-only. Set `output` to the folder where the report should be "
+            f"written."
         )
     params = hashnet_jax.load(run_dir)
-    check_finite(params)
+    check_finite(params, source=f"the network in {run_dir}")
     # The lock keeps two commands from writing the same report.
     with RunFolder(run_dir, resume=True) as folder:
         dataset = _same_data(run, folder)

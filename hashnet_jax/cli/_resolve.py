@@ -138,7 +138,7 @@ def _resumed(args: argparse.Namespace) -> tuple[Config, RunFolder]:
 
 
 def _with_moved_weights(config: Config, given: dict[str, Any]) -> Config:
-    """Takes ``pretrained`` out of the given options if it is a new path to the run's weights."""
+    """Removes ``pretrained`` from the given options if it is a new path to the run's weights."""
     place = given.get("pretrained")
     if place in (None, *WORDS, config.pretrained) or config.pretrained_sha256 is None:
         return config

@@ -103,7 +103,7 @@ def write_result(run: Run, params: HashNetParams, *, step: int, started: float) 
     query = encode(run, params, split.query, "encoding queries")
     database = encode(run, params, split.database, "encoding database")
     overlaps = run.folder.read_json("overlaps.json")
-    # By all processes, since they read files of the run.
+    # All processes must call these, because the first one sends the others what it reads.
     more = validation_record(run) | {"learning_rate": described_rate(run)}
     if not processes.is_first():
         return

@@ -57,7 +57,7 @@ def print_nearest(
     check_numbers(k, rescore)
     check_output(html)
     params, manifest = load(run_dir), read_manifest(codes)
-    check_finite(params)
+    check_finite(params, source=f"the network in {run_dir}")
     check_same_weights(manifest, codes, run_dir)
     check_codes(codes, manifest)
     note_unchecked(codes, manifest)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from hashnet_jax.distributed.printing import printable
 from hashnet_jax.index import Neighbour
 
-# The head of a column of the table, and what it shows for (rank, neighbour).
+# The header of a table column, and a function that formats its cell for (rank, neighbour).
 _Column = tuple[str, Callable[[int, Neighbour], str]]
 
 
@@ -30,7 +30,7 @@ class Results(NamedTuple):
 
 
 def check_output(html: Path | None) -> None:
-    """Raises a FileNotFoundError if a page cannot be written, before work is wasted on it."""
+    """Raises a FileNotFoundError if the folder for the HTML page does not exist."""
     if html is not None and not html.absolute().parent.is_dir():
         raise FileNotFoundError(f"`html` must be in an existing folder, got {html}.")
 

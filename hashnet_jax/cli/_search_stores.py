@@ -1,4 +1,4 @@
-"""Finds the pictures in one or several stores that are nearest to queries."""
+"""Finds the pictures nearest to queries in one or several stores."""
 
 import concurrent.futures
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from hashnet_jax.weights import load
 
 DEFAULT_K = 10
 
-# Of the indexes of a codes folder, a store has these.
+# The index types that a store supports; a codes folder has more.
 STORE_KINDS = ("flat", "ivf")
 
 
@@ -47,7 +47,7 @@ def print_nearest_in_stores(
     as_json: bool = False,
     html: Path | None = None,
 ) -> None:
-    """Prints the pictures of one or several stores that are nearest to each query.
+    """Prints the pictures nearest to each query in one or several stores.
 
     Args:
       run_dir: run folder that contains `model.npz`.
@@ -59,7 +59,7 @@ def print_nearest_in_stores(
         store, which is built if necessary.
       probes: number of lists of the index that a query searches; None for the default.
       rescore: number of nearest codes to rank by score, >= k; None to rank by Hamming distance.
-      where: a filter in SQL, e.g. ``"label = 'cat'"``; None for all pictures.
+      where: a SQL filter, e.g. ``"label = 'cat'"``; None for all pictures.
       as_json: whether to print JSON instead of a table.
       html: output file for an HTML page that shows the pictures, or None.
 
@@ -68,7 +68,7 @@ def print_nearest_in_stores(
         exist.
       ModuleNotFoundError: if LanceDB is needed and not installed.
       ValueError: if another network computed the codes of a store, no query can be read, or an
-        argument is out of range or does not go with another.
+        argument is out of range or incompatible with another.
     """
     k = DEFAULT_K if k is None and radius is None else k
     _check(k, radius, kind, probes, rescore)
@@ -77,7 +77,7 @@ def print_nearest_in_stores(
     with concurrent.futures.ThreadPoolExecutor(1) as pool:  # hashes the network while it is loaded
         check = pool.submit(_check_networks, stores, sources, run_dir)
         params = load(run_dir)
-        check_finite(params)
+        check_finite(params, source=f"the network in {run_dir}")
         check.result()
     paths, packed, logits = encode_queries(params, queries)
     candidates = k if rescore is None else rescore
@@ -98,7 +98,9 @@ def _check(
     if kind not in STORE_KINDS:
         raise ValueError(f"`kind` must be {' or '.join(STORE_KINDS)} for a store, got {kind}.")
     if radius is not None and kind != "flat":
-        raise ValueError("`radius` needs `kind='flat'`, since an index may miss close codes.")
+        raise ValueError(
+            "`radius` needs `kind='flat'`, since an index may miss codes within the radius."
+        )
     if probes is not None and (kind != "ivf" or probes < 1):
         raise ValueError(f"`probes` must be >= 1 and needs `kind='ivf'`, got {probes}.")
 

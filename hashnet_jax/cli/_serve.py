@@ -35,20 +35,22 @@ def serve_store(
     Args:
       run_dir: run folder that contains `model.npz`.
       store: the folder of the store, or its location in object storage.
-      host: address to listen at.
-      port: port to listen at; 0 for any free one.
-      uploads: folder for pictures that clients add; None if they cannot.
+      host: address to listen on.
+      port: port to listen on; 0 for any free port.
+      uploads: folder for pictures that clients add; None if clients cannot add pictures.
       token_file: file with the token for writing; None for the environment variable
         ``HASHNET_TOKEN``.
-      allowed_hosts: names by which clients may address the service, besides those of this machine.
+      allowed_hosts: names by which clients may address the service, in addition to those of this
+        machine.
       batch_size: number of pictures per batch.
-      poll_seconds: time between looks for a new version of the store.
-      max_bytes: see :class:`hashnet_jax.index.service.Limits`, as for the other limits.
+      poll_seconds: time between checks for a new version of the store.
+      max_bytes, max_pixels, max_seconds, max_requests: see
+        :class:`hashnet_jax.index.service.Limits`.
 
     Raises:
-      FileNotFoundError: if the run, the store or the file of the token does not exist.
+      FileNotFoundError: if the run, the store or the token file does not exist.
       ModuleNotFoundError: if fastapi or another library for the service is missing.
-      OSError: if the service cannot listen at ``host`` and ``port``.
+      OSError: if the service cannot listen on ``host`` and ``port``.
       ValueError: if another network computed the codes, the store is damaged, or an argument is out
         of range.
     """
@@ -63,7 +65,7 @@ def serve_store(
     if token is not None:
         service.check_token(token)
     params = load(run_dir)
-    check_finite(params)
+    check_finite(params, source=f"the network in {run_dir}")
     check_same_network(open_store(store).manifest, store, run_dir)
     running = service.Service(
         params,
@@ -102,5 +104,5 @@ def _read_token(token_file: Path | None) -> str | None:
     """Returns the token without the white space around it, or None if there is none."""
     if token_file is None:
         return os.environ.get(TOKEN_VARIABLE)
-    remedy = "write the token into it as the only line"
-    return read_text(token_file, "the file of a token", remedy).strip()
+    remedy = "write the token to it as a single line"
+    return read_text(token_file, "a token file", remedy).strip()

@@ -1,4 +1,4 @@
-"""The MAP on validation images that selects a checkpoint: its cut-off, and how it is described."""
+"""The cut-off and the description of the validation MAP, which selects the best checkpoint."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -32,8 +32,8 @@ def describe_validation(run: Run) -> Iterator[str]:
     )
     if cutoff != run.config.cutoff:
         yield (
-            f"note: this run was validated with MAP@all in an earlier version, and continues so, "
-            f"although its queries are evaluated with MAP@{run.config.cutoff}."
+            f"note: an earlier version validated this run with MAP@all. Validation continues with "
+            f"MAP@all, although the queries are evaluated with MAP@{run.config.cutoff}."
         )
 
 

@@ -56,7 +56,7 @@ def draw_split(
     train: PerClass,
     pools: Pools | None = None,
 ) -> Split:
-    """Splits single-label data by the protocol of the options, with given numbers per class."""
+    """Splits single-label data by the protocol in the options, with the given numbers per class."""
     if options.unseen_classes:
         return unseen_class_split(
             labels,

@@ -20,22 +20,22 @@ FILE_FIELDS = ("lists", "image_root", "csv", "allow_overlap")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
-    """Images by index, their labels, and the protocol's split.
+    """Images accessed by index, their labels, and the protocol's split.
 
     Attributes:
       name: name of the data set in ``DATASETS``.
-      source: images uint8 ``[H, W, 3]`` by index, see :mod:`hashnet_jax.data.sources`.
+      source: images uint8 ``[H, W, 3]``, accessed by index; see :mod:`hashnet_jax.data.sources`.
       labels: class ids int ``[N]`` or multi-hot labels ``[N, C]``, indexed like the images.
       classes: names of the C classes.
       split: :class:`hashnet_jax.data.Split`.
       notes: short remarks about the data, printed for the user.
       names: names of the N images, saved with the run; empty if the images have no names.
-      skipped: ``(name, reason)`` for each file that was passed over or could not be read.
+      skipped: ``(name, reason)`` for each file that was skipped or could not be read.
 
     Raises:
       ValueError: if the labels are invalid (see :func:`hashnet_jax.losses.check_label_values`), or
-        there are not as many labels as images, not as many classes as the labels distinguish, or
-        the split contains an index that is not an image's.
+        there are not as many labels as images, fewer classes than the labels distinguish, or the
+        split contains an index that does not belong to an image.
     """
 
     name: str
@@ -56,8 +56,8 @@ def _check_sizes(dataset: Dataset) -> None:
     for name, values in (("labels", dataset.labels), ("names", dataset.names)):
         if len(values) != len(dataset.source) and (len(values) or name == "labels"):
             raise ValueError(
-                f"there must be one of `{name}` for each image of the data set {dataset.name}, "
-                f"which has {len(dataset.source):,} images, got {len(values):,}."
+                f"`{name}` must have one entry for each of the {len(dataset.source):,} images of "
+                f"the data set {dataset.name}, got {len(values):,}."
             )
     used = np.unique(np.concatenate(list(dataset.split.parts().values())))
     if used[0] < 0 or used[-1] >= len(dataset.source):
@@ -73,7 +73,7 @@ def _check_classes(dataset: Dataset, used: Int64[np.ndarray, " n"]) -> None:
     if labels.ndim == 1 and labels.min() < 0:  # images outside the split may have label -1
         first = int(used[np.argmax(labels < 0)])
         raise ValueError(
-            "class ids must be places in `classes`, from 0 on, but the data set "
+            "class ids must be indices into `classes`, starting from 0, but the data set "
             f"{dataset.name} has labels[{first}] = {dataset.labels[first]}."
         )
     n_labels = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1

@@ -1,4 +1,4 @@
-"""Reads a table of numbers that any program may have written: .npy, .npz, or text."""
+"""Reads a table of numbers from a .npy, .npz or text file written by any program."""
 
 import contextlib
 import functools
@@ -45,7 +45,7 @@ class Numbers(NamedTuple):
         return f"{self.values.dtype} {list(self.values.shape)}"
 
     def place(self, *index: int) -> str:
-        """Names an entry or a row: its index in an array, or its line in a text file."""
+        """Describes an entry or a row by its index in an array, or by its line in a text file."""
         if self.lines is None:
             return f"{self.name}, entry {list(index)}"
         entry = f", entry {index[1] + 1}" if index[1:] else ""
@@ -55,15 +55,15 @@ class Numbers(NamedTuple):
 def read_numbers(source: str, what: str, *, joined: bool = False) -> Numbers:
     """Reads the numbers in a file.
 
-    A name that ends with `.npy` or `.npz`, or else the first bytes, tells the format. Any other
-    file is text: a row on each line, with entries separated by spaces, commas or semicolons. Empty
-    lines and lines that start with ``#`` are skipped.
+    The format is determined by the suffix, if it is `.npy` or `.npz`, or else by the first bytes.
+    Any other file is text with one row per line, and entries separated by spaces, commas or
+    semicolons. Empty lines and lines that start with ``#`` are skipped.
 
     Args:
       source: a path, or ``PATH:NAME`` for one of several arrays in a `.npz` file.
       what: what the file contains, for error messages, e.g. "binary codes".
-      joined: whether the entries of a line of text may follow each other without separators, as
-        in ``0110`` or ``+1-1-1+1``. Otherwise ``0110`` is refused, because it could be a number.
+      joined: whether the entries in a line of text may be written without separators, as in
+        ``0110`` or ``+1-1-1+1``. Otherwise ``0110`` is refused, because it could be a number.
 
     Returns:
       The numbers.
@@ -71,12 +71,13 @@ def read_numbers(source: str, what: str, *, joined: bool = False) -> Numbers:
     Raises:
       FileNotFoundError: if the file does not exist.
       DamagedFile: a ValueError, if the file has another format, is damaged or contains objects.
-      ValueError: if it is empty, an array of another type, or it is not clear which array is meant.
+      ValueError: if the file is empty, contains an array of another type, or contains several
+        arrays and none is named.
     """
     path, key = _split(source)
     if not os.path.lexists(path):
         raise FileNotFoundError(
-            f"{printable(path)} must be a file with {what}, but does not exist."
+            f"{printable(path)} must be a file with {what}, but it does not exist."
         )
     form = _form(path)
     if key is not None and form != "npz":
@@ -100,7 +101,7 @@ def _checked(numbers: Numbers, what: str) -> Numbers:
             f"{numbers.values.dtype}. Convert it, e.g. with array.astype(np.int8)."
         )
     if numbers.values.size == 0:
-        raise ValueError(f"{numbers.name} must contain {what}, but is empty ({numbers.form}).")
+        raise ValueError(f"{numbers.name} must contain {what}, but it is empty ({numbers.form}).")
     return numbers
 
 
@@ -166,7 +167,7 @@ def _entries(line: str, joined: bool) -> Shaped[np.ndarray, " M"]:
     if not joined and len(line) > 1 and line.isdigit() and line[0] == "0":
         raise ValueError(
             f"{_shortened(line)!r} starts with 0, but is not a class id; separate the entries of "
-            "multi-hot labels by spaces"
+            f"multi-hot labels with spaces"
         )
     return np.array([_number(entry) for entry in _SEPARATOR.split(line)])
 

@@ -1,4 +1,4 @@
-"""The data set options in a config: where the data is, and how it is split."""
+"""The data set options in a config, which determine where the data is and how it is split."""
 
 import dataclasses
 from dataclasses import field
@@ -6,7 +6,7 @@ from dataclasses import field
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Where a data set is, and how it is split.
+    """The location of a data set, and how it is split.
 
     Single-label data is split class by class, multi-label data regardless of class, and list files
     define the split themselves. An option that does not apply to the data set raises an error
@@ -24,8 +24,8 @@ class Options:
         query pool, if the protocol has one.
       train_per_class: number of training images per class (single-label data only); None for all.
       validation_per_class: number of validation images per class (single-label data only).
-      unseen_classes: number of classes, chosen by ``split_seed``, that only queries and database
-        consist of; training and validation images are of the other classes, and
+      unseen_classes: number of classes, chosen by ``split_seed``, that form the queries and the
+        database. Training and validation images are from the other classes, and
         ``train_in_database`` has no effect. 0 for the usual protocol, in which training sees all
         classes (single-label data only).
       queries: total number of queries (multi-label data only).

@@ -48,7 +48,7 @@ def _epoch_order(seed: int, epoch: int, n: int) -> Int[np.ndarray, " n"]:
     """Returns the order of the n training images in an epoch.
 
     grain's own shuffle takes about 20 microseconds to encrypt each index. For images as small as
-    digits, that is far longer than all other processing.
+    digits, this takes far longer than all other processing.
     """
     order = np.random.default_rng((seed, ORDER_STREAM, epoch)).permutation(n)
     order.setflags(write=False)

@@ -41,7 +41,7 @@ def class_ids(features: Any) -> LabelReader:
 
 
 def object_labels(features: Any) -> LabelReader:
-    """Returns ``record -> multi-hot int8 [C]``, marking all object categories, including crowds."""
+    """Returns ``record -> multi-hot int8 [C]``, with all object categories, including crowds."""
     n_classes = features["objects"].feature["label"].num_classes
 
     def read(record: Record) -> Integer[np.ndarray, " C"]:

@@ -63,8 +63,9 @@ def shift(
 ) -> UInt8[np.ndarray, "B S S 3"]:
     """Randomly shifts the centre crop by up to an eighth of its side, padding with black.
 
-    Meant for small images, which random crops would distort too much. Unlike :func:`shift_flip`, it
-    also suits images whose class depends on their orientation, such as digits.
+    This is meant for small images, which random crops would distort too much. Unlike
+    :func:`shift_flip`, it also suits images whose class depends on their orientation, such as
+    digits.
     """
     size, side = spec.image_size, spec.resize
     reach = max(1, size // 8)

@@ -1,5 +1,6 @@
 """The MS COCO data set, with several labels per image."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from hashnet_jax.data._dataset import (
 )
 from hashnet_jax.data.sources import PooledSource
 from hashnet_jax.data.splits import random_split
+from hashnet_jax.distributed.reading import damage_named
 
 
 def load(options: Options) -> Dataset:
@@ -30,6 +32,7 @@ def load(options: Options) -> Dataset:
       ModuleNotFoundError: see :func:`hashnet_jax.data.tfds_source.open_builder`.
       ValueError: if an option does not apply to multi-label data, or there are too few images.
     """
+    from hashnet_jax.data._tfds_labels import PREPARE_AGAIN
     from hashnet_jax.data.tfds_source import open_builder, read_split
 
     queries, train_images = _sizes(options)
@@ -49,7 +52,9 @@ def load(options: Options) -> Dataset:
     features: Any = builder.info.features
     classes = tuple(features["objects"].feature["label"].names)
     notes = (f"unlabelled images left out: {len(labels) - len(labelled):,}",)
-    return Dataset("coco", source, labels, classes, split, notes)
+    file = Path(builder.data_path, "objects-label.labels.txt")
+    with damage_named(file, "the names of all classes", PREPARE_AGAIN):
+        return Dataset("coco", source, labels, classes, split, notes)
 
 
 def _sizes(options: Options) -> tuple[int, int]:

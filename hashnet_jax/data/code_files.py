@@ -1,13 +1,13 @@
-"""Reads binary codes that any program may have written.
+"""Reads binary codes from files written by any program.
 
-The encoding is read from the array, and stated in :attr:`CodeFile.encoding`:
+The encoding is determined from the array, and described by :attr:`CodeFile.encoding`:
 
 - Without ``bits``, each column is a bit, and its entries are -1 and +1, or 0 and 1.
 - With ``bits`` K, an array has either K such columns, or is uint8 with ceil(K/8) columns: packed
   codes as :func:`numpy.packbits` and :func:`hashnet_jax.codes.pack_bits` write them.
 
-So codes are only taken to be packed if ``bits`` says so. For K = 1, where both have one column, it
-is packed if it contains a value above 1.
+Codes are therefore only taken to be packed if ``bits`` is given. For K = 1, both encodings have one
+column, and the array is packed if it contains a value above 1.
 """
 
 from typing import NamedTuple
@@ -72,7 +72,7 @@ def read_codes(source: str, *, bits: int | None = None) -> CodeFile:
     values = numbers.values
     if values.ndim != 2:
         raise ValueError(
-            f"{numbers.name} must contain one code per row, [N, K], but is {numbers.form}."
+            f"{numbers.name} must contain one code per row, [N, K], but it is {numbers.form}."
         )
     if bits is not None and _is_packed(values, bits):
         packed = np.ascontiguousarray(values)
@@ -81,7 +81,7 @@ def read_codes(source: str, *, bits: int | None = None) -> CodeFile:
     if bits not in (None, values.shape[1]):
         raise ValueError(
             f"{numbers.name} must have {bits} columns, or be uint8 with {bytes_per_code(bits)} "
-            f"columns if it is packed, because `bits`={bits}, but is {numbers.form}. Pass the "
+            f"columns if it is packed, because `bits`={bits}, but it is {numbers.form}. Pass the "
             "number of bits of these codes."
         )
     packed, low = _packed(numbers)
@@ -95,7 +95,7 @@ def _is_packed(values: Shaped[np.ndarray, "N M"], bits: int) -> bool:
 
 
 def _packed(numbers: Numbers) -> tuple[UInt8[np.ndarray, "N bytes"], int | None]:
-    """Packs rows of bits. Also returns the entry that stands for -1; None if there is none."""
+    """Packs rows of bits. Also returns the entry that represents -1, or None if there is none."""
     values = numbers.values
     n, bits = values.shape
     packed = np.empty((n, bytes_per_code(bits)), np.uint8)
@@ -113,7 +113,7 @@ def _packed(numbers: Numbers) -> tuple[UInt8[np.ndarray, "N bytes"], int | None]
         place = numbers.place(row, int(np.argmax(values[row] == 0)))
         raise ValueError(
             f"{place}: codes must be -1 and +1, or 0 and 1, but this entry is 0, and others are "
-            "-1. Replace sign(logits), which is 0 at 0, by np.where(logits >= 0, 1, -1)."
+            "-1. Replace sign(logits), which is 0 at 0, with np.where(logits >= 0, 1, -1)."
         )
     return packed, next(iter(first), None)
 

@@ -1,4 +1,4 @@
-"""Decodes pictures with Pillow, with the same formats and limits wherever they come from.
+"""Decodes pictures with Pillow, using the same formats and limits for all sources.
 
 Pillow detects formats by content, not by suffix, and supports many more than are allowed here.
 Some of its decoders are rarely tested, and one runs an external program (Ghostscript for EPS).

@@ -82,7 +82,7 @@ def _encode_labels(
     """Returns the labels of the readable pictures.
 
     They are class ids if every picture has exactly one label, else multi-hot. Unreadable pictures
-    count too, so that one damaged file does not change the protocol.
+    also count, so that one damaged file does not change the protocol.
     """
     if len(classes) < 2:
         raise ValueError(

@@ -1,8 +1,9 @@
-"""Reads labels that any program may have written: class ids or multi-hot labels.
+"""Reads class ids or multi-hot labels from files written by any program.
 
-A one-dimensional array, and text with one number per line, are class ids. An array ``[N, C]``, and
-text with C numbers per line, are multi-hot labels of 0 and 1. A column ``[N, 1]`` contains class
-ids; if they are all 0 or 1, it is refused, because it could be multi-hot labels of one class.
+A one-dimensional array, or text with one number per line, contains class ids. An array ``[N, C]``,
+or text with C numbers per line, contains multi-hot labels of 0 and 1. A column ``[N, 1]`` contains
+class ids, but it is rejected if all entries are 0 or 1, because they could also be multi-hot labels
+of one class.
 """
 
 from typing import NamedTuple

@@ -25,7 +25,7 @@ from hashnet_jax.distributed.printing import printable
 
 LIST_FILES = {"train": "train.txt", "query": "test.txt", "database": "database.txt"}
 
-# Error messages list at most this many faults, and give the number of the others.
+# Error messages list at most this many faults; the rest are only counted.
 MAX_FAULTS_SHOWN = 20
 
 # The labels at the end of a line, matched against the reversed line. Without the possessive
@@ -71,8 +71,8 @@ def read_lists(
 ) -> Lists:
     """Reads the list files in a folder, and locates their images.
 
-    All lines are checked. An error lists the first ``MAX_FAULTS_SHOWN`` faults and gives the number
-    of the others.
+    All lines are checked. An error lists the first ``MAX_FAULTS_SHOWN`` faults and the number of
+    remaining ones.
 
     Args:
       folder: folder with `train.txt`, `test.txt` and `database.txt`.
@@ -204,5 +204,5 @@ def _multi_hot(rows: Iterable[str], n_classes: int) -> Int8[np.ndarray, "N C"]:
 
 
 def shortened(text: str, limit: int = 80) -> str:
-    """Returns a text, with "..." in place of its middle if it is longer than ``limit``."""
+    """Returns the text, with its middle replaced by "..." if it is longer than ``limit``."""
     return text if len(text) <= limit else f"{text[: limit // 2]}...{text[-limit // 2 :]}"

@@ -58,7 +58,7 @@ def load(options: Options) -> Dataset:
 
 
 def _describe_overlaps(lists: Lists, options: Options) -> Iterator[str]:
-    """Describes queries that are in another list too; raises a ValueError unless allowed."""
+    """Describes queries that are also in another list; raises a ValueError unless allowed."""
     for part, indices in (("database", lists.database), ("train", lists.train)):
         file = LIST_FILES[part]
         shared = np.intersect1d(lists.query, indices)

@@ -1,4 +1,4 @@
-"""Counts images that are in more than one of query, train and database, by index and content.
+"""Counts images that are in more than one part of the split, by index and by content.
 
 A query in the database finds itself, and a query in the training set does not test generalization.
 A :class:`hashnet_jax.data.Split` rejects both by index. The same *picture* under two names is a

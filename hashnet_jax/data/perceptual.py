@@ -11,13 +11,13 @@ from PIL import Image
 from hashnet_jax.data.decoder import decode_picture
 from hashnet_jax.data.pictures import StrPath, opened
 
-# The hash reduces a picture to 32 pixels; a JPEG decoded at this size or larger gives the same
-# hash up to a bit or two, several times as fast.
+# The hash is computed from 32 x 32 pixels. Decoding a JPEG at this size or larger is several times
+# as fast and changes the hash by at most a bit or two.
 _DRAFT = 256
 
 
 class Look(NamedTuple):
-    """What a second look at a picture file remembers.
+    """The hashes of a picture file and its pixels.
 
     Attributes:
       sha256: SHA-256 of the file, 32 bytes.
@@ -55,11 +55,11 @@ def look_at(path: StrPath) -> Look:
 
 
 def perceptual_hash(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "8"]:
-    """Computes the pHash of a picture: signs of the 64 lowest frequencies of its cosine transform.
+    """Computes the pHash of a picture from the 64 lowest frequencies of its cosine transform.
 
-    The picture is converted to grey and resized to 32 x 32 pixels. Each bit says whether a
-    coefficient exceeds the median. Compression, scaling and small changes of brightness flip few of
-    the bits, and pictures with different content differ in about half of them.
+    The picture is converted to grey and resized to 32 x 32 pixels. Each bit is set if a coefficient
+    exceeds the median. Compression, scaling and small changes of brightness flip few of the bits,
+    and pictures with different content differ in about half of them.
 
     Args:
       image: uint8 ``[H, W, 3]``.

@@ -23,7 +23,7 @@ SUFFIXES = frozenset(
     }
 )  # fmt: skip
 
-# Pictures in other formats, which users may not notice are passed over.
+# Suffixes of pictures in unsupported formats, which users might not notice are skipped.
 _UNSUPPORTED = {
     ".heic": "HEIC", ".heif": "HEIF", ".hif": "HEIF", ".jxl": "JPEG XL", ".psd": "PSD",
     ".svg": "SVG", ".eps": "EPS", ".tga": "TGA", ".pcx": "PCX", ".ico": "ICO", ".dng": "DNG",
@@ -31,7 +31,7 @@ _UNSUPPORTED = {
     ".raf": "RAF",
 }  # fmt: skip
 
-# Why a file or folder is passed over that is no picture.
+# The reasons for skipping a file or folder that is not a picture.
 _HIDDEN, _NO_SUFFIX, _OTHER_SUFFIX = "hidden", "no suffix", "not the suffix of a picture"
 
 # Pictures are processed in blocks, so that an interrupt waits only for the current block.
@@ -144,10 +144,10 @@ def find_pictures(root: StrPath, on_skip: Callable[[str, str], object]) -> Itera
 
 
 def is_passed_over(reason: str) -> bool:
-    """Returns whether :func:`find_pictures` gave this reason for what is no picture at all.
+    """Returns whether :func:`find_pictures` gives this reason for files that are not pictures.
 
-    Other reasons name something that a user may miss: a folder that cannot be listed, or a picture
-    in a format that is not supported.
+    Other reasons concern files that a user may expect to be found: pictures in an unsupported
+    format, and folders that cannot be listed.
 
     Examples:
       >>> is_passed_over("hidden file"), is_passed_over("permission denied")
@@ -178,7 +178,7 @@ def opened(path: StrPath) -> Iterator[BinaryFile]:
       The open file.
 
     Raises:
-      UnreadablePicture: whatever goes wrong within the block, e.g. if the file is missing,
+      UnreadablePicture: if anything goes wrong within the block, e.g. if the file is missing,
         unreadable, empty or not a regular file.
     """
     try:

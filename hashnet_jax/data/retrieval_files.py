@@ -9,7 +9,7 @@ from hashnet_jax.data.label_files import LabelFile, read_labels
 
 
 class RetrievalFiles(NamedTuple):
-    """Codes and labels of Q queries and a database of N codes, which match each other."""
+    """Matching codes and labels of Q queries and a database of N codes."""
 
     query: CodeFile
     database: CodeFile
@@ -23,7 +23,7 @@ class RetrievalFiles(NamedTuple):
 
     @property
     def is_multi_hot(self) -> bool:
-        """Whether the labels are multi-hot, not class ids."""
+        """Whether the labels are multi-hot rather than class ids."""
         return self.database_labels.values.ndim == 2
 
 

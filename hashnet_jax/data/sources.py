@@ -49,7 +49,7 @@ class ImageSource(Protocol):
 
 @runtime_checkable
 class DigestibleSource(Protocol):
-    """A source that can tell whether an image has changed without decoding it."""
+    """A source that can detect whether an image has changed without decoding it."""
 
     def digest(self, index: SupportsIndex, /) -> bytes:
         """Returns a hash that differs if the pixels differ. It may also depend on the encoding."""

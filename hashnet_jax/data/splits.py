@@ -146,7 +146,7 @@ def random_split(
 ) -> Split:
     """Draws queries and training images regardless of class; the rest is the database.
 
-    For multi-label data, where an image may belong to several classes.
+    This is meant for multi-label data, where an image may belong to several classes.
 
     Args:
       pool: indices to draw from, int ``[N]``, e.g. the labelled images.

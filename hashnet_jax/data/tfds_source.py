@@ -1,7 +1,7 @@
 """Reads TensorFlow Datasets by index, without TensorFlow; the only file that imports tfds.
 
-Data sets must be prepared as array_record. Preparing one needs TensorFlow (the `prepare` extra);
-reading it does not.
+Data sets must be prepared as array_record. Preparing a data set requires TensorFlow (the `prepare`
+extra), but reading it does not.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
-"""Splits in which queries and database are images of classes that training never sees.
+"""Splits whose queries and database are from classes that are unseen in training.
 
-This is the situation of someone with new kinds of pictures: the network was trained on some
-classes, and the pictures that are searched show others.
+This simulates searching among new kinds of pictures: the network was trained on some classes, and
+the queries and the database show others.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from jaxtyping import Int64, Integer
 from hashnet_jax.data.splits import Indices, PerClass, Pools, Split, draw_queries, number_of_class
 from hashnet_jax.distributed.printing import printable
 
-# Names of unseen classes in a note; the others are counted.
+# Maximum number of unseen classes to name in a note; the rest are only counted.
 MAX_NAMES_SHOWN = 10
 
 
@@ -26,16 +26,17 @@ def unseen_class_split(
     pools: Pools | None = None,
     seed: int = 0,
 ) -> Split:
-    """Draws queries and database from some classes, and training images from the others.
+    """Draws the queries and the database from some classes, and training images from the others.
 
-    The seed chooses the unseen classes, and more of them include the same ones. Validation images
-    are of the seen classes, so that no choice during training can depend on unseen ones. Images of
-    the seen classes that are neither training nor validation images are not used.
+    The seed determines the unseen classes. With the same seed, a larger number of unseen classes
+    includes the smaller one. Validation images are from the seen classes, so that no choice during
+    training can depend on unseen classes. Images of the seen classes that are neither training nor
+    validation images are not used.
 
     Args:
       labels: class ids ``[N]``; the protocol is not defined for several labels per image.
       unseen: number of unseen classes, in 2..C-2 for C classes, so that both training and search
-        tell classes apart.
+        involve at least two classes.
       queries: number of queries per unseen class, or ``{class id: number}``; None for the whole
         query pool. All other images of these classes in the database pool are the database.
       train: maximum number of training images per seen class, or ``{class id: number}``; None for
@@ -43,7 +44,7 @@ def unseen_class_split(
       validation: maximum number of validation images per seen class, drawn from the images that
         are not training images.
       pools: index arrays ``(database_pool, query_pool)``, see
-        :func:`hashnet_jax.data.per_class_split`. Training images are from the database pool.
+        :func:`hashnet_jax.data.per_class_split`. Training images are drawn from the database pool.
       seed: seed for the classes and the images, >= 0.
 
     Returns:
@@ -67,8 +68,8 @@ def unseen_class_split(
     classes = np.unique(labels[database_pool])
     if not 2 <= unseen <= len(classes) - 2:
         raise ValueError(
-            "`unseen_classes` must leave at least 2 classes for training and at least 2 for "
-            f"queries and database, but it is {unseen} of {len(classes)} classes."
+            f"`unseen_classes` must leave at least 2 classes for training and at least 2 for "
+            f"queries and database, but got {unseen} of {len(classes)} classes."
         )
     rng = np.random.default_rng(seed)
     held_out = set(rng.permutation(classes)[:unseen].tolist())

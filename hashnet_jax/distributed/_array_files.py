@@ -4,6 +4,7 @@ import ast
 import math
 import os
 import struct
+import threading
 import zipfile
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, BinaryIO, NamedTuple
@@ -15,6 +16,10 @@ from hashnet_jax.distributed.files import refuse_pipe
 
 # NumPy's own headers are far shorter; parsing a longer one as a Python literal can crash.
 _MAX_HEADER_BYTES = 10_000
+# In Python 3.11, two threads that parse Python literals can interfere with each other if the
+# garbage collector runs callbacks, as JAX's does. Valid headers are then rejected. NumPy also
+# parses literals.
+_PARSING = threading.Lock()
 _ARCHIVE_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -53,10 +58,11 @@ def read_npy(path: StrPath, what: str, remedy: str, *, mmap: bool = False) -> np
     with damage_named(path, what, remedy), open(path, "rb") as file:
         header = _read_header(file)
         _check_size(header, os.fstat(file.fileno()).st_size - file.tell())
-        if mmap and math.prod(header.shape):
-            return np.load(path, mmap_mode="r", allow_pickle=False)
-        file.seek(0)
-        return np.load(file, allow_pickle=False)
+        with _PARSING:
+            if mmap and math.prod(header.shape):
+                return np.load(path, mmap_mode="r", allow_pickle=False)
+            file.seek(0)
+            return np.load(file, allow_pickle=False)
 
 
 def read_npz(
@@ -148,7 +154,7 @@ def _member_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> ArrayHe
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    with archive.open(member) as file:
+    with archive.open(member) as file, _PARSING:
         array = np.lib.format.read_array(file, allow_pickle=False)
         file.read()  # zipfile verifies the checksum at the end of the file
     return array
@@ -168,7 +174,9 @@ def _read_header(file: BinaryIO | Any) -> ArrayHeader:
     if len(text) < length:
         raise ValueError("its header is truncated")
     try:
-        fields = ast.literal_eval(text.decode("utf-8" if version == (3, 0) else "latin1").strip())
+        with _PARSING:
+            literal = text.decode("utf-8" if version == (3, 0) else "latin1").strip()
+            fields = ast.literal_eval(literal)
         shape, dtype = fields["shape"], np.lib.format.descr_to_dtype(fields["descr"])
     except Exception as error:  # a damaged Python literal can raise almost any exception
         raise ValueError("its header cannot be parsed") from error

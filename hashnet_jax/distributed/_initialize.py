@@ -11,10 +11,10 @@ import jax
 
 from hashnet_jax.distributed._lost_peer import describe_loss, explained_abort, is_broken_collective
 
-# A process that has not sent a sign of life for this long counts as lost.
+# A process that has sent no heartbeat for this long counts as lost.
 HEARTBEAT_TIMEOUT_SECONDS = 20
-# If one process fails, how long it and the others wait for each other before they exit.
-# Processes that finish normally have already synchronized in `wait_for_all`.
+# If one process fails, all processes wait this long for each other before they exit. Processes that
+# finish normally have already synchronized in `wait_for_all`.
 SHUTDOWN_TIMEOUT_SECONDS = 20
 
 
@@ -65,7 +65,7 @@ def connected(
     *,
     remedy: Callable[[], str],
 ) -> Iterator[None]:
-    """Connects this process to the others, and reports it within the block if one of them is lost.
+    """Connects this process to the others, and reports if one of them is lost within the block.
 
     If a process is killed, or its machine can no longer be reached, each of the others prints one
     line and exits with status 1. If the first process is lost, they do so at once, otherwise within
@@ -75,12 +75,13 @@ def connected(
       coordinator: see :func:`initialize`; None for a single process, in which nothing is done.
       processes: see :func:`initialize`.
       process: see :func:`initialize`.
-      remedy: function that returns what the user can do then; it ends the line.
+      remedy: function that returns what the user can do in that case, which is printed at the end
+        of the line.
 
     Raises:
       ValueError: see :func:`initialize`.
-      ConnectionAbortedError: if the connection to another process broke, but the runtime has not
-        found out in time which one was lost.
+      ConnectionAbortedError: if the connection to another process broke, but the runtime did not
+        determine in time which one was lost.
 
     Examples:
       >>> with connected(None, remedy=lambda: "Start again."):
@@ -105,7 +106,7 @@ def connected(
         except BaseException as error:
             lost = ""
             if is_broken_collective(error):
-                # Meanwhile the runtime finds out who was lost, and ends this process.
+                # In the meantime, the runtime determines which process was lost, and ends this one.
                 time.sleep(HEARTBEAT_TIMEOUT_SECONDS + SHUTDOWN_TIMEOUT_SECONDS)
                 lost = explain(str(error))
             # The caller reports the error. When this process exits, it waits for the others, and

@@ -146,7 +146,9 @@ class _NativeStderr:
     def __enter__(self) -> "_NativeStderr":
         sys.stderr.flush()
         self._python = sys.stderr
-        with contextlib.suppress(OSError, ValueError):  # leave a stderr without a descriptor
+        with contextlib.suppress(
+            OSError, ValueError
+        ):  # leave stderr unchanged if it has no descriptor
             if sys.stderr.fileno() == 2:
                 sys.stderr = os.fdopen(os.dup(self.terminal), "w", buffering=1)
         os.dup2(self._file.fileno(), 2)

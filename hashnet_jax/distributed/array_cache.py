@@ -19,7 +19,7 @@ from hashnet_jax.distributed.files import make_folder, write_whole
 from hashnet_jax.distributed.printing import printable
 from hashnet_jax.distributed.reading import DamagedFile, read_npy
 
-_WHAT, _REMEDY = "the array that its name identifies", "it will be computed again"
+_WHAT, _REMEDY = "the array that its name identifies", "it will be recomputed"
 _HASH_DIGITS = 16
 
 

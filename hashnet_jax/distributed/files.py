@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-# What network file systems and others without such a call answer.
+# The errno values returned by file systems that do not support the call, e.g. network ones.
 _CANNOT_SYNC_FOLDERS = {errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM}
 _DISK_FAULTS = {errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOSPC, errno.EROFS}
 
@@ -39,7 +39,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
             os.fsync(file.fileno())
         os.replace(partial, path)
     except BaseException as error:
-        with contextlib.suppress(OSError):  # the first error says what is wrong
+        with contextlib.suppress(OSError):  # the first error is the cause
             partial.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise _named(error, path) from error
@@ -49,7 +49,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 @contextlib.contextmanager
 def disk_faults_named(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Adds the path to errors of the disk that do not name a file, such as those of ``write``.
+    """Adds the path to disk errors that do not name a file, such as those of ``write``.
 
     Args:
       path: the file or folder that is written within the block.
@@ -70,13 +70,13 @@ def disk_faults_named(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def make_folder(folder: Path) -> None:
-    """Creates a folder and its parents, if missing, so that they survive a crash of the machine.
+    """Creates a folder and its missing parents, and flushes them to disk to survive a crash.
 
     Args:
       folder: path of the folder.
 
     Raises:
-      OSError: if the folder cannot be created, e.g. FileExistsError if there is a file.
+      OSError: if the folder cannot be created, e.g. FileExistsError if a file has this name.
 
     Examples:
       >>> import tempfile
@@ -136,7 +136,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def refuse_pipe(path: str | os.PathLike[str]) -> None:
-    """Raises an OSError if a path leads to a named pipe, which would block whoever opens it.
+    """Raises an OSError if a path leads to a named pipe, which would block the caller.
 
     Examples:
       >>> refuse_pipe(os.devnull)

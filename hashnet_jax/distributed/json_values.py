@@ -1,7 +1,7 @@
 """Checks that values read from JSON have the expected types.
 
-A check takes a value and the name of its place in the file, and raises a ValueError with this name
-if the value is wrong. Checks can be combined into a check of a whole file:
+A check takes a value and its location in the file, and raises a ValueError that names this location
+if the value is wrong. Checks can be combined to check a whole file:
 
     check_run = record({"step": count, "map": record({"expected": number}), "notes": each(text)})
     check_run(content)

@@ -117,7 +117,7 @@ def wait_for_all() -> None:
 
 
 def together(function: Callable[[], T]) -> T:
-    """Calls ``function()`` in each process; if it fails in any of them, all processes raise.
+    """Calls ``function()`` in each process, and raises in all of them if it fails in any.
 
     Raises:
       ConnectionAbortedError: in processes where it succeeded; the message names one where it

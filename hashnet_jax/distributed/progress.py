@@ -61,7 +61,7 @@ class Progress:
                 print(self._line(now, shown), file=sys.stderr, flush=True)
 
     def extend(self, count: int) -> None:
-        """Adds units to the total, if there turns out to be more work."""
+        """Adds units to the total if there is more work than expected."""
         self._total += count
         if self._bar is not None:
             self._bar.total = self._total

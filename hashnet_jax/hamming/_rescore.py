@@ -1,6 +1,7 @@
-"""Asymmetric search: ranks the nearest codes again, by the logits of the query.
+"""Asymmetric search: reranks the nearest codes using the logits of the query.
 
-Only the database is binary here. A query's signs find candidates; then its logits rank them.
+Only the database is binary here. The signs of a query's logits select candidates, and the logits
+themselves rank them.
 """
 
 import jax
@@ -10,7 +11,7 @@ from jaxtyping import Array, Float, Float32, Int8, Int32, Integer, UInt8
 
 from hashnet_jax.codes import check_packed, unpack_bits, visible_values
 
-# Working set of a rescoring, in 4-byte elements (16 MiB).
+# Working set for rescoring, in 4-byte elements (16 MiB).
 _WORKING_SET = 2**22
 
 
@@ -21,10 +22,10 @@ def rescore(
 ) -> tuple[Float32[Array, "Q n"], Int32[Array, "Q n"]]:
     """Ranks candidates by the score ``<z, b>`` of the query's logits z and a code b.
 
-    A Hamming distance counts all bits alike, whereas the logits say how certain each bit of the
+    A Hamming distance counts all bits alike, whereas the logits show how certain each bit of the
     query is. The candidates are usually the nearest codes by Hamming distance, from :func:`top_k`;
-    the first k columns are then the k nearest by score among them. The function is pure, and
-    memory is bounded by a working set of 2**22 elements, unless a single query needs more (n K).
+    the first k columns are then the k nearest by score among them. The function is pure, and memory
+    is bounded by a working set of 2**22 elements, unless a single query needs more (n K).
 
     The logits of a query are rounded to multiples of a power of two, at most ``max(|z|) K /
     2**28``, so that scores are sums of integers: equal codes tie exactly, and every device and
@@ -113,7 +114,7 @@ def _check_rescoring(
     values, index = visible_values(logits), visible_values(candidates)
     if values is not None and not np.isfinite(values).all():
         raise ValueError(
-            "`logits` must be finite, but contain NaN or infinity. Check the network with "
+            "`logits` must be finite, but they contain NaN or infinity. Check the network with "
             "hashnet_jax.model.check_finite(params)."
         )
     n = len(packed_database)

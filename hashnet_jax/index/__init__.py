@@ -1,4 +1,4 @@
-"""Encodes a user's own pictures into folders of packed codes, and searches them."""
+"""Encodes a user's own pictures, stores their packed codes, and searches them."""
 
 from hashnet_jax.index._build import encode_to_folder
 from hashnet_jax.index._changes import Changes

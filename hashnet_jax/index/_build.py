@@ -78,23 +78,24 @@ def encode_to_folder(
         readable, a weight is not finite, or a file in ``output`` is damaged.
     """
     params = load(run)
-    check_finite(params)
+    check_finite(params, source=f"the network in {run}")
     devices = local_devices() if devices is None else devices
     check_batch_size(batch_size, len(devices))
     weights_sha256 = sha256(Path(run) / MODEL_FILE)
     plan = Plan(weights_sha256, expand(pictures), batch_size=batch_size, devices=len(devices))
+    is_new = not os.path.lexists(output)
     partial = claim_output(output, plan)
     if partial is None:
         manifest = read_manifest(output)
         print(f"already finished: {_summary(manifest, output)}")
-        print("Pictures added since then are not included. To encode them, name a new folder.")
+        print("Pictures added since then are not included. To encode them, choose a new folder.")
         note_unchecked(output, manifest)
         return
     with lock(partial), disk_faults_named(output):
         journal = read_journal(partial, plan) or _list_inputs(partial, plan, params.spec)
         if journal.done < journal.listed:
             _encode_rest(partial, journal, params, devices, batch_size)
-        manifest = _finish(partial, journal, plan, params.spec)
+        manifest = _finish(partial, journal, plan, params.spec, is_new=is_new)
     print(_summary(manifest, output))
 
 
@@ -148,12 +149,14 @@ def _append(
             write_skip(files[SKIPPED], os.fspath(path), reason)
 
 
-def _finish(partial: Path, journal: Journal, plan: Plan, spec: ModelSpec) -> Manifest:
+def _finish(
+    partial: Path, journal: Journal, plan: Plan, spec: ModelSpec, *, is_new: bool
+) -> Manifest:
     """Reports skipped pictures and publishes the codes; raises ValueError if there are no codes."""
     skipped = read_skips(partial)
     _show_skips(skipped, partial.parent / MANIFEST)
     if not journal.codes:
-        shutil.rmtree(partial)
+        shutil.rmtree(partial.parent if is_new else partial)
         raise ValueError(
             f"no readable pictures found in {', '.join(plan.inputs)} ({len(skipped):,} skipped). "
             f"Pass files in one of the formats {', '.join(FORMATS)}, or folders that contain some."

@@ -1,7 +1,7 @@
 """Compares the picture files on disk with the rows of a store, without holding either in memory.
 
-Both lists are written to a private SQLite database, which SQLite keeps in memory while it is small,
-and in a temporary file that it deletes otherwise. SQL then finds what differs.
+Both lists are written to a private SQLite database. SQLite keeps it in memory while it is small,
+and otherwise in a temporary file, which it deletes. A query then finds the differences.
 """
 
 import os
@@ -34,19 +34,19 @@ WHERE stored.id IS NULL OR listed.size != stored.size OR listed.mtime_ns != stor
   OR (:relabel AND listed.label IS NOT stored.label)
 """
 
-# A store is asked for this many pictures by name; for more, all of its rows are read.
+# Up to this many pictures are looked up by path; for more, all rows of the store are read.
 _MOST_NAMED = 1000
 
 
 class Task(NamedTuple):
-    """A picture that is new, or whose file or label differs from those in the store.
+    """A picture that is not in the store, or whose file or label differs from its row there.
 
     Attributes:
       path: the path.
       label: the label that its row should have.
-      sha256: SHA-256 of the file in the store; None if the picture is new.
-      is_same_file: whether size and time are those in the store, so that only the label differs.
-      is_relabelled: whether the label is not that in the store.
+      sha256: SHA-256 recorded in the store; None if the picture is new.
+      is_same_file: whether the size and time match the store, i.e. only the label differs.
+      is_relabelled: whether the label differs from the one in the store.
     """
 
     path: str
@@ -57,7 +57,7 @@ class Task(NamedTuple):
 
 
 class Comparison:
-    """The picture files on disk beside the rows of a store.
+    """Compares the picture files on disk with the rows of a store.
 
     Args:
       named: files and folders, from :func:`hashnet_jax.index.expand`.
@@ -76,10 +76,10 @@ class Comparison:
         self._database.close()
 
     def list_files(self, on_unreadable: OnUnreadable) -> int:
-        """Lists the pictures on disk; returns how many there are.
+        """Lists the pictures on disk, and returns their number.
 
         Args:
-          on_unreadable: called with ``(path, reason)`` for each picture that cannot be looked at,
+          on_unreadable: called with ``(path, reason)`` for each picture that cannot be accessed,
             each folder that cannot be listed, and each picture in an unsupported format.
         """
 
@@ -97,7 +97,7 @@ class Comparison:
 
         Args:
           store: the store.
-          with_gone: whether pictures that are gone from the disk will be asked for.
+          with_gone: whether :meth:`gone` will be called, which needs all rows.
         """
         where, count = None, self._count("FROM listed")
         if not with_gone and count <= _MOST_NAMED:
@@ -113,7 +113,7 @@ class Comparison:
         return self._count(_DIFFERING)
 
     def tasks(self) -> Iterator[Task]:
-        """Yields the pictures that are new or differ, in order of their paths."""
+        """Yields the pictures that are new or have changed, sorted by path."""
         columns = "id, listed.label, stored.label, sha256, stored.id IS NOT NULL AND "
         columns += "listed.size = stored.size AND listed.mtime_ns = stored.mtime_ns"
         found = self._database.execute(
@@ -125,7 +125,7 @@ class Comparison:
             yield Task(path, kept, sha256, bool(is_same_file), is_relabelled)
 
     def gone(self) -> Iterator[str]:
-        """Yields the paths in the store that were in the named folders and are gone from there."""
+        """Yields the paths in the store that no longer exist in the named folders."""
         folders = tuple(os.path.join(path, "") for path in self._named if os.path.isdir(path))
         found = self._database.execute(
             "SELECT stored.id FROM stored LEFT JOIN listed USING (id) WHERE listed.id IS NULL"
@@ -151,7 +151,7 @@ class Comparison:
             yield path, status.st_size, status.st_mtime_ns, label
 
     def _is_skipped(self, path: str) -> bool:
-        """Returns whether the path, or a folder that contains it, was not listed for a reason."""
+        """Returns whether the path, or a folder that contains it, was skipped."""
         while True:
             found = self._count("FROM skipped WHERE path = :path", path=_utf8(path))
             parent = os.path.dirname(path)
@@ -165,7 +165,7 @@ class Comparison:
 
 
 def _may_exist(path: str) -> bool:
-    """Returns whether a file exists, or cannot be looked at."""
+    """Returns whether a file exists or cannot be accessed."""
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -176,5 +176,5 @@ def _may_exist(path: str) -> bool:
 
 
 def _utf8(path: str) -> bytes:
-    """Returns a path as UTF-8, with ``?`` for bytes that are not."""
+    """Returns a path as UTF-8, with ``?`` in place of invalid bytes."""
     return path.encode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Connected components of codes: two codes are linked if they differ in at most R bits."""
+"""Finds connected components of codes; two codes are linked if they differ in at most R bits."""
 
 import contextlib
 from collections.abc import Iterator
@@ -9,13 +9,14 @@ from jaxtyping import Int64, UInt8, UInt64
 from hashnet_jax.distributed.progress import Progress
 from hashnet_jax.index._popcount import words_of
 
-# Comparing codes with equal keys takes so many times as long as comparing all codes in order.
+# Comparing two codes with equal keys takes about this many times as long as comparing two codes
+# while comparing all pairs.
 _COST_OF_KEYS = 3
 
-# Linked pairs to collect before components are merged, which takes time in proportion to the codes.
+# Number of linked pairs to collect before components are merged, which takes O(N) time.
 _PAIRS_PER_MERGE = 2**20
 
-# Comparing fewer pairs takes less than a second or two.
+# Progress is shown from this many pairs on. Comparing fewer takes at most a second or two.
 _SHOWN_FROM = 2**24
 
 # Odd, so that keys of several words collide no more often than by chance.
@@ -29,14 +30,14 @@ _Pairs = tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]
 def components(
     codes: UInt8[np.ndarray, "N bytes"], bits: int, radius: int
 ) -> Int64[np.ndarray, " N"]:
-    """Numbers the connected components of codes.
+    """Assigns each code the number of its connected component.
 
     If two codes differ in at most R bits, and the bits are divided into R + 1 parts, then the codes
-    are equal in at least one part. So only codes that are equal in a part are compared. For R + 1
-    parts of b bits, these are about (R + 1) U^2 / 2^b pairs of U distinct codes whose bits are
-    independent, and more if they form clusters. If they are too many, because R is large or the
-    bits of a part are nearly constant, all U^2 / 2 pairs are compared instead. The memory is O(N),
-    whatever the number of links.
+    are equal in at least one part. Therefore only codes that are equal in some part are compared.
+    For R + 1 parts of b bits, these are about (R + 1) U^2 / 2^b pairs of U distinct codes whose
+    bits are independent, and more if the codes form clusters. If there are too many such pairs,
+    because R is large or the bits of a part are nearly constant, all U^2 / 2 pairs are compared
+    instead. Memory use is O(N), regardless of the number of links.
 
     Args:
       codes: packed codes, uint8 ``[N, ceil(K/8)]``.
@@ -44,7 +45,8 @@ def components(
       radius: R >= 0; codes that differ in at most R bits are linked.
 
     Returns:
-      A number for each code, which two codes share if a chain of links connects them.
+      The component number of each code. Two codes have the same number if a chain of links connects
+      them.
 
     Examples:
       >>> components(np.array([[0], [0b00100000], [0b01100000], [0b11100000]], np.uint8), 3, 1)
@@ -61,7 +63,7 @@ def components(
 
 
 def _linked(words: _Words, bits: int, radius: int) -> Iterator[_Pairs]:
-    """Yields all pairs of linked codes, some of them repeatedly."""
+    """Yields all pairs of linked codes, some of them more than once."""
     masks = _masks(bits, radius + 1) if radius < bits else []
     total = sum(_count(_key(words, mask)) for mask in masks)
     everything = len(words) * (len(words) - 1) // 2
@@ -74,7 +76,7 @@ def _linked(words: _Words, bits: int, radius: int) -> Iterator[_Pairs]:
 
 
 def _masks(bits: int, number: int) -> list[UInt64[np.ndarray, " W"]]:
-    """Divides the bits into parts. Bits beside each other belong to different parts."""
+    """Divides the bits into parts. Adjacent bits belong to different parts."""
     part = np.arange(bits) % number
     return [words_of(np.packbits(part == i)[None])[0] for i in range(number)]
 
@@ -103,7 +105,7 @@ def _linked_with_equal_keys(
     following = np.repeat(ends, np.diff(ends, prepend=-1)) - np.arange(len(key))
     first, step = np.flatnonzero(following), 1
     while len(first):
-        # Slices are faster than lists of indices; they are the same if all keys are equal.
+        # If all keys are equal, slices select the same pairs and are faster than index lists.
         all_equal = len(first) == len(words) - step
         pairs = (words[:-step], words[step:]) if all_equal else (words[first], words[first + step])
         distances = np.bitwise_count(pairs[0] ^ pairs[1])
@@ -118,7 +120,7 @@ def _linked_with_equal_keys(
 
 
 def _gathered(pairs: Iterator[_Pairs]) -> Iterator[_Pairs]:
-    """Concatenates pairs until they are worth merging."""
+    """Concatenates pairs into batches that are large enough to merge."""
     waiting, number = [], 0
     for some in pairs:
         waiting.append(some)

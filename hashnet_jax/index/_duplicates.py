@@ -1,4 +1,4 @@
-"""Groups of pictures with close codes, and which of them are copies of each other."""
+"""Finds groups of pictures with similar codes, and the near copies among them."""
 
 import collections
 import concurrent.futures
@@ -18,8 +18,8 @@ from hashnet_jax.index._components import components
 from hashnet_jax.index._popcount import distances_from, words_of
 from hashnet_jax.index._snapshot import Snapshot
 
-# Pictures count as near copies if their perceptual hashes of 64 bits differ in at most this many.
-# See docs/search_store.md for how often copies differ more, and other pictures less.
+# Pictures count as near copies if their 64-bit perceptual hashes differ in at most this many bits.
+# See docs/search_store.md for how often copies differ in more bits, and other pictures in fewer.
 COPY_BITS = 8
 
 # Pictures are processed in blocks, so that an interrupt waits only for the current block.
@@ -27,18 +27,18 @@ _PICTURES_PER_BLOCK = 256
 
 
 class DuplicatePicture(NamedTuple):
-    """A picture of a group.
+    """A picture in a group.
 
     Attributes:
       id: path of the picture.
       label: its label, or None.
       distance: Hamming distance of its code from that of the group's first picture.
-      copies: number of the set of near copies in the group that it belongs to, from 1; None if no
-        other picture of the group is a near copy.
-      pixels: in how many of 64 bits its perceptual hash differs from that of the first picture of
-        the set; None if it belongs to none.
-      same_file: whether another file of the set has the same bytes.
-      unreadable: why the file cannot be read, e.g. because it is missing; None if it can.
+      copies: number of its set of near copies within the group, from 1; None if no other picture in
+        the group is a near copy.
+      pixels: number of bits, out of 64, in which its perceptual hash differs from that of the first
+        picture in the set; None if it belongs to no set.
+      same_file: whether another file in the set has the same bytes.
+      unreadable: the reason the file cannot be read, e.g. because it is missing; None if it can.
     """
 
     id: str
@@ -51,23 +51,25 @@ class DuplicatePicture(NamedTuple):
 
 
 def find_duplicates(snapshot: Snapshot, radius: int) -> list[list[DuplicatePicture]]:
-    """Groups the pictures of a store by their codes, and looks at the pixels of each group again.
+    """Groups the pictures in a store by their codes, and finds near copies in each group.
 
-    A group is a connected component: a chain of pictures connects any two of its pictures, each
-    within the radius of the next. A picture without a neighbour belongs to no group. Only codes
-    that are equal in one of R + 1 parts are compared, all pairs at worst, and the memory is O(N).
+    A group is a connected component: any two of its pictures are connected by a chain of pictures,
+    each within the radius of the next. A picture without a neighbour belongs to no group. Only
+    codes that are equal in at least one of R + 1 parts are compared; in the worst case, these are
+    all pairs. Memory use is O(N).
 
-    Close codes say that the network sees similar content. The pictures are near copies, e.g. one
-    photograph in two sizes, if their perceptual hashes are close, too: if a chain of pictures
-    connects them, each of which differs from the next in at most 8 of 64 bits.
+    Similar codes mean that the pictures have similar content according to the network. Pictures are
+    near copies, e.g. one photograph in two sizes, if their perceptual hashes are also similar, i.e.
+    if they are connected by a chain of pictures, each of which differs from the next in at most 8
+    of 64 bits.
 
     Args:
       snapshot: from :meth:`hashnet_jax.index.Store.snapshot`.
       radius: R >= 0, the largest distance of linked codes.
 
     Returns:
-      The groups, those with most copies first and otherwise in order of the id. In a group, the
-      sets of near copies come first, then the other pictures, then those that cannot be read.
+      The groups, in decreasing order of the number of copies, with ties broken by id. In a group,
+      the sets of near copies come first, then the other pictures, then those that cannot be read.
 
     Raises:
       ValueError: if ``radius`` < 0.
@@ -75,7 +77,7 @@ def find_duplicates(snapshot: Snapshot, radius: int) -> list[list[DuplicatePictu
     """
     if radius < 0:
         raise ValueError(f"`radius` must be >= 0, got {radius}.")
-    import_imagehash()  # Fails before the codes are compared if it is missing.
+    import_imagehash()  # Imported before the codes are compared, to fail early if it is missing.
     groups = _rows_of_groups(snapshot, radius)
     ids = snapshot.paths(np.concatenate(groups).tolist() if groups else [])
     looks = iter(_looks(ids))
@@ -92,19 +94,19 @@ def _rows_of_groups(snapshot: Snapshot, radius: int) -> list[Int[np.ndarray, " n
 
 
 def rows_by_label(label: Int[np.ndarray, " N"]) -> list[Int[np.ndarray, " n"]]:
-    """Returns the rows with each label in order, those of the first row first."""
+    """Groups the row numbers by label, in order of the first row with each label."""
     order = np.argsort(label, kind="stable")
     starts = np.flatnonzero(np.diff(label[order])) + 1
     return sorted(np.split(order, starts), key=lambda rows: int(rows[0]))
 
 
 def _looks(ids: Sequence[str]) -> list[Look | str]:
-    """Looks at all pictures in parallel threads; a reason stands for an unreadable one."""
+    """Reads all pictures in parallel threads; returns the reason for each unreadable one."""
     looks: list[Look | str] = []
     if not ids:
         return looks
     with (
-        Progress(len(ids), "looking at pictures", "picture") as progress,
+        Progress(len(ids), "reading pictures", "picture") as progress,
         concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,
     ):
         for start in range(0, len(ids), _PICTURES_PER_BLOCK):
@@ -142,7 +144,7 @@ def _group(
 
 
 def _sets_of_copies(looks: Sequence[Look | str]) -> Iterator[list[int]]:
-    """Yields the places of pictures that are near copies of each other."""
+    """Yields the positions of pictures that are near copies of each other."""
     places = [at for at, look in enumerate(looks) if not isinstance(look, str)]
     if len(places) < 2:
         return
@@ -162,7 +164,7 @@ def _marked(
     members: Sequence[int],
     number: int,
 ) -> Iterator[tuple[int, DuplicatePicture]]:
-    """Yields the pictures of a set of near copies, with their places."""
+    """Yields the pictures in a set of near copies, with their positions."""
     own = [look for at in members if not isinstance(look := looks[at], str)]
     files = [look.sha256 for look in own]
     number_of = collections.Counter(files)

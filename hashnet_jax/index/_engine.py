@@ -14,7 +14,7 @@ from hashnet_jax.model import HashNetParams, check_finite
 from hashnet_jax.weights import load, read_spec
 
 # Batches `(paths, files, packed)` in any order: for each path, the state of its file or the reason
-# that it cannot be read; and the packed codes of the n readable ones, uint8 [n, ceil(K/8)].
+# that it cannot be read; and the packed codes of the n readable pictures, uint8 [n, ceil(K/8)].
 Encoded = Iterator[tuple[Paths, Files, UInt8[np.ndarray, "n bytes"]]]
 
 # An engine takes a run folder and a stream of paths, and yields each path once.
@@ -47,7 +47,7 @@ class LocalEngine:
         @functools.cache
         def params() -> HashNetParams:
             loaded = load(run)
-            check_finite(loaded)
+            check_finite(loaded, source=f"the network in {run}")
             return loaded
 
         devices = local_devices() if self.devices is None else self.devices

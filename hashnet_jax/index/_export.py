@@ -1,4 +1,4 @@
-"""Exports the codes of a store to files that other programs read."""
+"""Exports the codes of a store to files that other programs can read."""
 
 import dataclasses
 import os
@@ -71,8 +71,7 @@ def export_codes_folder(store: Store, folder: str | os.PathLike[str]) -> int:
 def export_faiss(store: Store, path: str | os.PathLike[str]) -> int:
     """Writes a flat binary faiss index, and the paths of its codes to `PATH.ids.txt`.
 
-    Line i of the text file is the path of the code with number i in the index. An existing file is
-    replaced.
+    Line i of the text file is the path of code i in the index. An existing file is replaced.
 
     Args:
       store: the store.
@@ -100,8 +99,8 @@ def export_faiss(store: Store, path: str | os.PathLike[str]) -> int:
 def export_parquet(store: Store, path: str | os.PathLike[str]) -> int:
     """Writes the rows to a Parquet file, with the manifest in the metadata of its schema.
 
-    The columns are id, code (a list of bytes), label, size, mtime_ns and sha256. The rows are in no
-    particular order, so that they need not fit into memory. An existing file is replaced.
+    The columns are id, code (a list of bytes), label, size, mtime_ns and sha256. The rows need not
+    fit into memory, and are therefore written in no particular order. An existing file is replaced.
 
     Args:
       store: the store.

@@ -111,7 +111,7 @@ def nearest(
       k: number of neighbours, >= 1.
 
     Returns:
-      For each query, a list of pairs ``(distance, i)``, nearest first, with ties in order of i. It
+      For each query, a list of pairs ``(distance, i)``, nearest first, with ties broken by i. It
       has min(k, N) entries, or fewer if an approximate index finds fewer.
     """
     k = min(k, index.ntotal)

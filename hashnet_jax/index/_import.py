@@ -16,7 +16,7 @@ from hashnet_jax.index._store_manifest import StoreManifest
 from hashnet_jax.index._store_rows import make_rows
 
 _ROWS_PER_TRANSACTION = 4096
-# The state of a file that is unlike that of any picture, so the next update encodes it again.
+# A file state that matches no picture, so that the next update encodes the picture again.
 _UNKNOWN = PictureFile(-1, 0, bytes(32))
 
 
@@ -29,12 +29,12 @@ def import_codes_folder(
     """Imports a codes folder into a store, without encoding its pictures again.
 
     A codes folder does not record the state of the picture files. A picture that is older than the
-    folder's manifest is assumed to be the one that was encoded. Any other is imported as well, but
-    the next update encodes it again, or deletes it if it is gone.
+    folder's manifest is assumed to be the one that was encoded. Other pictures are imported too,
+    but the next update encodes them again, or deletes them if their files are gone.
 
     Args:
       folder: a codes folder written by `hashnet encode`.
-      uri: the store, which is created if there is none.
+      uri: the store, which is created if it does not exist.
       on_unreadable: called with the path and the reason for each picture that is not imported,
         because its path is not UTF-8.
 
@@ -43,7 +43,8 @@ def import_codes_folder(
 
     Raises:
       FileNotFoundError: if there are no codes in ``folder``.
-      ValueError: if the codes are damaged, or another network computed those in the store.
+      ValueError: if the codes are damaged, or the codes in the store were computed by a different
+        network.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
@@ -98,7 +99,7 @@ def _open_or_create(uri: str | os.PathLike[str], codes: Manifest, folder: Path) 
 
 
 def _blocks(folder: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yields the paths in blocks, with the number of the first."""
+    """Yields the paths in blocks, with the index of the first path in each."""
     with open(folder / IDS, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         for start in itertools.count(0, _ROWS_PER_TRANSACTION):
             lines = list(itertools.islice(file, _ROWS_PER_TRANSACTION))

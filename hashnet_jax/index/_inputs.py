@@ -57,7 +57,7 @@ def list_pictures(paths: Iterable[str], on_skip: Callable[[str, str], Any]) -> I
     """
     paths = list(paths)
     files = {path for path in paths if not os.path.isdir(path)}
-    listed: set[str] = set()  # of these files, which may also be in one of the folders
+    listed: set[str] = set()  # of these files, because they may also be in a requested folder
 
     def pass_over(path: str, reason: str) -> None:
         if path not in files:
@@ -69,14 +69,14 @@ def list_pictures(paths: Iterable[str], on_skip: Callable[[str, str], Any]) -> I
                 continue
             if found in files:
                 listed.add(found)
-            if "\n" in found:  # Path files have one path per line.
+            if "\n" in found:  # Files of paths have one path per line.
                 on_skip(found, "the path contains a line break; rename the file or folder")
             else:
                 yield found
 
 
 def _is_inside(path: str, folders: Collection[str]) -> bool:
-    """Returns whether a search of one of the folders reaches ``path``."""
+    """Returns whether searching one of the folders finds ``path``."""
     while not os.path.basename(path).startswith(".") and (parent := os.path.dirname(path)) != path:
         if parent in folders:
             return True

@@ -1,4 +1,4 @@
-"""The journal of unfinished codes: the request, and how far encoding has come."""
+"""The journal of an unfinished codes folder: the request and the progress of encoding."""
 
 import dataclasses
 import json
@@ -58,7 +58,7 @@ class Journal:
     def __post_init__(self) -> None:
         if not 0 <= self.codes <= self.done <= self.listed:
             raise ValueError(
-                f"it counts {self.codes} codes of {self.done} pictures out of {self.listed}"
+                f"it counts {self.codes} codes from {self.done} of {self.listed} pictures"
             )
 
 
@@ -104,7 +104,7 @@ def check_same_plan(old: Mapping[str, Any], plan: Plan, output: Path) -> None:
 
 
 def remedy_for(partial: Path) -> str:
-    """Returns what to do if a file in `.partial` is damaged."""
+    """Returns the remedy if a file in `.partial` is damaged."""
     return f"delete {partial} and start again"
 
 

@@ -11,6 +11,8 @@ from hashnet_jax.distributed.reading import DamagedFile
 
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _CONFLICT = re.compile(r"commit conflict|concurrent writers", re.IGNORECASE)
+# Raised by LanceDB if its Rust code panics; not a subclass of Exception.
+_PANIC = "PanicException"
 _WHAT, _REMEDY = "a store", "restore it from a copy, or index the pictures into a new store"
 
 
@@ -34,21 +36,23 @@ def import_lancedb() -> ModuleType:
 
 @contextlib.contextmanager
 def faults_named(uri: str) -> Iterator[None]:
-    """Converts errors of LanceDB.
+    """Converts errors raised by LanceDB.
 
     Args:
-      uri: where the store is.
+      uri: folder of the store, or its location in object storage.
 
     Raises:
       BlockingIOError: if other processes kept changing the store at the same time.
-      OSError: if the disk or a permission is the reason.
+      OSError: if the operating system reported an error, e.g. a full disk.
       DamagedFile: a ValueError, in all other cases.
     """
     try:
         yield
     except (DamagedFile, ImportError):
         raise
-    except Exception as error:  # see damage_named
+    except BaseException as error:  # see damage_named
+        if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
+            raise
         text = " ".join(str(error).split())
         if _CONFLICT.search(text):
             raise BlockingIOError(
@@ -61,7 +65,7 @@ def faults_named(uri: str) -> Iterator[None]:
 
 
 def damaged(uri: str, reason: str) -> DamagedFile:
-    """Returns the error for a store that is damaged or foreign."""
+    """Returns the error for a store that is damaged or was created by other software."""
     return DamagedFile(uri, _WHAT, reason, _REMEDY)
 
 

@@ -1,4 +1,4 @@
-"""What a store remembers of a picture file, to tell later whether the picture has changed."""
+"""The state of a picture file, which a store records to detect later changes."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ class PictureFile(NamedTuple):
     """The state of a picture file.
 
     Attributes:
-      size: in bytes.
+      size: size of the file in bytes.
       mtime_ns: time of the last modification, in nanoseconds.
       sha256: SHA-256 of the content, 32 bytes.
     """
@@ -42,8 +42,8 @@ def load_picture(
 ) -> PictureFile | str:
     """Hashes a picture file, and decodes it as :func:`hashnet_jax.data.sources.read_squashed` does.
 
-    The size and the time are those from before the first byte was read. If the picture is modified
-    meanwhile, they will differ from those of the file, so the next update encodes it again.
+    The size and time are recorded before the first byte is read. If the file is modified in the
+    meantime, they will no longer match it, and the next update will encode the picture again.
 
     Args:
       path: path of the file.

@@ -51,7 +51,7 @@ def nearest_rows(
     k: int | None = None,
     radius: int | None = None,
 ) -> Int64[np.ndarray, " n"]:
-    """Selects the k smallest distances, those within a radius, or the k smallest of these.
+    """Selects the k nearest rows, the rows within a radius, or the k nearest rows within a radius.
 
     Args:
       distances: ``[N]``, from :func:`distances_from`.
@@ -59,7 +59,7 @@ def nearest_rows(
       radius: largest distance; None for no limit.
 
     Returns:
-      The rows in order of increasing distance, with ties in order of the row.
+      The rows in order of increasing distance, with ties broken by row.
 
     Examples:
       >>> nearest_rows(np.array([3, 1, 2, 1], np.uint8), k=3)

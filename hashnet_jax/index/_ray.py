@@ -22,8 +22,8 @@ from hashnet_jax.index._stream import Files, check_batch_size, encode_files
 from hashnet_jax.model import check_finite
 from hashnet_jax.weights import MODEL_FILE, load, read_spec
 
-# Paths are handed to Ray in portions, so that the memory of this process does not grow with their
-# number. Between two portions, the workers start again and load the network.
+# Paths are passed to Ray in portions to bound the memory of this process. The workers restart and
+# reload the network for each portion.
 PATHS_PER_PORTION = 2**20
 # A worker decodes the next batches of its task while it encodes one.
 BATCHES_PER_TASK = 8
@@ -44,15 +44,16 @@ _SCHEMA = pa.schema(
 class RayEngine:
     """Encodes on the nodes of a Ray cluster, with one worker per GPU, or per node without GPUs.
 
-    All nodes must have this version of hashnet_jax installed, and find the pictures under the same
-    paths, e.g. on a network file system. The network is sent to them. A worker that is lost is
-    replaced, and the pictures that it had are encoded again.
+    All nodes must have this version of hashnet_jax installed, and be able to read the pictures at
+    the same paths, e.g. on a network file system. The network is sent to them. A worker that is
+    lost is replaced, and its pictures are encoded again.
 
     Attributes:
       address: address of the cluster, e.g. "ray://head:10001" or "auto" on one of its nodes; None
         to start Ray on this machine.
-      batch_size: number of pictures per batch on one device. With the same number, the codes are
-        those of a :class:`hashnet_jax.index.LocalEngine` with one device of the same kind.
+      batch_size: number of pictures per batch on one device. A
+        :class:`hashnet_jax.index.LocalEngine` with the same batch size and one device of the same
+        kind computes the same codes.
       workers: number of workers; None for one per GPU, or per node without GPUs.
 
     Raises:
@@ -142,7 +143,7 @@ def _packed(paths: Sequence[Any], files: Files, codes: UInt8[np.ndarray, "n byte
 def _unpacked(
     table: pa.Table, width: int
 ) -> tuple[tuple[str, ...], Files, UInt8[np.ndarray, "n bytes"]]:
-    """Returns the paths, the files and the packed codes in a table of a worker."""
+    """Returns the paths, the files and the packed codes in a worker's table."""
     files: Files = [
         row["reason"]
         if row["code"] is None
@@ -166,7 +167,8 @@ def _connect(address: str | None) -> ModuleType:
         ) from error
     if not ray.is_initialized():
         with warnings.catch_warnings():
-            # Ray starts its processes by fork and exec, which is safe beside the threads of JAX.
+            # Ray starts its processes by fork and exec, which is safe while threads of JAX are
+            # running.
             warnings.filterwarnings("ignore", "(os.fork|lancedb fork)", RuntimeWarning)
             ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     # The update shows its own progress.

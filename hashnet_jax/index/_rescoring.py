@@ -1,4 +1,4 @@
-"""Ranks the codes that an index found again, by the logits of the query."""
+"""Reranks the codes that an index found, using the logits of the query."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ def rescored(
     codes: UInt8[np.ndarray, "N bytes"],
     k: int,
 ) -> tuple[list[list[tuple[int, int]]], list[list[float]]]:
-    """Keeps the k found codes with the highest score ``<z, b>`` for each query.
+    """Keeps the k codes with the highest scores ``<z, b>`` among those found for each query.
 
     Only the codes that were found are read.
 
@@ -26,7 +26,7 @@ def rescored(
 
     Returns:
       ``(found, scores)``: for each query, at most k of its pairs in order of decreasing score, with
-      ties in order of i; and their scores.
+      ties broken by i; and their scores.
 
     Raises:
       ValueError: if a logit is not finite.
@@ -42,7 +42,7 @@ def rescored(
     if width == 0:
         return [[] for _ in found], [[] for _ in found]
     rows = [[i for _, i in row] + [-1] * (width - len(row)) for row in found]
-    # `ids` is sorted, so ties in order of the places in it are ties in order of i.
+    # `ids` is sorted, so breaking ties by position in it is the same as breaking them by i.
     ids = np.unique([i for row in found for _, i in row]).astype(np.int64)
     places = np.where(np.array(rows) < 0, -1, np.searchsorted(ids, rows))
     score, place = map(np.asarray, rescore(logits, codes[ids], places.reshape(-1, width)))

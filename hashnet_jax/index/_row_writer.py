@@ -1,4 +1,4 @@
-"""Collects the rows of an update, and writes them in few transactions."""
+"""Collects the rows of an update, and writes them in a few transactions."""
 
 import time
 
@@ -11,12 +11,12 @@ from hashnet_jax.index._picture_file import PictureFile
 from hashnet_jax.index._store import Store
 from hashnet_jax.index._store_rows import codes_of, make_rows
 
-# What a killed update has to do again is at most so many pictures, or so many seconds of work.
+# If an update is killed, it loses at most this many pictures or this many seconds of work.
 ROWS_PER_TRANSACTION = 65_536
 SECONDS_PER_TRANSACTION = 30.0
-# Each transaction adds a file or two, and the list of all files is written with every transaction.
+# Each transaction adds a file or two, and rewrites the list of all files.
 TRANSACTIONS_PER_COMPACTION = 64
-# Rows whose code stays are read from the store first.
+# Rows whose code is unchanged are first read from the store.
 _RENEWALS_PER_TRANSACTION = 1000
 
 
@@ -46,7 +46,7 @@ class RowWriter:
             self._write_if_due()
 
     def renew(self, task: Task, file: PictureFile | None) -> None:
-        """Adds a row whose code stays, with a new label and, unless it is None, a new file."""
+        """Adds a row with a new label, an unchanged code and, unless it is None, a new file."""
         self._renewed[task.path] = task, file
         if len(self._renewed) >= _RENEWALS_PER_TRANSACTION:
             self._write_renewed()
@@ -57,7 +57,7 @@ class RowWriter:
         self._write_if_due()
 
     def write(self) -> None:
-        """Writes everything that has been added."""
+        """Writes all pending changes."""
         if self._rows:
             self._upsert(self._rows, np.concatenate(self._codes))
             self._rows, self._codes = [], []

@@ -1,8 +1,8 @@
-"""A snapshot saved beside the table, so that a search from the shell need not load LanceDB.
+"""A snapshot saved next to the table, so that searches from the shell need not load LanceDB.
 
-Importing LanceDB and reading a table take seconds; a saved snapshot is mapped into memory. It is
-bound to the list of the table's versions, so it is never used after a change, and ends with the
-SHA-256 of its content. It may be deleted at any time.
+Importing LanceDB and reading a table takes seconds, but a saved snapshot is only mapped into
+memory. It contains a hash of the list of the table's versions, so it is never used after a change.
+The file ends with the SHA-256 of its content. It may be deleted at any time.
 """
 
 import errno
@@ -37,13 +37,13 @@ _READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 def load_snapshot(uri: str | os.PathLike[str], *, where: str | None = None) -> Snapshot:
     """Reads the newest version of a store into memory, for exact search.
 
-    The first call after a change reads the table, and saves the snapshot in `snapshot.arrow` in the
-    folder of the store; further calls map that file into memory. This is only done without a filter
-    and for a store in a folder.
+    The first call after a change reads the table, and saves the snapshot to `snapshot.arrow` in the
+    folder of the store. Later calls map that file into memory. With a filter, or for a store in
+    object storage, every call reads the table.
 
     Args:
-      uri: the folder or the location in object storage.
-      where: a filter in SQL, e.g. ``"label = 'cat'"``; None for all pictures.
+      uri: folder of the store, or its location in object storage.
+      where: a SQL filter, e.g. ``"label = 'cat'"``; None for all pictures.
 
     Returns:
       The snapshot.
@@ -51,7 +51,7 @@ def load_snapshot(uri: str | os.PathLike[str], *, where: str | None = None) -> S
     Raises:
       FileNotFoundError: if there is no store at ``uri``.
       DamagedFile: a ValueError, if the table there is damaged or not a store.
-      ValueError: if ``where`` is not a filter.
+      ValueError: if ``where`` is not a valid filter.
     """
     uri = os.fspath(uri)
     if where is not None or not is_local(uri):
@@ -106,7 +106,7 @@ def _size_and_time(entry: os.DirEntry[str]) -> tuple[int, int]:
 
 
 def _content(snapshot: Snapshot, versions: str) -> tuple[pa.Buffer, bytes]:
-    """Returns the content of the file: an Arrow file, and its SHA-256."""
+    """Returns the content of the file: an Arrow file followed by its SHA-256."""
     binding = json.dumps({"versions": versions, "version": snapshot.version})
     fields = [schema_of(snapshot.manifest).field(name) for name in _COLUMNS]
     metadata = {MANIFEST_KEY: snapshot.manifest.to_json(), _BINDING_KEY: binding}
@@ -122,7 +122,7 @@ def _content(snapshot: Snapshot, versions: str) -> tuple[pa.Buffer, bytes]:
 
 
 def _read(uri: str) -> Snapshot | None:
-    """Returns the saved snapshot, or None if there is none of the newest version."""
+    """Returns the saved snapshot, or None if there is none for the newest version."""
     path, versions = _path(uri), _versions(uri)
     if versions is None or not path.is_file():
         return None

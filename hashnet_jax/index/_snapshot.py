@@ -12,10 +12,9 @@ from hashnet_jax.index._store_manifest import StoreManifest
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The rows of one version of a store, in the order of their ids.
+    """The rows of one version of a store, sorted by id.
 
-    The order of the rows depends only on the ids, so ties in order of the row are ties in order of
-    the id.
+    Breaking ties by row is therefore the same as breaking them by id.
 
     Attributes:
       manifest: the manifest of the store.

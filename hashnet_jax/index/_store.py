@@ -1,12 +1,13 @@
-"""A store of codes that changes with the pictures: a LanceDB table in a folder or object storage.
+"""A store of codes that can be updated: a LanceDB table in a folder or in object storage.
 
-Every change is one transaction. A reader sees the version that was the newest when it looked, and a
-process that is killed leaves the version before or after its last transaction.
+Every change is one transaction. A reader sees the version that was the newest when it started. If a
+process is killed, the store is in the state before or after its last transaction.
 """
 
 import datetime
 import os
 import random
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,59 +15,76 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from hashnet_jax.index._filter import check_filter
 from hashnet_jax.index._lance import connect, damaged, faults_named, is_local, literal
 from hashnet_jax.index._snapshot import Snapshot
 from hashnet_jax.index._store_manifest import StoreManifest
-from hashnet_jax.index._store_rows import MANIFEST_KEY, codes_of, row_checks, schema_of
+from hashnet_jax.index._store_rows import (
+    MANIFEST_KEY,
+    STORE_NUMBER_KEY,
+    bound_to,
+    codes_of,
+    damaged_rows,
+    schema_of,
+)
+from hashnet_jax.index._table_folder import HINT, check_regular_files, least_version
 
 # The name of the table in the database; the folder of a store contains `pictures.lance`.
 TABLE = "pictures"
 
 ROWS_PER_BATCH = 8192
-# A search that started earlier than this fails.
+_CHECK_COLUMNS = ("id", "code", "label", "check")
+# The files of older versions are deleted, so a search that takes longer than this fails.
 KEPT_VERSIONS = datetime.timedelta(hours=1)
 MOST_VERSIONS = 20
 ROWS_FOR_INDEX = 2**20
-# The text of a filter should not become too long to parse.
+# Keeps filters short enough to parse.
 _IDS_PER_FILTER = 1000
 
-# LanceDB retries a change that conflicts with a concurrent one a few times by itself.
+# These are in addition to a few retries by LanceDB itself when concurrent changes conflict.
 _ATTEMPTS, _SECONDS_OF_FIRST_WAIT = 6, 0.2
 
 T = TypeVar("T")
 
 
 class Store:
-    """Codes of pictures, keyed by their paths. Create it by :func:`create_store`.
+    """Codes of pictures, keyed by path. Create one with :func:`create_store`.
 
     Attributes:
-      uri: the folder or the location in object storage.
+      uri: folder of the store, or its location in object storage.
       manifest: which network computed the codes, and how they are packed.
     """
 
     def __init__(self, uri: str, table: Any, manifest: StoreManifest) -> None:
         self.uri, self.manifest, self._table = uri, manifest, table
+        number = (table.schema.metadata or {}).get(STORE_NUMBER_KEY)
+        self._number = None if number is None else int(number)
 
     @property
     def table(self) -> Any:
-        """The LanceDB table, for its own search and index."""
+        """The LanceDB table, which provides LanceDB's own search and index."""
         return self._table
 
     @property
     def version(self) -> int:
-        """The newest version of the store, which increases with every change by anyone."""
+        """The newest version of the store. Each change by any process increases it."""
         with faults_named(self.uri):
             self._table.checkout_latest()
             return self._table.version
 
     def __len__(self) -> int:
+        return self.count()
+
+    def count(self, where: str | None = None) -> int:
+        """Returns the number of rows that match a SQL filter; None for all rows."""
         with faults_named(self.uri):
             self._table.checkout_latest()
-            return self._table.count_rows()
+            return self._table.count_rows(where)
 
     def schema(self, columns: Sequence[str]) -> pa.Schema:
-        """Returns the schema of some of the columns, with the manifest in its metadata."""
+        """Returns the schema of the given columns, with the manifest in its metadata."""
         whole = schema_of(self.manifest)
         return pa.schema([whole.field(name) for name in columns], metadata=whole.metadata)
 
@@ -87,29 +105,30 @@ class Store:
 
         def merge() -> None:
             builder = self._table.merge_insert("id")
-            builder.when_matched_update_all().when_not_matched_insert_all().execute(rows)
+            builder.when_matched_update_all().when_not_matched_insert_all().execute(bound)
 
+        bound = rows if self._number is None else bound_to(rows, self._number)
         self._change(merge)
 
     def delete(self, ids: Sequence[str]) -> None:
         """Deletes the rows with the given ids; ids that are not in the store are ignored.
 
         Args:
-          ids: any number of ids. They are deleted in transactions of 1,000.
+          ids: any number of ids. They are deleted in transactions of 1,000 ids each.
         """
         for start in range(0, len(ids), _IDS_PER_FILTER):
             some = ", ".join(map(literal, ids[start : start + _IDS_PER_FILTER]))
             self.delete_where(f"id IN ({some})")
 
     def delete_where(self, where: str) -> int:
-        """Deletes the rows that match a filter in SQL; returns how many there were."""
+        """Deletes the rows that match a SQL filter, and returns their number."""
         return self._change(lambda: self._table.delete(where).num_deleted_rows)
 
     def compact(self) -> None:
-        """Merges small files, and deletes the files of versions that are older than an hour.
+        """Merges small files, and deletes the files of versions older than an hour.
 
-        A large store also gets an index of its ids, without which LanceDB would hold all of them in
-        memory during an upsert. Does nothing if another process is writing at the same moment.
+        A large store also gets an index on its ids, without which LanceDB would hold all of them in
+        memory during an upsert. Does nothing if another process is writing at the same time.
         """
         try:
             with faults_named(self.uri):
@@ -118,10 +137,10 @@ class Store:
                 if self._table.count_rows() >= ROWS_FOR_INDEX and not self._has_index_of_ids():
                     self._table.create_index("id", config=_b_tree())
         except BlockingIOError:
-            pass  # whoever writes at this moment compacts later
+            pass  # the process that is writing will compact the store later
 
     def tidy(self) -> None:
-        """Compacts the store if it has more than 20 versions, so that small changes stay fast."""
+        """Compacts the store if it has more than 20 versions, to keep small changes fast."""
         with faults_named(self.uri):
             is_due = len(self._table.list_versions()) > MOST_VERSIONS
         if is_due:
@@ -130,21 +149,43 @@ class Store:
     def rows(self, columns: Sequence[str], *, where: str | None = None) -> Iterator[pa.RecordBatch]:
         """Yields the rows of the newest version in batches, in no particular order.
 
+        Every row is checked, unless only the ids are read.
+
         Args:
           columns: names of columns, see :mod:`hashnet_jax.index`.
-          where: a filter in SQL, e.g. ``"label = 'cat'"``; None for all rows.
+          where: a SQL filter, e.g. ``"label = 'cat'"``; None for all rows.
 
         Yields:
           Batches of rows.
+
+        Raises:
+          DamagedFile: a ValueError, if the columns of a row do not belong together.
         """
-        self._table.checkout_latest()
-        yield from self._batches(columns, where)
+        with faults_named(self.uri):
+            self._table.checkout_latest()
+        is_checked = list(columns) != ["id"]
+        for batch in self._batches(schema_of(self.manifest).names if is_checked else ["id"], where):
+            if is_checked:
+                self.check_rows(batch)
+            yield batch.select(list(columns))
+
+    def check_rows(self, rows: pa.Table | pa.RecordBatch) -> None:
+        """Checks rows that were read from the table.
+
+        Args:
+          rows: the columns id, code, label and check; or all columns.
+
+        Raises:
+          DamagedFile: a ValueError, if the columns of a row do not belong together.
+        """
+        if damaged_rows(rows, self.manifest.code_bytes, self._number):
+            raise damaged(self.uri, "its rows do not match their checksums")
 
     def snapshot(self, *, where: str | None = None) -> Snapshot:
         """Reads the newest version into memory, sorted by id, and checks every row.
 
         Args:
-          where: a filter in SQL, e.g. ``"label = 'cat'"``; None for all rows.
+          where: a SQL filter, e.g. ``"label = 'cat'"``; None for all rows.
 
         Returns:
           The snapshot. A code of 64 bits and a path of 40 characters take about 60 bytes.
@@ -152,21 +193,21 @@ class Store:
         Raises:
           DamagedFile: a ValueError, if a code does not belong to its path.
         """
-        columns = ["id", "code", "label", "check"]
         with faults_named(self.uri):
             self._table.checkout_latest()
             version = self._table.version
-        batches = list(self._batches(columns, where))
-        table = pa.Table.from_batches(batches, self.schema(columns).remove_metadata())
-        table = table.combine_chunks().sort_by("id")
+        batches = list(self._batches(_CHECK_COLUMNS, where))
+        schema = self.schema(_CHECK_COLUMNS).remove_metadata()
+        table = pa.Table.from_batches(batches, schema).combine_chunks().sort_by("id")
+        self.check_rows(table)
         ids, labels = (table[name].combine_chunks() for name in ("id", "label"))
+        if pc.call_function("equal", [ids[1:], ids[:-1]]).true_count:
+            raise damaged(self.uri, "it contains a path twice")
         codes = np.ascontiguousarray(codes_of(table["code"], self.manifest.code_bytes))
-        if not np.array_equal(row_checks(ids, codes, labels), table["check"].to_numpy()):
-            raise damaged(self.uri, "the codes, paths and labels do not match their check sums")
         return Snapshot(self.manifest, version, ids, codes, labels)
 
     def _change(self, change: Callable[[], T]) -> T:
-        """Makes a change. Whoever loses against concurrent changes too often tries again later."""
+        """Makes a change; retries after a random delay if it conflicts with concurrent changes."""
         for attempt in range(_ATTEMPTS):
             try:
                 with faults_named(self.uri):
@@ -178,31 +219,18 @@ class Store:
         raise AssertionError("unreachable")
 
     def _batches(self, columns: Sequence[str], where: str | None) -> Iterator[pa.RecordBatch]:
-        query = self._table.search().select(list(columns)).limit(None)
-        if where is not None:
-            query = query.where(self.check_filter(where))
+        where = None if where is None else self.check_filter(where)
         with faults_named(self.uri):
+            query = self._table.search().select(list(columns)).limit(None)
+            query = query if where is None else query.where(where)
             yield from query.to_batches(ROWS_PER_BATCH)
 
     def _has_index_of_ids(self) -> bool:
         return any(list(index.columns) == ["id"] for index in self._table.list_indices())
 
     def check_filter(self, where: str) -> str:
-        """Checks a filter in SQL.
-
-        Returns:
-          The filter in parentheses. Without them, LanceDB ignores what follows an expression.
-
-        Raises:
-          ValueError: if it is not a filter.
-        """
-        try:
-            self._table.count_rows(f"({where})")
-        except (RuntimeError, ValueError) as error:
-            raise ValueError(
-                f"`where` must be a filter in SQL, e.g. \"label = 'cat'\", got {where!r} ({error})."
-            ) from error
-        return f"({where})"
+        """Returns a SQL filter in parentheses; raises a ValueError if it is invalid."""
+        return check_filter(self._table, self.uri, where)
 
 
 def create_store(uri: str | os.PathLike[str], manifest: StoreManifest) -> Store:
@@ -217,7 +245,7 @@ def create_store(uri: str | os.PathLike[str], manifest: StoreManifest) -> Store:
       The store.
 
     Raises:
-      FileExistsError: if there is a store already, or the folder contains other files.
+      FileExistsError: if the store already exists, or the folder contains other files.
     """
     uri = os.fspath(uri)
     if is_local(uri) and os.path.lexists(uri):
@@ -226,8 +254,11 @@ def create_store(uri: str | os.PathLike[str], manifest: StoreManifest) -> Store:
         if content := os.listdir(uri):
             what = "already contains a store" if _has_table(uri) else f"contains {min(content)!r}"
             raise FileExistsError(f"`store` must be a new or empty folder, but {uri} {what}.")
+    schema = schema_of(manifest)
+    number = str(secrets.randbits(64))
+    schema = schema.with_metadata({**schema.metadata, STORE_NUMBER_KEY: number})
     with faults_named(uri):
-        table = connect(uri).create_table(TABLE, schema=schema_of(manifest), mode="create")
+        table = connect(uri).create_table(TABLE, schema=schema, mode="create")
     return Store(uri, table, manifest)
 
 
@@ -235,7 +266,7 @@ def open_store(uri: str | os.PathLike[str]) -> Store:
     """Opens a store.
 
     Args:
-      uri: the folder or the location in object storage.
+      uri: folder of the store, or its location in object storage.
 
     Returns:
       The store.
@@ -250,8 +281,12 @@ def open_store(uri: str | os.PathLike[str]) -> Store:
             f"no store found in {uri}. Create it with `hashnet index update`, or choose another "
             "`store`."
         )
+    check_regular_files(uri)
+    least = least_version(uri, TABLE)  # read first, because another process may be writing
     with faults_named(uri):
         table = connect(uri).open_table(TABLE)
+        if table.version < least:
+            raise ValueError(f"{HINT} names version {least}, but the newest is {table.version}")
         schema = table.schema
         text = (schema.metadata or {}).get(MANIFEST_KEY)
         if text is None:
@@ -259,7 +294,7 @@ def open_store(uri: str | os.PathLike[str]) -> Store:
         manifest = StoreManifest.from_json(text.decode())
         if not schema.equals(schema_of(manifest), check_metadata=False):
             raise ValueError("its columns do not match its manifest")
-    return Store(uri, table, manifest)
+        return Store(uri, table, manifest)
 
 
 def _b_tree() -> Any:

@@ -15,7 +15,7 @@ from hashnet_jax.index._manifest import BIT_ORDER, preprocessing
 from hashnet_jax.model import ModelSpec
 from hashnet_jax.weights import MODEL_FILE, read_spec
 
-# Raised when a later version of the package can no longer be read by an earlier one.
+# Incremented when earlier versions of the package can no longer read new stores.
 FORMAT = 1
 
 _check = record(
@@ -119,7 +119,7 @@ class StoreManifest:
 
     @classmethod
     def from_json(cls, source: str) -> "StoreManifest":
-        """Parses :meth:`to_json`; raises an exception of any type if the text is damaged."""
+        """Parses the output of :meth:`to_json`; may raise any exception if the text is damaged."""
         content = parse_json(source)
         if not isinstance(content, dict) or not is_sealed(content):
             raise ValueError("its manifest has no SHA-256")
@@ -135,7 +135,7 @@ def check_same_network(manifest: StoreManifest, uri: str, run: str | Path) -> No
 
     Args:
       manifest: the manifest of the store.
-      uri: where the store is, for the error message.
+      uri: location of the store, for the error message.
       run: run folder that contains `model.npz`.
 
     Raises:
@@ -147,6 +147,7 @@ def check_same_network(manifest: StoreManifest, uri: str, run: str | Path) -> No
         raise ValueError(
             f"the codes in {uri} were computed by a different network ({manifest.backbone}, "
             f"{manifest.bits} bits, weights SHA-256 {manifest.weights_sha256[:12]}...) from the "
-            f"one in {run} ({own.backbone}, {own.bits} bits, SHA-256 {own.weights_sha256[:12]}...)"
-            ". Use the run that computed them, or index the pictures into a new store."
+            f"one in {Path(run) / MODEL_FILE} ({own.backbone}, {own.bits} bits, SHA-256 "
+            f"{own.weights_sha256[:12]}...). Use the run that computed them, or index the pictures "
+            "into a new store."
         )

@@ -1,4 +1,4 @@
-"""The columns of a store, and the check that binds the code of a row to its path.
+"""The columns of a store, and the checksum that ties the columns of a row to each other.
 
 ==========  =====================  ===========================================================
 id          string                 path of the picture; the primary key
@@ -7,7 +7,7 @@ size        int64                  size of the file in bytes
 mtime_ns    int64                  modification time of the file, in nanoseconds
 sha256      fixed_size_binary[32]  SHA-256 of the file
 label       string                 label of the picture, or null
-check       uint64                 hash of id, code and label, see :func:`row_checks`
+check       uint64                 hash of the row and the store, see :func:`bound_to`
 ==========  =====================  ===========================================================
 """
 
@@ -20,10 +20,17 @@ from jaxtyping import Int64, UInt8, UInt64
 from hashnet_jax.index._store_manifest import StoreManifest
 
 MANIFEST_KEY = b"hashnet_jax"
+# A random number, which ties the rows to their store.
+STORE_NUMBER_KEY = b"hashnet_jax.store"
 # Declares the key of the table, so that two processes cannot insert the same picture twice.
 _PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
 
-# Odd, so that a change of a single byte always changes the hash.
+# The columns that describe the file of a picture.
+_FILE_COLUMNS = {"size", "mtime_ns", "sha256"}
+
+_HALF, _LOWER = np.uint64(32), np.uint64(2**32 - 1)
+
+# Odd, so that changing a single byte always changes the hash.
 _MULTIPLIER = 0x9E3779B97F4A7C15
 
 
@@ -66,12 +73,12 @@ def make_rows(
       The rows.
 
     Raises:
-      ValueError: if the codes have another number of bytes than those of the store.
+      ValueError: if the number of bytes per code differs from that of the store.
     """
     if codes.shape[1] != manifest.code_bytes:
         raise ValueError(
-            f"`codes` must have {manifest.code_bytes} bytes each, as the {manifest.bits} bits of "
-            f"the store need, got {codes.shape[1]}."
+            f"`codes` must have {manifest.code_bytes} bytes each for the {manifest.bits} bits of "
+            f"the store, got {codes.shape[1]}."
         )
     id_array = pa.array(ids, pa.utf8())
     label_array = pa.array(labels if labels is not None else [None] * len(ids), pa.utf8())
@@ -87,6 +94,40 @@ def make_rows(
     return pa.Table.from_arrays(columns, schema=schema_of(manifest))
 
 
+def bound_to(rows: pa.Table | pa.RecordBatch, store_number: int) -> pa.Table | pa.RecordBatch:
+    """Returns rows from :func:`make_rows` with the checksums that they have in a new store.
+
+    The lower half of a checksum covers id, code and label, and the upper half the file.
+    """
+    place = rows.schema.get_field_index("check")
+    plain = rows.column(place).to_numpy(zero_copy_only=False)
+    checks = _with_number(plain, store_number) & _LOWER
+    checks |= _with_number(_file_checks(rows), store_number) << _HALF
+    return rows.set_column(place, rows.schema.field(place), pa.array(checks))
+
+
+def damaged_rows(rows: pa.Table | pa.RecordBatch, width: int, store_number: int | None) -> bool:
+    """Returns whether any row does not match its checksum.
+
+    Args:
+      rows: the columns id, code, label and check; also size, mtime_ns and sha256, if they are to be
+        checked.
+      width: bytes per code, ceil(K/8).
+      store_number: the number of the store, < 2^64; None for an older store, whose checksums do not
+        cover the files.
+    """
+    ids, labels = (_one_array(rows.column(name)) for name in ("id", "label"))
+    found = row_checks(ids, codes_of(rows.column("code"), width), labels)
+    expected = rows.column("check").to_numpy(zero_copy_only=False)
+    if store_number is None:
+        return not np.array_equal(found, expected)
+    differs = (_with_number(found, store_number) ^ expected) & _LOWER
+    if _FILE_COLUMNS.issubset(rows.schema.names):
+        files = _with_number(_file_checks(rows), store_number) << _HALF
+        differs |= (files ^ expected) >> _HALF
+    return bool(differs.any())
+
+
 def codes_of(column: pa.Array | pa.ChunkedArray, width: int) -> UInt8[np.ndarray, "n bytes"]:
     """Returns a column of codes as an array of uint8 ``[n, width]``, without a copy if possible."""
     if isinstance(column, pa.ChunkedArray):
@@ -99,9 +140,9 @@ def row_checks(
 ) -> UInt64[np.ndarray, " n"]:
     """Computes a 64-bit hash of the path, code and label of each row.
 
-    Lance does not check the bytes that it reads, so a flipped bit on the disk would silently
-    become another code or another picture. The hash is a sum of the bytes, each times an odd
-    number that depends on its place, modulo 2^64. It detects damage, not forgery.
+    Lance does not verify the bytes that it reads, so a bit flip on the disk would silently change a
+    code or a path. The hash is a sum, modulo 2^64, of the bytes, each multiplied by an odd number
+    that depends on its position. It detects damage, not forgery.
 
     Args:
       ids: the paths, strings ``[n]``.
@@ -116,6 +157,27 @@ def row_checks(
     hashes = hashes * np.uint64(3) + _text_hashes(ids)
     present = labels.is_valid().to_numpy(zero_copy_only=False)
     return hashes * np.uint64(5) + _text_hashes(labels.fill_null("")) + present
+
+
+def _file_checks(rows: pa.Table | pa.RecordBatch) -> UInt64[np.ndarray, " n"]:
+    """Hashes the id, size, time and SHA-256 of each row."""
+    ids = _one_array(rows.column("id"))
+    numbers = [_one_array(rows.column(name)).to_numpy() for name in ("size", "mtime_ns")]
+    hashes = _one_array(rows.column("sha256"))
+    width = hashes.type.byte_width
+    start, end = hashes.offset * width, (hashes.offset + len(hashes)) * width
+    content = np.frombuffer(hashes.buffers()[1] or b"", np.uint8)[start:end]
+    columns = [np.ascontiguousarray(column)[:, None].view(np.uint8) for column in numbers]
+    fields = np.concatenate([*columns, content.reshape(-1, width)], axis=1)
+    return row_checks(ids, fields, pa.nulls(len(ids), pa.utf8()))
+
+
+def _with_number(checks: UInt64[np.ndarray, " n"], number: int) -> UInt64[np.ndarray, " n"]:
+    return checks + np.uint64(number)
+
+
+def _one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
 
 
 def _text_hashes(texts: pa.Array) -> UInt64[np.ndarray, " n"]:
@@ -134,7 +196,7 @@ def _text_hashes(texts: pa.Array) -> UInt64[np.ndarray, " n"]:
 
 
 def _weights(number: int) -> UInt64[np.ndarray, " number"]:
-    """Returns an odd pseudo-random number for each place, from the generator SplitMix64."""
+    """Returns an odd pseudorandom number for each position, from the generator SplitMix64."""
     x = np.arange(1, number + 1, dtype=np.uint64) * np.uint64(_MULTIPLIER)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

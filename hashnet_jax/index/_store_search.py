@@ -1,4 +1,4 @@
-"""Exact search of stores in memory."""
+"""Exact in-memory search of stores."""
 
 import operator
 from collections.abc import Sequence
@@ -12,24 +12,24 @@ from hashnet_jax.hamming import rescore, top_k
 from hashnet_jax.index._popcount import distances_from, nearest_rows, words_of
 from hashnet_jax.index._snapshot import Snapshot
 
-# From this number of comparisons on (queries times 64-bit words), the time to compile `top_k` pays.
+# From this many comparisons on (queries times 64-bit words), compiling `top_k` pays off.
 COMPILED_FROM = 2**28
 
-# Queries and codes per call of `top_k`. This many codes of 64 bits stay in the cache of a core, so
-# that a search of 1,000,000 codes takes half as long as with all of them in one call.
+# Queries and codes per call of `top_k`. This many 64-bit codes fit in the cache of a core, which
+# halves the time to search 1,000,000 codes compared with a single call.
 QUERIES_PER_CALL, CODES_PER_PART = 1024, 2**16
 
-# Rows and their distances.
+# Row numbers and their distances.
 _Found = tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]
 
 
 class Neighbour(NamedTuple):
-    """A picture that a search found.
+    """A picture found by a search.
 
     Attributes:
       distance: Hamming distance from the query.
       id: path of the picture.
-      store: which of the searched stores it is in, 0 for the first.
+      store: index of the searched store that contains it, from 0.
       label: its label, or None.
       code: its packed code, ceil(K/8) bytes.
       score: ``<z, b>`` for the logits z of the query and its code b, or None without rescoring.
@@ -50,21 +50,20 @@ def search_snapshots(
     k: int | None = None,
     radius: int | None = None,
 ) -> list[list[Neighbour]]:
-    """Finds the pictures of one or several stores that are nearest to each query. Exact.
+    """Finds the exact nearest neighbours of each query in one or several stores.
 
-    Few comparisons are made by NumPy, and many by :func:`hashnet_jax.hamming.top_k`, which is
-    faster but has to be compiled.
+    Small searches use NumPy. Large ones use :func:`hashnet_jax.hamming.top_k`, which is faster but
+    has to be compiled.
 
     Args:
-      snapshots: of stores whose codes were computed by the same network, see
+      snapshots: snapshots of stores whose codes were computed by the same network, see
         :meth:`hashnet_jax.index.Store.snapshot`.
       packed_queries: uint8 ``[Q, ceil(K/8)]``.
       k: largest number of neighbours, >= 1; None for all within the radius.
       radius: largest distance, >= 0; None for no limit.
 
     Returns:
-      The neighbours of each query in order of distance, with ties in order of the id and then of
-      the store.
+      The neighbours of each query in order of distance, with ties broken by id and then by store.
 
     Raises:
       ValueError: if ``k`` or ``radius`` is out of range, both are None, or the codes have different
@@ -85,7 +84,7 @@ def search_snapshots(
 
 
 def check_limits(k: int | None, radius: int | None) -> None:
-    """Raises a ValueError if a limit is out of range, or there is none."""
+    """Raises a ValueError if a limit is out of range, or both are None."""
     if k is None and radius is None:
         raise ValueError("pass `k` or `radius`, or both.")
     if k is not None and k < 1:
@@ -95,7 +94,7 @@ def check_limits(k: int | None, radius: int | None) -> None:
 
 
 def check_width(packed_queries: UInt8[np.ndarray, "Q bytes"], width: int) -> None:
-    """Raises a ValueError if queries have another number of bytes than the codes of a store."""
+    """Raises a ValueError unless the queries have as many bytes as the codes of each store."""
     if packed_queries.shape[1] != width:
         raise ValueError(
             f"`packed_queries` must have {width} bytes each, like the codes of the store, got "
@@ -135,7 +134,7 @@ def nearest_in(
 def rescore_neighbours(
     found: Sequence[Sequence[Neighbour]], logits: Float32[np.ndarray, "Q K"], k: int
 ) -> list[list[Neighbour]]:
-    """Keeps the k found pictures with the highest score ``<z, b>`` for each query.
+    """Keeps the k pictures with the highest scores ``<z, b>`` among those found for each query.
 
     Args:
       found: the neighbours of each query, from :func:`search_snapshots` or
@@ -145,7 +144,7 @@ def rescore_neighbours(
 
     Returns:
       For each query, at most k of its neighbours with their scores, in order of decreasing score,
-      with ties in order of the id and then of the store.
+      with ties broken by id and then by store.
 
     Raises:
       ValueError: if a logit is not finite.
@@ -175,7 +174,7 @@ def _compiled(
 ) -> list[_Found]:
     number = len(codes)
     k, size = min(k, number), min(number, max(k, CODES_PER_PART))
-    # The last part overlaps the one before it, so that all have one shape.
+    # The last part overlaps the one before it, so that all parts have the same shape.
     starts = [*range(0, number - size, size), number - size]
     parts = [jax.device_put(codes[start : start + size]) for start in starts]
     found = []
@@ -195,7 +194,7 @@ def _smallest_keys(
     size: int,
     number: int,
 ) -> Int[np.ndarray, "Q k"]:
-    """Merges the results of parts to the k smallest of the keys ``distance * N + row``."""
+    """Merges the results of all parts into the k smallest keys ``distance * N + row``."""
     keys, covered, k = [], 0, results[0][0].shape[1]
     for (distance, place), start in zip(results, starts, strict=True):
         row = np.asarray(place).astype(np.int64) + start

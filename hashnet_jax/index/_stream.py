@@ -21,11 +21,11 @@ BATCHES_AHEAD = 3
 
 Paths = tuple[str | os.PathLike[str], ...]
 Reasons = list[str | None]
-# What is remembered of each picture file, or the reason it cannot be read.
+# The recorded state of each picture file, or the reason it cannot be read.
 Files = list[PictureFile | str]
 
 T = TypeVar("T")
-# Reads a picture into an array; what it returns is passed on with the batch.
+# Reads a picture into an array. Its return value is passed on with the batch.
 Load = Callable[[str | os.PathLike[str], UInt8[np.ndarray, "H W 3"]], T]
 
 
@@ -72,17 +72,17 @@ def encode_files(
     """Encodes as :func:`encode_pictures` does, and hashes each file in the same pass.
 
     Args:
-      params: returns the network. It is not called unless a picture can be read.
+      params: function that returns the network; called only if a picture can be read.
       paths: see :func:`encode_pictures`.
       side: the network's ``spec.resize``.
       devices: see :func:`encode_pictures`.
       batch_size: see :func:`encode_pictures`.
 
     Yields:
-      The batches of :func:`encode_pictures`, with the state of each file instead of None where it
-      can be read.
+      The batches of :func:`encode_pictures`, with the file's state instead of None for each picture
+      that can be read.
     """
-    from hashnet_jax.training import encode_batches  # slow to import, and a search needs none of it
+    from hashnet_jax.training import encode_batches  # slow to import, and not needed for a search
 
     check_batch_size(batch_size, len(devices))
     loaded = _load_ahead(paths, side, batch_size, load_picture)
@@ -126,7 +126,7 @@ def picture_logits(
     devices: Sequence[Device],
     batch_size: int,
 ) -> Iterator[tuple[Paths, Reasons, Float32[np.ndarray, "n K"]]]:
-    """Computes the logits of a stream of picture files, whose signs are the codes.
+    """Computes the logits of a stream of picture files; their signs are the codes.
 
     Takes the arguments of :func:`encode_pictures`, and yields the same batches with float32 logits
     ``[n, K]`` instead of packed codes. A code can differ from that of :func:`encode_pictures` in
@@ -146,7 +146,7 @@ def _logits(
 
 
 def _readable(reasons: Reasons) -> list[int]:
-    """Returns the places of the pictures that could be read."""
+    """Returns the positions of the pictures that could be read."""
     return [i for i, reason in enumerate(reasons) if reason is None]
 
 

@@ -1,8 +1,8 @@
-"""Search by LanceDB itself: in the table, or in its inverted file (IVF) index.
+"""Searches stores with LanceDB, either by a scan or with an inverted file (IVF) index.
 
 The IVF index clusters the codes into lists, and a query probes the lists with the nearest centres.
-Codes are read from the store as they are needed, so memory does not grow with the store, which may
-be in object storage.
+Codes are read from the store as they are needed, so memory use does not grow with the store. The
+store may be in object storage.
 """
 
 import math
@@ -17,17 +17,17 @@ from jaxtyping import UInt8
 from hashnet_jax.index._lance import damaged, faults_named
 from hashnet_jax.index._popcount import distances_from, words_of
 from hashnet_jax.index._store import Store
-from hashnet_jax.index._store_rows import codes_of, row_checks
+from hashnet_jax.index._store_rows import codes_of
 from hashnet_jax.index._store_search import Neighbour, check_limits, check_width, nearest_first
 
-# Lists per query. See docs/search_store.md for what it costs and finds.
+# Number of lists that a query probes. See docs/search_store.md for the time and recall.
 DEFAULT_PROBES = 64
 
 # Lists per square root of the number of codes.
 _LISTS = 1
-# With fewer codes, LanceDB has no use for an index, and a scan takes milliseconds.
+# With fewer codes, an index has no benefit, because a scan takes milliseconds.
 _FEWEST_CODES = 256
-# An index is built again if more than this share of the codes was added after it was built.
+# An index is rebuilt if more than this fraction of the codes was added after it was built.
 _MOST_UNINDEXED = 0.1
 
 _COLUMNS = ("id", "code", "label", "check")
@@ -41,26 +41,26 @@ def search_tables(
     probes: int | None = None,
     where: str | None = None,
 ) -> list[list[Neighbour]]:
-    """Lets LanceDB find the pictures of one or several stores nearest to each query.
+    """Finds the pictures nearest to each query in one or several stores, using LanceDB.
 
-    Without ``probes``, it compares each query with every code, which is exact, except that any of
-    the codes at the last distance may be returned. With ``probes``, it may also miss nearer codes.
-    The distances of what it finds are correct, and the check sums of these rows are verified.
+    Without ``probes``, each query is compared with every code. The result is exact, except that
+    ties at the largest distance are broken arbitrarily. With ``probes``, nearer codes may also be
+    missed. In both cases, the returned distances are exact, and the checksums of the returned rows
+    are verified.
 
     Args:
       stores: the stores, whose codes were computed by the same network.
       packed_queries: uint8 ``[Q, ceil(K/8)]``.
       k: largest number of neighbours, >= 1.
       probes: number of lists of the index to search, see :func:`build_index`; None for no index.
-      where: a filter in SQL, e.g. ``"label = 'cat'"``; None for all pictures.
+      where: a SQL filter, e.g. ``"label = 'cat'"``; None for all pictures.
 
     Returns:
-      The neighbours of each query in order of distance, with ties in order of the id and then of
-      the store.
+      The neighbours of each query in order of distance, with ties broken by id and then by store.
 
     Raises:
-      ValueError: if ``k`` or ``probes`` < 1, ``where`` is not a filter, or the codes have different
-        numbers of bytes.
+      ValueError: if ``k`` or ``probes`` < 1, ``where`` is not a valid filter, or the codes have
+        different numbers of bytes.
       DamagedFile: a ValueError, if a row that was found is damaged.
     """
     check_limits(k, None)
@@ -82,14 +82,16 @@ def search_tables(
 def build_index(store: Store) -> None:
     """Builds the IVF index of a store, which becomes part of its next version.
 
-    Nothing is done if there is one already that covers most of the codes. Codes that were added
-    after it was built are compared one by one.
+    Nothing is done if an existing index covers most of the codes. Codes added after an index was
+    built are scanned.
 
     Args:
-      store: the store; one of fewer than 256 codes gets no index.
+      store: the store. A store with fewer than 256 codes gets no index.
     """
     number = len(store)
-    if number < _FEWEST_CODES or _indexed(store.table) >= (1 - _MOST_UNINDEXED) * number:
+    with faults_named(store.uri):
+        indexed = _indexed(store.table)
+    if number < _FEWEST_CODES or indexed >= (1 - _MOST_UNINDEXED) * number:
         return
     print(f"building the index of {number:,} codes", file=sys.stderr, flush=True)
     from lancedb.index import IvfFlat
@@ -101,7 +103,7 @@ def build_index(store: Store) -> None:
 
 
 def _indexed(table: Any) -> int:
-    """Returns the number of codes in the index, 0 without one."""
+    """Returns the number of codes in the index, or 0 if there is no index."""
     for index in table.list_indices():
         if list(index.columns) == ["code"]:
             return table.index_stats(index.name).num_indexed_rows
@@ -120,10 +122,11 @@ def _query(
 def _neighbours(
     store: Store, place: int, query: UInt8[np.ndarray, " bytes"], rows: pa.Table
 ) -> list[Neighbour]:
-    ids, labels = (rows[name].combine_chunks() for name in ("id", "label"))
+    store.check_rows(rows)
+    ids, labels = rows["id"], rows["label"]
     codes = np.ascontiguousarray(codes_of(rows["code"], store.manifest.code_bytes))
-    if not np.array_equal(row_checks(ids, codes, labels), rows["check"].to_numpy()):
-        raise damaged(store.uri, "the codes, paths and labels do not match their check sums")
     distances = distances_from(words_of(query[None])[0], words_of(codes)).tolist()
+    if distances != rows["_distance"].to_pylist():
+        raise damaged(store.uri, "the codes in its index are not those in the table")
     made = zip(distances, ids.to_pylist(), labels.to_pylist(), map(bytes, codes), strict=True)
     return [Neighbour(distance, id, place, label, code) for distance, id, label, code in made]

@@ -24,7 +24,7 @@ OnChange = Callable[[str, str], object]
 # See Progress.note.
 Note = Callable[[Callable[[str], object]], Callable[[str], object]]
 
-# Files that may have changed are hashed by several threads, this many at a time.
+# Number of possibly changed files to hash at a time, in several threads.
 _FILES_PER_BLOCK = 256
 _IDS_PER_DELETE = 1000
 
@@ -42,13 +42,13 @@ def update_store(
 ) -> Changes:
     """Encodes the pictures that are new or have changed, and deletes those that are gone.
 
-    A picture counts as unchanged if its size and modification time are those in the store, or if
-    its SHA-256 is. A picture is gone if it was in one of the named folders and is no longer there;
-    pictures elsewhere stay in the store. Unreadable pictures are tried again by every update, since
-    permissions, disks and decoders change without the file.
+    A picture counts as unchanged if its size and modification time, or else its SHA-256, match the
+    store. A picture is gone if it was in one of the named folders and is no longer there; pictures
+    elsewhere stay in the store. Unreadable pictures are tried again by every update, because
+    permissions, disks and decoders can change while the file stays the same.
 
     The store is written in transactions. To continue after an interruption, repeat the call. Two
-    updates may run at once; the result is that of either order.
+    updates may run at the same time; the result is as if they had run one after the other.
 
     Args:
       store: the store.
@@ -58,7 +58,7 @@ def update_store(
         None.
       label_of: returns the label of a path, or None for no label. If None, pictures keep the
         labels that they have in the store.
-      dry_run: whether to only find out what would change. Nothing is decoded, so pictures that
+      dry_run: whether to only determine what would change. Nothing is decoded, so pictures that
         turn out to be unreadable count as new or changed.
       on_change: called with "new", "changed", "gone" or "relabelled", and the path.
       on_unreadable: called with the path and the reason.
@@ -69,8 +69,8 @@ def update_store(
     Raises:
       FileNotFoundError: if there is no network in ``run``, or an entry of ``pictures`` matches
         nothing.
-      ValueError: if another network computed the codes in the store, or there is not a single
-        picture left in the named folders although the store has some from there.
+      ValueError: if the codes in the store were computed by a different network, or the named
+        folders contain no pictures although the store has some from there.
     """
     update = _Update(store, run, engine or LocalEngine(), on_change, on_unreadable)
     with Comparison(expand(pictures), label_of) as comparison:
@@ -93,9 +93,9 @@ def add_pictures(
     on_change: OnChange | None = None,
     on_unreadable: OnUnreadable | None = None,
 ) -> Changes:
-    """Encodes the pictures that are new or have changed; deletes none that are gone.
+    """Encodes the pictures that are new or have changed, without deleting any.
 
-    Takes the arguments of :func:`update_store`, returns and raises the same.
+    The arguments, the result and the errors are those of :func:`update_store`.
     """
     update = _Update(store, run, engine or LocalEngine(), on_change, on_unreadable)
     with Comparison(expand(pictures), label_of) as comparison:
@@ -106,7 +106,7 @@ def add_pictures(
 
 
 def remove_pictures(store: Store, pictures: Iterable[str | os.PathLike[str]]) -> dict[str, int]:
-    """Deletes pictures from a store; the files are left alone, and need not exist.
+    """Deletes pictures from a store. The files are not touched and need not exist.
 
     Args:
       store: the store.
@@ -126,13 +126,13 @@ def remove_pictures(store: Store, pictures: Iterable[str | os.PathLike[str]]) ->
 
 
 def _check_not_all_gone(comparison: Comparison) -> None:
-    """An empty folder is more often a disk that is not mounted than a wish to delete everything."""
+    """Raises a ValueError if no picture is left, because the disk may not be mounted."""
     count = sum(1 for _ in comparison.gone())
     if count:
         raise ValueError(
-            f"`pictures` must contain pictures, but no picture is left of the {count:,} that the "
-            "store has from there. If a disk is not mounted, mount it. If they were deleted on "
-            "purpose, delete them from the store with `hashnet index remove`."
+            f"`pictures` must contain pictures, but none of the {count:,} pictures that the store "
+            f"has from there is left. If a disk is not mounted, mount it. If the pictures were "
+            f"deleted on purpose, delete them from the store with `hashnet index remove`."
         )
 
 
@@ -214,9 +214,10 @@ class _Update:
     def _differing(
         self, tasks: Iterator[Task], renew: Callable[[Task, PictureFile | None], None]
     ) -> Iterator[Task]:
-        """Yields the tasks whose content is not that in the store; hands the others to ``renew``.
+        """Yields the tasks whose content differs from the store; passes the others to ``renew``.
 
-        Files whose size or time differs are hashed; a file that was only touched is not encoded.
+        Files whose size or time differs are hashed. A file that was only touched is not encoded
+        again.
         """
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             while block := list(itertools.islice(tasks, _FILES_PER_BLOCK)):

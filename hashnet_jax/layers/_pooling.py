@@ -127,7 +127,7 @@ def _first_maximum(
 def _slice_padding(
     offset: int, stride: int, padding: int, length: int, outputs: int
 ) -> tuple[int, int, int]:
-    """Returns the padding (before, after, between) that puts a slice back in its place."""
+    """Returns the padding (before, after, between) that restores the positions of a slice."""
     before = offset - padding
     return before, length - before - (stride * (outputs - 1) + 1), stride - 1
 

@@ -1,4 +1,4 @@
-"""Label similarity of images: whether they share labels, and what fraction of them."""
+"""Label similarity: whether two images share labels, and what fraction of their labels."""
 
 import jax.numpy as jnp
 import numpy as np

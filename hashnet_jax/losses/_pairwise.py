@@ -92,8 +92,8 @@ def pairwise_loss(
       similar: bool or 0/1 ``[B, N]``.
       alpha: slope of the logistic link, > 0; the authors' code uses 10/K.
       offset: the cosine of two codes, <a, b>/K, at which a pair is as likely to be similar as
-        dissimilar, in (-1, 1). With 0 (the paper), dissimilar codes are pushed beyond orthogonal,
-        which only a few codes can be at once.
+        dissimilar, in (-1, 1). With 0 (the paper), dissimilar codes are pushed beyond
+        orthogonality, which only a few codes can reach at the same time.
       weights: optional float ``[B, N]``, see :func:`pair_weights`; 1 by default.
 
     Returns:

@@ -38,7 +38,7 @@ def check_label_pair(
     n_queries: int,
     n_database: int,
 ) -> None:
-    """Raises unless the labels of queries and database have one format, with a row per vector."""
+    """Raises unless both label arrays have the same format, with one row per vector."""
     _check_labels("labels_q", labels_q, n_queries)
     _check_labels("labels_db", labels_db, n_database)
     if labels_q.shape[1:] != labels_db.shape[1:]:

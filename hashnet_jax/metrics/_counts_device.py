@@ -26,7 +26,7 @@ def distance_counts(
     *,
     bits: int,
 ) -> DistanceCounts:
-    """Counts codes by distance on device. Pure; works under ``jax.jit`` with static ``bits``.
+    """Counts codes by distance on device; works under ``jax.jit`` with static ``bits``.
 
     All Q N distances are held in memory at once. For large inputs, call it on blocks and add or
     concatenate the counts, as :func:`distance_counts_blocks` does. The padding bits of the last

@@ -1,10 +1,10 @@
 """Per-distance counts on the host: the same counts as on device, but much faster on a CPU.
 
-On a CPU, XLA's histogram is a serial scatter, about 13 ns per pair, while XLA computes several
-times as many distances per second as NumPy. So XLA computes the distances for a block of queries,
-and Pillow counts them as the gray levels of an image: 0.4 ns per pair, on all cores, since it
-releases the GIL. NumPy's ``bincount`` (1 ns per pair, holding the GIL) counts bins that do not fit
-in a byte.
+On a CPU, XLA computes several times as many distances per second as NumPy, but its histogram is a
+serial scatter that takes about 13 ns per pair. Therefore XLA computes the distances for a block of
+queries, and Pillow counts them as the gray levels of an image. This takes 0.4 ns per pair and uses
+all cores, since Pillow releases the GIL. Bins that do not fit in a byte are counted with NumPy's
+``bincount``, which takes 1 ns per pair and holds the GIL.
 """
 
 import functools
@@ -41,9 +41,9 @@ def distance_counts_host(
     *,
     bits: int,
 ) -> DistanceCounts:
-    """Computes :func:`distance_counts` on the host: exactly the same counts, in bounded memory.
+    """Computes the same counts as :func:`distance_counts` on the host, in bounded memory.
 
-    Memory grows with N and with Q K, never with Q N.
+    Memory use grows with N and with Q K, but not with Q N.
 
     Args:
       packed_queries: uint8 ``[Q, ceil(K/8)]``, see :func:`hashnet_jax.codes.pack_bits`.
@@ -193,7 +193,7 @@ def _bins(
     *,
     size: int,
 ) -> UInt8[Array, "Q N"] | Int32[Array, "Q N"]:
-    """Computes the bin of each pair, as uint8 if bins fit.
+    """Computes the bin of each pair, as uint8 if all bins fit.
 
     A bin is a distance. With labels, the bins of irrelevant codes come first and the bins of
     relevant codes start at ``size / 2``.

@@ -142,7 +142,8 @@ def precision_at(
         check_positive_int("ranks", rank)
     xp = array_namespace(counts.total)
     before = xp.cumsum(counts.total, axis=1) - counts.total
-    # Fraction of relevant codes per group. Times its places within N, this gives the expected hits.
+    # Fraction of relevant codes per group. Multiplied by the group's places within N, it gives the
+    # expected number of hits.
     density = _ratio(xp, counts.relevant, counts.total, 0)
 
     def mean_precision(rank: int | np.integer) -> float | Float[Array, ""]:

@@ -1,9 +1,9 @@
 """MAP of rankings by score: inner products of float vectors, or of float queries and codes.
 
 A search is asymmetric if only the database is binary: queries keep their logits z, and a code b
-has the score <z, b>. With both sides equal to normalized features, the score is their cosine.
-Codes of equal score form a group of ties, just like codes at one Hamming distance, so the counts of
-these groups are all that the tie-aware metrics need.
+has the score <z, b>. If both sides are normalized features, the score is their cosine. Codes of
+equal score form a group of ties, just like codes at one Hamming distance, so the tie-aware metrics
+need only the counts of these groups.
 """
 
 import numpy as np
@@ -36,7 +36,7 @@ def mean_average_precision_scores(
 
     Scores are summed in float64 and rounded to float32. The rounding joins scores that differ only
     in the order of summation, so equal vectors always tie, and shuffling the database does not
-    change the result. Memory is bounded by N, never by Q N.
+    change the result. Memory use is O(N), not O(Q N).
 
     Args:
       queries: float or integer ``[Q, K]``, all finite: logits for asymmetric search, or features.
@@ -85,7 +85,7 @@ def mean_average_precision_scores(
 def score_counts(
     scores: Float32[np.ndarray, "Q N"], similar: Bool[np.ndarray, "Q N"]
 ) -> DistanceCounts:
-    """Counts the codes of each distinct score, from the highest to the lowest.
+    """Counts the codes with each distinct score, from the highest to the lowest.
 
     Neighboring scores without a relevant code share an entry: a metric of ranks does not depend on
     the order of irrelevant codes among themselves. Rows with fewer entries end with zeros.
@@ -108,7 +108,7 @@ def score_counts(
     rank, relevant = keys >> 1, (keys & 1 == 0)
     starts = np.ones((n_queries, n), bool)
     starts[:, 1:] = rank[:, 1:] != rank[:, :-1]
-    # Relevant codes come first within a group, so its first code says whether it has any.
+    # Relevant codes come first within a group, so its first code shows whether there are any.
     first = np.flatnonzero(starts)
     has_hit = relevant.ravel()[first]
     separate = has_hit | (first % n == 0)
@@ -125,7 +125,7 @@ def _rectangle(
     total: Shaped[np.ndarray, " groups"],
     n_queries: int,
 ) -> DistanceCounts:
-    """Arranges the groups of all queries, given in order, in one row per query."""
+    """Arranges the groups of all queries, which are given in order, into one row per query."""
     groups_per_query = np.bincount(row, minlength=n_queries)
     place = np.arange(len(row)) - np.repeat(
         np.cumsum(groups_per_query) - groups_per_query, groups_per_query
@@ -138,10 +138,10 @@ def _rectangle(
 def _keys(
     scores: Float32[np.ndarray, "Q N"], similar: Bool[np.ndarray, "Q N"]
 ) -> Int64[np.ndarray, "Q N"]:
-    """Returns integers that sort by decreasing score, relevant codes first, 4 times as fast.
+    """Returns integers that sort by decreasing score, relevant codes first.
 
-    The bits of a float of one sign increase with its magnitude, so they sort like integers. The
-    last bit is 0 for relevant codes.
+    Sorting integers is 4 times as fast. For floats of one sign, the bits increase with the
+    magnitude, so they sort like integers. The last bit is 0 for relevant codes.
     """
     bits = (scores + np.float32(0)).view(np.int32)  # -0 becomes 0
     ascending = np.where(bits < 0, bits ^ np.int32(2**31 - 1), bits)

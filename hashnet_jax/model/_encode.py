@@ -22,9 +22,9 @@ def encode(
     compiles once per image shape, so pad a smaller last batch, as
     :func:`hashnet_jax.training.encode_dataset` does.
 
-    The code of NaN is -1. Float images are checked for NaN and infinite pixels unless they are
-    traced: no value can be checked under ``jax.jit``. If you did not train the network yourself,
-    check it once with :func:`hashnet_jax.model.check_finite`.
+    A NaN logit gives the bit -1. Float images are checked for NaN and infinite pixels unless they
+    are traced, as under ``jax.jit``. If you did not train the network yourself, check it once with
+    :func:`hashnet_jax.model.check_finite`.
 
     Args:
       params: :class:`HashNetParams`, from :func:`hashnet_jax.load` or :func:`hashnet_jax.init`.

@@ -8,7 +8,7 @@ from hashnet_jax.codes import visible_values
 from hashnet_jax.model._params import HashNetParams
 
 
-def check_finite(params: HashNetParams) -> None:
+def check_finite(params: HashNetParams, *, source: str = "a network") -> None:
     """Raises unless all weights and running statistics of a network are finite.
 
     The sign of NaN is -1 by convention, so a network with NaN would encode every image as the same
@@ -17,6 +17,7 @@ def check_finite(params: HashNetParams) -> None:
     Args:
       params: :class:`hashnet_jax.HashNetParams`. Arrays that are traced, or that are partly on
         other hosts, are not checked.
+      source: description of where the network comes from, for the error message.
 
     Raises:
       ValueError: if an array has NaN or infinite entries; the message names the first such array.
@@ -38,7 +39,7 @@ def check_finite(params: HashNetParams) -> None:
             name = jax.tree_util.keystr(path, simple=True, separator="/")
             count = int(np.sum(~np.isfinite(values)))
             raise ValueError(
-                f"all values in a network must be finite, but {count:,} of {values.size:,} "
+                f"all values in {source} must be finite, but {count:,} of {values.size:,} "
                 f"entries of `{name}` are NaN or infinite. Train it again with a lower learning "
                 "rate, or restore an earlier checkpoint."
             )

@@ -3,7 +3,7 @@
 :func:`write_report` writes a page with the protocol card, figures, tables and gallery of a run.
 :func:`write_search_page` writes a page with the pictures found by a search.
 :func:`write_duplicates_page` writes a page with groups of duplicates.
-:func:`evaluate_files` evaluates codes of any origin under every convention.
+:func:`evaluate_files` evaluates codes from any program under every convention.
 """
 
 from hashnet_jax.report._card import protocol_card

@@ -1,4 +1,4 @@
-"""Formats the protocol card as text, section by section or as a whole."""
+"""Formats the protocol card, or single sections of it, as text."""
 
 import itertools
 import textwrap

@@ -10,7 +10,7 @@ from hashnet_jax.distributed.files import write_whole
 from hashnet_jax.report._markup import asset, breakable, render, text
 from hashnet_jax.report._search_page import picture
 
-# A page of more pictures would take minutes to load.
+# A page with more pictures would take minutes to load.
 MAX_PICTURES = 1000
 
 
@@ -21,10 +21,10 @@ class DuplicateTile(NamedTuple):
       path: path of the file.
       distance: Hamming distance of its code from that of the group's first picture.
       copies: number of the set of near copies that it belongs to, or None.
-      pixels: in how many bits its perceptual hash differs from that of the set's first picture, or
-        None.
-      same_file: whether another file of the set has the same bytes.
-      unreadable: why it cannot be read, or None.
+      pixels: number of bits in which its perceptual hash differs from that of the set's first
+        picture, or None.
+      same_file: whether another file in the set has the same bytes.
+      unreadable: the reason it cannot be read, or None.
     """
 
     path: str
@@ -44,18 +44,19 @@ def write_duplicates_page(
     radius: int,
     copy_bits: int,
 ) -> None:
-    """Writes a page of groups of pictures with close codes. The page is written atomically.
+    """Writes a page with groups of pictures that have similar codes, atomically.
 
-    The page shows whole groups, and at most about 1,000 pictures; it says how many groups are left
+    The page shows at most about 1,000 pictures in complete groups, and the number of groups left
     out.
 
     Args:
       path: file to write the page to.
-      groups: the pictures of each group, those of a set of near copies together.
+      groups: the pictures in each group, with the pictures in a set of near copies next to each
+        other.
       searched: number of pictures that were compared.
       bits: K, the number of bits per code.
       radius: R, the largest distance of linked codes.
-      copy_bits: the largest difference of the perceptual hashes of near copies.
+      copy_bits: the largest difference between the perceptual hashes of linked near copies.
     """
     shown = _shown(groups)
     left = len(groups) - len(shown)
@@ -108,7 +109,7 @@ def _section(number: int, group: Sequence[DuplicateTile]) -> str:
 
 
 def _set(copies: int | None, unreadable: bool, tiles: Sequence[DuplicateTile]) -> str:
-    heading = "Close codes, other pixels"
+    heading = "Similar codes, different pixels"
     if unreadable:
         heading = "Cannot be read"
     elif copies is not None:

@@ -1,4 +1,4 @@
-"""The card of an evaluation: every MAP of given codes, each with its convention, and more."""
+"""The card of an evaluation: the MAP of given codes under each convention, and other metrics."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ from hashnet_jax.report._twins import count_twins, leak_hint
 
 EvaluationCard = dict[str, Any]
 
-# The convention of this package's own results.
+# The convention that this package uses for its own results.
 OWN = {"divisor": "hits", "no_hit": "zero"}
 # Tools that have no cut-off.
 _WITHOUT_CUTOFF = ("scikit-learn",)
@@ -42,7 +42,7 @@ def evaluate_files(
     """Evaluates codes under every convention.
 
     Args:
-      files: codes and labels of queries and database.
+      files: codes and labels of the queries and the database.
       cutoffs: values of R >= 1, in addition to the whole database.
       conventions: keys of ``hashnet_jax.metrics.CONVENTIONS``, to show only the MAP of these
         tools; by default, every combination of a divisor and a treatment of queries without a hit.
@@ -109,7 +109,7 @@ def _tools(rules: dict[str, str], cutoff: int | None) -> list[str]:
 
 
 def _radius(counts: DistanceCounts) -> dict[str, Any]:
-    """Precision within radius 2 by the three conventions in use, and recall."""
+    """Computes recall, and precision under the three conventions in use, within radius 2."""
     radius = min(RADIUS, counts.total.shape[1] - 1)
     ball, pooled = within_radius(counts, radius=radius), precision_recall(counts)
     filled = ball.queries - int(ball.empty_queries)

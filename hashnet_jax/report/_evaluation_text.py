@@ -21,8 +21,9 @@ _NO_HIT = {"zero": "counts as 0", "drop": "is dropped"}
 _COLUMNS = f"{'':10} {'expected':>9} {'worst':>9} {'best':>9}  {'AP divided by':17} no hit"
 
 TIES = (
-    "Worst, expected and best values over all ways of breaking ties. A tool that sorts by distance "
-    "breaks them in its own way, so its MAP lies anywhere between worst and best. scikit-learn "
+    "Worst, expected and best values over all ways of breaking ties. A tool that sorts by "
+    "distance breaks ties in some order, so its MAP may lie anywhere between worst and best. "
+    "scikit-learn "
     "counts tied codes as one rank, so its value agrees only if there are no ties."
 )
 
@@ -34,19 +35,22 @@ def evaluation_text(card: EvaluationCard, *, reported: str | None = None) -> str
       card: the card, from :func:`hashnet_jax.report.evaluate_files`.
       reported: a MAP to look for, e.g. "0.638"; see :func:`is_possible`.
     """
-    # Not wrapped, so that paths remain whole.
+    # These lines are not wrapped, so that paths are not broken.
     lines = [f"{term + ':':<16} {file}" for term, file in _file_rows(card)]
     lines += ["", _COLUMNS]
     for entry in card["map"]:
         lines += _map_lines(entry, reported)
     if reported is not None and not any(is_possible(reported, entry) for entry in card["map"]):
-        lines += ["", f"{reported} is not possible under any of these. Try other cut-offs."]
+        lines += [
+            "",
+            f"{reported} is not possible under any of these conventions. Try other cut-offs.",
+        ]
     lines += ["", *textwrap.wrap(TIES, 78), *sections_text(_sections(card))]
     return "\n".join(lines)
 
 
 def is_possible(reported: str, entry: Mapping[str, Any]) -> bool:
-    """Returns whether a MAP, rounded as it is written, lies between worst and best.
+    """Returns whether a rounded MAP could lie between worst and best before rounding.
 
     Examples:
       >>> entry = {"worst": 0.6312, "best": 0.6418}
@@ -79,7 +83,7 @@ def map_table(card: EvaluationCard) -> Table:
             *(float(entry[name]) for name in ("expected", "worst", "best")),
             _DIVISORS[entry["divisor"]],
             _NO_HIT[entry["no_hit"]],
-            float(entry["queries_without_hit"]),
+            _count(entry["queries_without_hit"]),
             ", ".join(entry["used_by"]) or "none",
         )
         for entry in card["map"]
@@ -93,6 +97,11 @@ def map_table(card: EvaluationCard) -> Table:
         ),
         rows,
     )
+
+
+def _count(expected: float) -> Cell:
+    """Returns an expected number as an integer, unless ties make it a fraction."""
+    return int(expected) if float(expected).is_integer() else float(expected)
 
 
 def _map_lines(entry: Mapping[str, Any], reported: str | None) -> Iterator[str]:

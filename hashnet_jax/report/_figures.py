@@ -104,7 +104,8 @@ def draw(
       The figure.
     """
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        # Characters that no font has are drawn as boxes; the page shows the names as text, too.
+        # Characters missing from all fonts are drawn as boxes; the page also shows the names as
+        # text.
         warnings.filterwarnings("ignore", r"Glyph \d+ .*missing from", UserWarning)
         figure = Figure(figsize=(COLUMN_WIDTH, height))
         caption += plot(figure)
@@ -125,7 +126,8 @@ def literal(name: str, *, longest: int | None = None) -> str:
     """Escapes a name for a figure. No other function escapes text for matplotlib.
 
     Dollar signs are escaped because matplotlib would parse the text between two of them as math,
-    and characters that cannot be drawn as in :func:`hashnet_jax.report._markup.plain_text`.
+    and characters that cannot be drawn are escaped as by
+    :func:`hashnet_jax.report._markup.plain_text`.
 
     Args:
       name: any text.

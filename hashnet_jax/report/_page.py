@@ -26,7 +26,7 @@ class Report:
     Attributes:
       card: protocol card, from :func:`hashnet_jax.report.protocol_card`.
       retrieval_figures: retrieval figures, which come first.
-      training_figures: figures on training and codes.
+      training_figures: figures about training and codes.
       radius_table: precision and recall per radius.
       class_table: MAP per class.
       queries: queries in the gallery, worst first.

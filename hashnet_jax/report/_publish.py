@@ -34,7 +34,7 @@ def card_file(card: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
 
 
 def publish(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Replaces a report, so that its folder never contains a mixture of old and new files.
+    """Replaces a report; its folder never contains a mixture of old and new files.
 
     All files are first written to a hidden folder, so that a full disk leaves the old report
     unchanged. Then the old files are moved aside, the page first, and the new ones are moved into

@@ -1,4 +1,4 @@
-"""Draws the retrieval figures of a report, for codes of any origin."""
+"""Draws the retrieval figures of a report, for codes from any program."""
 
 from typing import TYPE_CHECKING
 

@@ -115,7 +115,7 @@ def _tile(rank: int, facts: str, path: str, *, same: bool) -> str:
 
 
 def picture(path: str, alt: str) -> str:
-    """Returns the thumbnail of a picture file, or the reason why it cannot be shown."""
+    """Returns the thumbnail of a picture file, or the reason that it cannot be shown."""
     try:
         return image(thumbnail(read_picture(path, draft=SIDE), side=SIDE), alt)
     except UnreadablePicture as error:  # e.g. moved since it was encoded

@@ -1,4 +1,4 @@
-"""Counts equal codes in queries and database, and looks for queries that are in the database."""
+"""Counts equal codes, and detects queries that are also in the database."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -8,8 +8,8 @@ from jaxtyping import Int, UInt8
 
 from hashnet_jax.data.retrieval_files import RetrievalFiles
 
-# A hint needs this many queries, this share of them with a twin, and at most the other share of
-# comparable database codes with a twin.
+# A hint is given if there are at least this many queries, at least this fraction of them has a
+# twin, and at most this fraction of comparable database codes has a twin.
 _FEWEST_QUERIES, _QUERY_SHARE, _DATABASE_SHARE = 10, 0.9, 0.5
 
 
@@ -17,11 +17,11 @@ class Twins(NamedTuple):
     """Numbers of codes that occur more than once.
 
     Attributes:
-      queries: Q.
+      queries: Q, the number of queries.
       same_code: number of queries whose code is also in the database.
       same_code_and_labels: number of queries whose code and labels are also in the database.
-      comparable: number of database codes with labels that a query has, too.
-      comparable_twins: how many of these have the code and labels of another one.
+      comparable: number of database codes whose labels also occur among the queries.
+      comparable_twins: number of these whose code and labels are equal to those of another one.
     """
 
     queries: int
@@ -32,7 +32,7 @@ class Twins(NamedTuple):
 
 
 def count_twins(files: RetrievalFiles) -> Twins:
-    """Counts the queries that have a twin in the database, and the database codes that have one."""
+    """Counts the queries and the database codes that have a twin in the database."""
     codes, labels = _identify_codes(files), _identify_labels(files)
     both = codes * (1 + int(labels.max())) + labels
     both = np.unique(both, return_inverse=True)[1]
@@ -48,11 +48,11 @@ def count_twins(files: RetrievalFiles) -> Twins:
 
 
 def leak_hint(twins: Twins) -> Iterator[str]:
-    """Yields a hint if queries have twins in the database far more often than its own codes do.
+    """Yields a hint if queries have twins in the database far more often than database codes do.
 
-    Equal codes are no error: a good network maps many images of a class to one code. But then
-    database codes have twins among each other as well. If they have few, while almost all queries
-    have one, then queries and database are not two samples of the same images.
+    Equal codes are not an error: a good network maps many images of a class to the same code. In
+    that case, however, many database codes are also equal to each other. If few of them are, while
+    almost all queries have a twin, then the queries are probably contained in the database.
     """
     if (
         twins.queries >= _FEWEST_QUERIES
@@ -62,7 +62,8 @@ def leak_hint(twins: Twins) -> Iterator[str]:
         yield (
             f"{twins.same_code_and_labels:,} of {twins.queries:,} queries have the code and labels "
             f"of a database image, but only {twins.comparable_twins:,} of {twins.comparable:,} "
-            "database images with such labels have those of another one. Check whether the "
+            f"database images with such labels share them with another database image. Check "
+            f"whether the "
             "queries are in the database."
         )
 

@@ -28,7 +28,7 @@ def write_report(
       dataset: the run's data set.
       params: the run's network.
       seed: seed for the gallery, for t-SNE, and for sampling from large data sets.
-      output: another folder to write the files to; it is created if it does not exist.
+      output: folder to write the files to, if not the run's own; created if it does not exist.
 
     Returns:
       The path of `report.html`.
@@ -36,7 +36,7 @@ def write_report(
     Raises:
       FileNotFoundError: if the run is not finished.
       ModuleNotFoundError: if matplotlib or scikit-learn is not installed.
-      ValueError: if the run's files are inconsistent, or the data set is not the run's.
+      ValueError: if the run's files are inconsistent, or the data set is not that of the run.
     """
     # Imported here because cards and search pages do not need matplotlib or scikit-learn.
     from hashnet_jax.report._compose import compose

@@ -11,7 +11,7 @@ from hashnet_jax.backbones import BACKBONES
 from hashnet_jax.model import ModelSpec
 from hashnet_jax.weights._find import backbones_with_weights
 
-MAX_LISTED_NAMES = 20  # per kind of mismatch
+MAX_LISTED_NAMES = 20  # maximum per kind of mismatch
 
 
 def check_tensors(

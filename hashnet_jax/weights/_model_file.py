@@ -16,9 +16,9 @@ from hashnet_jax.distributed.reading import ArrayHeader, damage_named, read_npz
 from hashnet_jax.model import HashNetParams, ModelSpec, init, spec_from_json, spec_to_json
 
 MODEL_FILE = "model.npz"
-SPEC_ENTRY = "spec"  # the ModelSpec as JSON, beside the arrays
+SPEC_ENTRY = "spec"  # the ModelSpec as JSON, stored with the arrays
 
-# Far more than any spec needs, but little enough to read before anything else is checked.
+# Far more than any spec needs, but small enough to read before anything else is checked.
 _MAX_SPEC_BYTES = 2**20
 
 _WHAT = "a hashnet_jax model"

@@ -230,6 +230,7 @@ def test_the_page_and_the_figures_are_written(tmp_path, capsys):
     assert "2 queries against 5 codes of 3 bits" in html
     assert html.count("<figure") == 4
     assert "google-landmarks" in html
+    assert '<td data-value="0">0</td>' in html  # the queries without a hit
     assert "$" not in re.sub(r"<(style|script)>.*?</\1>", "", html, flags=re.DOTALL)
 
 

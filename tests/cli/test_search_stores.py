@@ -114,7 +114,7 @@ def test_a_filter_restricts_the_search_and_a_wrong_one_names_the_columns(search,
     assert pairs(search("--where", where, "--json", "-k", "30")) == kept
     assert pairs(search("--where", "label = 'dogs'", "--json")) == []
     error = search("--where", "colour = 'red'")
-    assert "--where must be a filter in SQL" in error
+    assert "--where must be a SQL filter" in error
     assert all(column in error for column in ("id", "label", "size", "mtime_ns", "sha256"))
 
 

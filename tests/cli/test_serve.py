@@ -86,8 +86,8 @@ def test_a_store_of_another_network_is_refused(made, tmp_path, capsys):
         (["--batch-size", 0], "--batch-size must be >= 1, got 0."),
         (["--poll-seconds", 0], "--poll-seconds must be > 0, got 0.0."),
         (["--token-file", "none.txt"], "none.txt"),
-        (["--host", "192.0.2.1"], "cannot listen at 192.0.2.1, port 8000"),
-        (["--host", "no such host"], "cannot listen at no such host, port 8000"),
+        (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1, port 8000"),
+        (["--host", "no such host"], "cannot listen on no such host, port 8000"),
         (["--port", 99_999], "--port must be in 0..65535, got 99999."),
     ],
 )

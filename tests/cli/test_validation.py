@@ -94,4 +94,4 @@ def test_a_run_that_was_validated_without_a_cutoff_continues_without(run_with):
     assert not list(describe_validation(runs[None]))[1:]
     line, note = describe_validation(runs[3])
     assert line.startswith("validation: MAP@all")
-    assert "continues so, although its queries are evaluated with MAP@3" in note
+    assert "continues with MAP@all, although the queries are evaluated with MAP@3" in note

@@ -10,6 +10,7 @@ from hashnet_jax.data import DATASETS, Options, _tfds_labels
 from hashnet_jax.data.tfds_source import open_builder, read_split
 from hashnet_jax.distributed import array_cache
 from hashnet_jax.distributed.array_cache import save_array
+from hashnet_jax.distributed.reading import DamagedFile
 from tests.data.tfds_folders import png, prepare
 
 CLASSES = ["person", "bicycle", "car"]
@@ -50,6 +51,13 @@ def test_coco_pools_its_splits_and_leaves_out_images_without_labels(data_dir):
     assert dataset.notes == ("unlabelled images left out: 1",)
     np.testing.assert_array_equal(dataset.source[6], np.full((4, 6, 3), 1))
     assert "tensorflow" not in sys.modules
+
+
+def test_truncated_class_names_are_named(data_dir):
+    path = data_dir / "coco" / "2014" / "1.1.0" / "objects-label.labels.txt"
+    path.write_text("person\n")
+    with pytest.raises(DamagedFile, match=f"{path} is damaged"):
+        DATASETS["coco"](Options(data_dir=str(data_dir), queries=2, train_images=3))
 
 
 def test_coco_labels_are_read_from_all_records_once_and_then_cached(

@@ -24,8 +24,8 @@ def dataset(labels: np.ndarray) -> Dataset:
         (SIGNS / 2 + 1, r"but `labels`\[0, 0\] is 1\.5"),
         (np.eye(4, dtype=int), r"whose labels distinguish 4, got 3 names"),
         (IDS + 1, r"whose labels distinguish 4, got 3 names"),
-        (IDS - 1, r"must be places in `classes`, from 0 on, .* labels\[0\] = -1"),
-        (IDS[:3], r"one of `labels` for each image .* 4 images, got 3"),
+        (IDS - 1, r"must be indices into `classes`, starting from 0, .* labels\[0\] = -1"),
+        (IDS[:3], r"`labels` must have one entry for each of the 4 images .*, got 3"),
     ],
 )
 def test_labels_with_wrong_values_are_rejected_before_training(labels, message):
@@ -62,5 +62,5 @@ def test_a_split_with_an_index_out_of_range_is_rejected():
 def test_a_data_set_without_a_name_for_each_image_is_rejected():
     images = ArraySource(np.zeros((4, 8, 8, 3), np.uint8))
     split = Split(train=[0], query=[1], database=[2])
-    with pytest.raises(ValueError, match=r"`names` .* has 4 images, got 1"):
+    with pytest.raises(ValueError, match=r"`names` .* 4 images .*, got 1"):
         Dataset("four", images, IDS, ("a", "b", "c"), split, names=("a",))

@@ -50,7 +50,7 @@ def test_pools_keep_their_roles():
 
 @pytest.mark.parametrize("unseen", [1, 9, 10])
 def test_search_and_training_must_each_tell_two_classes_apart(unseen):
-    message = f"at least 2 classes for training .* it is {unseen} of 10 classes"
+    message = f"at least 2 classes for training .* got {unseen} of 10 classes"
     with pytest.raises(ValueError, match=message):
         unseen_class_split(TEN, unseen=unseen, queries=5, train=20)
 

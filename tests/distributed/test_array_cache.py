@@ -43,7 +43,7 @@ def test_a_damaged_file_is_named_not_used_and_replaced(tmp_path, capsys, damage)
     assert load(tmp_path) is None
     error = capsys.readouterr().err
     assert error.startswith(f"note: {path} is damaged or not the array that its name identifies")
-    assert error.lower().endswith("it will be computed again.\n")
+    assert error.lower().endswith("it will be recomputed.\n")
     assert error.count("\n") == 1
     assert save_array(tmp_path, "stem", ARRAY) == path
     np.testing.assert_array_equal(load(tmp_path), ARRAY)

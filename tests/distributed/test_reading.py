@@ -1,10 +1,14 @@
 """Tests the readers of files that may be damaged; more of them in tests/fuzz/test_parsers.py."""
 
+import gc
 import os
+import sys
+import threading
 
+import numpy as np
 import pytest
 
-from hashnet_jax.distributed.reading import DamagedFile, file_exists
+from hashnet_jax.distributed.reading import DamagedFile, file_exists, read_npy, read_npz
 
 
 @pytest.mark.parametrize(
@@ -30,3 +34,42 @@ def test_a_file_or_a_link_to_one_exists(tmp_path):
     os.symlink("file", tmp_path / "link")
     assert file_exists(tmp_path / "file", "", "")
     assert file_exists(tmp_path / "link", "", "")
+
+
+@pytest.fixture
+def busy_collector():
+    """Lets the garbage collector run often, with a callback like JAX's, and threads switch."""
+
+    def callback(*_):
+        for _ in range(30):
+            pass
+
+    threshold, interval = gc.get_threshold(), sys.getswitchinterval()
+    gc.callbacks.append(callback)
+    gc.set_threshold(20, 2, 2)
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+    gc.set_threshold(*threshold)
+    gc.callbacks.remove(callback)
+
+
+def test_threads_that_read_arrays_at_once_take_none_of_them_for_damaged(tmp_path, busy_collector):
+    np.save(tmp_path / "a.npy", np.arange(6).reshape(2, 3))
+    np.savez(tmp_path / "a.npz", a=np.arange(6).reshape(2, 3))
+    errors = []
+
+    def read():
+        for _ in range(60):
+            try:
+                read_npy(tmp_path / "a.npy", "codes", "encode again")
+                read_npz(tmp_path / "a.npz", "a split", "restore it")
+            except Exception as error:
+                errors.append(error)
+
+    threads = [threading.Thread(target=read) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []

@@ -58,8 +58,9 @@ def work(args: argparse.Namespace, share: slice, folder: Path) -> None:
 
 def _cases(args: argparse.Namespace, bench: Bench) -> list[Case]:
     if args.replay is None:
-        return plan(bench, args.mutations, args.seed)
-    return [Case(**json.loads(line)) for line in args.replay.read_text().splitlines()]
+        return plan(bench, args.mutations, args.seed, args.only)
+    cases = [Case(**json.loads(line)) for line in args.replay.read_text().splitlines()]
+    return [case for case in cases if bench.can_read(case.reader)][:: args.every]
 
 
 def _records(folder: Path) -> list[dict[str, Any]]:
@@ -92,8 +93,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--mutations", type=int, default=5000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", default="", metavar="TEXT", help="run only readers whose name "
+                        "contains TEXT")  # fmt: skip
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--world", type=Path, help="healthy folders of an earlier call")
+    parser.add_argument("--every", type=int, default=1, help="replay only every so many cases")
+    parser.add_argument("--untrained", action="store_true", help="build only what needs no "
+                        "training, and run only its readers")  # fmt: skip
     parser.add_argument("--records", type=Path, help="folder to continue a campaign in")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all records to FILE")
     parser.add_argument("--files", action="store_true", help="show one row per reader and file")
@@ -111,6 +117,7 @@ def main() -> int:
             args.world = Path(folder, "world")
         if not args.world.is_dir():
             build = [sys.executable, "-m", "tests.fuzz.worlds", str(args.world)]
+            build += ["--untrained"] if args.untrained else []
             subprocess.run(
                 build, check=True, stdout=subprocess.DEVNULL, env=environment(args.world)
             )
@@ -147,8 +154,9 @@ def _run_workers(args: argparse.Namespace, folder: Path) -> list[dict[str, Any]]
         command = [
             *(sys.executable, "-m", "tests.fuzz.campaign", "--world", str(args.world)),
             *("--mutations", str(args.mutations), "--seed", str(args.seed)),
+            *("--only", args.only),
             *("--workers", str(args.workers), "--worker", str(i), "--folder", str(folder / str(i))),
-            *(("--replay", str(args.replay)) if args.replay else ()),
+            *(("--replay", str(args.replay), "--every", str(args.every)) if args.replay else ()),
         ]
         (folder / str(i)).mkdir(parents=True, exist_ok=True)
         running.append(subprocess.Popen(command, env=environment(args.world)))

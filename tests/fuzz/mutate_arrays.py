@@ -24,7 +24,14 @@ def _npy_header(path: Path, rng: random.Random) -> str:
 
 
 def _npy_value(path: Path, rng: random.Random) -> str:
-    array = np.load(path, allow_pickle=False)
+    try:
+        array = np.load(path, allow_pickle=False)
+    except ValueError:  # it is not fully written
+        header, body = _split_npy(path.read_bytes())
+        place = rng.randrange(len(body))
+        changed_byte = bytes([body[place] ^ 1])
+        path.write_bytes(header + body[:place] + changed_byte + body[place + 1 :])
+        return f"byte {place} of an unfinished array changed"
     changed, said = _other_array(array, rng)
     np.save(path, changed)
     return said

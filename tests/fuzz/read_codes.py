@@ -1,17 +1,13 @@
 """The readers of codes folders."""
 
-import contextlib
 import dataclasses
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
-import numpy as np
-
-from hashnet_jax.index import KINDS, _stream, read_manifest
+from hashnet_jax.index import KINDS, read_manifest
+from tests.fuzz.fake_network import fake_network
 from tests.fuzz.reader import Reader, command, digest, tree, without
 
 
@@ -29,7 +25,7 @@ def _info_codes(case: Path, world: Path) -> Any:
 def _search(kind: str) -> Callable[[Path, Path], Any]:
     def read(case: Path, world: Path) -> Any:
         pictures = sorted((world / "pictures").rglob("0*.png"))[:3]
-        with _fake_encoder():
+        with fake_network():
             said = command(
                 *(case, "search", case / "run", case / "codes", *pictures),
                 *("-k", 5, "--index", kind, "--json"),
@@ -43,7 +39,7 @@ def _search(kind: str) -> Callable[[Path, Path], Any]:
 
 def _encode(pictures: str) -> Callable[[Path, Path], Any]:
     def read(case: Path, world: Path) -> Any:
-        with _fake_encoder():
+        with fake_network():
             said = command(
                 *(case, "encode", case / "run", world / pictures, "-o", case / "codes"),
                 *("--batch-size", 8, "--devices", 1),
@@ -57,7 +53,7 @@ def _encode(pictures: str) -> Callable[[Path, Path], Any]:
 
 def encode_new(case: Path, world: Path) -> Any:
     """Encodes pictures, of which one is damaged, to a new folder."""
-    with _fake_encoder():
+    with fake_network():
         command(
             *(case, "encode", case / "run", case / "formats", "-o", case / "codes"),
             *("--batch-size", 4, "--devices", 1),
@@ -68,20 +64,6 @@ def encode_new(case: Path, world: Path) -> Any:
     return tree(case / "codes")
 
 
-@contextlib.contextmanager
-def _fake_encoder() -> Iterator[None]:
-    """Encodes without the network, which would have to be compiled for each case."""
-
-    def encode_batches(params: Any, batches: Any, **_: Any) -> Iterator[Any]:
-        for extra, images in batches:
-            width = -(-params.spec.bits // 8)
-            rows = [hashlib.sha256(image.tobytes()).digest()[:width] for image in images]
-            yield extra, np.frombuffer(b"".join(rows), np.uint8).reshape(-1, width)
-
-    with mock.patch.object(_stream, "encode_batches", encode_batches):
-        yield
-
-
 def codes(
     suffix: str, run: str, codes: str, part: str, pictures: str, *, is_old: bool
 ) -> Iterator[Reader]:
@@ -89,7 +71,9 @@ def codes(
     other = {"codes": f"{codes}_x", "run": f"{run}_x"}
     folders = {"codes": codes, "run": run}
     own = ("codes/manifest.json", "codes/codes.npy", "codes/ids.txt")
-    yield Reader(f"read_manifest{suffix}", folders, own[:1], _manifest, other, is_old=is_old)
+    # Whoever reads the codes as well notices that they are not those of the manifest.
+    yield Reader(f"read_manifest{suffix}", folders, own[:1], _manifest, other, is_old=is_old,
+                 others_right=("stranger",))  # fmt: skip
     yield Reader(f"info codes{suffix}", folders, own, _info_codes, other, is_old=is_old)
     for kind in ("flat",) if is_old else KINDS:
         files = (*own, f"codes/{kind}.faiss", "run/model.npz")

@@ -24,6 +24,7 @@ def _finished(case: Path, world: Path) -> Any:
     run = report.read_finished_run(case / "run")
     parts = [run.config, run.result, run.history, tuple(run.query), tuple(run.database)]
     card = report.protocol_card(run)
+    card["provenance"].pop("result_sha256")  # a blank line at the end of the file changes it
     if not card["provenance"].get("is_verified", True):
         print("cannot be verified")
     return digest([*parts, card])

@@ -135,7 +135,7 @@ def _checkpoints(config_folder: str) -> Callable[[Path, Path], Any]:
                 return None
             state, position = checkpoints.restore(state, step)
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves((state.params, state.opt_state))]
-        return [int(state.step), position["next_batch"], digest(leaves)]
+        return [int(state.step), position, digest(leaves)]
 
     return read
 

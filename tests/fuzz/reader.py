@@ -83,12 +83,16 @@ def _feed(content: Any, value: Any) -> None:
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Hashes of the visible files in a folder."""
+    """Hashes of the visible files in a folder, without blank lines at the end of JSON."""
     return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        str(path.relative_to(folder)): hashlib.sha256(_content(path)).hexdigest()[:12]
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name not in {".lock", "lock"}
     }
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes().rstrip() if path.suffix == ".json" else path.read_bytes()
 
 
 def command(case: Path, *args: Any) -> str:

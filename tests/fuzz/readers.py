@@ -9,8 +9,10 @@ from hashnet_jax.cli import _start
 from hashnet_jax.data import DATASETS
 from hashnet_jax.weights import _model_file
 from tests.fuzz.read_codes import codes
+from tests.fuzz.read_evaluation import evaluations
 from tests.fuzz.read_finished import finished_runs
 from tests.fuzz.read_inputs import inputs
+from tests.fuzz.read_store import stores
 from tests.fuzz.read_unfinished import DIGITS, shapes_of, unfinished_runs
 from tests.fuzz.reader import Reader, config_of
 from tests.fuzz.worlds import SMALL_DATA
@@ -23,7 +25,9 @@ def readers() -> list[Reader]:
         *finished_runs("", "run", is_old=False),
         *unfinished_runs(),
         *codes("", "run", "codes", "part", "pictures", is_old=False),
+        *stores(),
         *inputs(),
+        *evaluations(),
         *finished_runs(" (0.1)", "old_finished", is_old=True),
         *codes(" (0.1)", *old, is_old=True),
     ]
@@ -32,6 +36,7 @@ def readers() -> list[Reader]:
 def warm(world: Path) -> None:
     """Prepares, in the process that is forked, what all cases need; starts no backend of JAX."""
     import grain  # noqa: F401
+    import lancedb  # noqa: F401
     import tensorflow_datasets  # noqa: F401
     import torch  # noqa: F401
     from safetensors import numpy  # noqa: F401
@@ -42,12 +47,16 @@ def warm(world: Path) -> None:
 
     import_faiss("test")
     tfds_source.MAX_DECODED_BYTES = SMALL_DATA  # mnist is read into memory, coco from disk
-    for name in ("half", "folder_half", "old_interrupted"):
+    for name in _present(world, "half", "folder_half", "old_interrupted"):
         config = config_of(world / name)
         if config.dataset == "digits":
             DIGITS[config.data] = DATASETS["digits"](config.data)
         shapes_of(_start.init_state, config.model, config.train)
-    _remember_shapes([world / name for name in ("run", "old_finished")])
+    _remember_shapes([world / name for name in _present(world, "run", "old_finished")])
+
+
+def _present(world: Path, *names: str) -> list[str]:
+    return [name for name in names if (world / name).is_dir()]
 
 
 def _remember_shapes(runs: list[Path]) -> None:

@@ -1,4 +1,7 @@
-"""Builds the healthy folders that the campaign damages: ``python -m tests.fuzz.worlds FOLDER``.
+"""Builds the healthy folders that the campaign damages.
+
+``python -m tests.fuzz.worlds FOLDER`` builds all of them, and with ``--untrained`` those that need
+no network to be trained.
 
 ::
 
@@ -13,6 +16,7 @@
     lists/, csv/             list files and a CSV file that name the pictures
     features/                cached features of a frozen backbone
     tensors/                 weights as .safetensors and .pth
+    *store*, evaluation*     see tests.fuzz.worlds_of_codes
     tfds/, cache/            prepared mnist and coco/2014, and the cache of their labels
     old_*                    from version 0.1, see tests/data_0_1
 """
@@ -37,6 +41,7 @@ from hashnet_jax.data import DATASETS, Dataset, FileSource, Options, Split, tfds
 from hashnet_jax.distributed.devices import local_devices
 from hashnet_jax.index import KINDS, open_index, read_manifest
 from hashnet_jax.training import Checkpoints, _loop, init_state, load_or_compute_features
+from tests.fuzz import worlds_of_codes
 from tests.fuzz.reader import config_of
 
 OLD = Path(__file__).parents[1] / "data_0_1"
@@ -53,10 +58,25 @@ STEPS_BEFORE_THE_INTERRUPTION = 24
 SMALL_DATA = 8 * 4 * 6 * 3  # bytes: mnist is read into memory, coco from disk
 
 
-def build(world: Path) -> None:
-    """Builds everything in a new folder."""
+def build(world: Path, *, trained: bool = True) -> None:
+    """Builds the healthy folders in a new folder.
+
+    Args:
+      world: the folder.
+      trained: whether to build those that need a network to be trained, which takes a minute.
+    """
     world.mkdir(parents=True)
     _pictures(world)
+    _lists(world)
+    _tensors(world)
+    _tfds(world)
+    worlds_of_codes.evaluations(world)
+    _old(world)
+    if trained:
+        _trained(world)
+
+
+def _trained(world: Path) -> None:
     for seed, suffix in (("0", ""), ("1", "_x")):
         digits = (*SMALL, "--validate-every", "10", "--validation-per-class", "2", "--seed", seed)
         _train(world / f"run{suffix}", *digits)
@@ -69,11 +89,8 @@ def build(world: Path) -> None:
             _train(world / name, *folder, *SMALL, "--batch-size", "8", "--seed", seed, status=130)
         _codes(world, pictures, suffix)
         _checkpoints(world, int(seed), suffix)
-    _lists(world)
     _features(world)
-    _tensors(world)
-    _tfds(world)
-    _old(world)
+    worlds_of_codes.stores(world)
 
 
 @contextlib.contextmanager
@@ -275,4 +292,4 @@ def _old_strangers(world: Path) -> None:
 if __name__ == "__main__":
     jax.config.update("jax_platforms", "cpu")
     tfds_source.MAX_DECODED_BYTES = SMALL_DATA
-    build(Path(sys.argv[1]))
+    build(Path(sys.argv[1]), trained="--untrained" not in sys.argv)

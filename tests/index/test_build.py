@@ -273,6 +273,7 @@ def test_an_impossible_request_is_rejected_in_one_line(
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith("hashnet encode: error: ")
     assert message in error
+    assert not (tmp_path / "codes").exists()
     assert not (tmp_path / "codes" / "codes.npy").exists()
 
 

@@ -109,7 +109,7 @@ def test_a_filter_selects_rows_and_a_wrong_one_is_named(tmp_path):
     store.upsert(rows(OWN, ["a", "b", "c"], labels=["cat", "dog", "cat"]))
     assert store.snapshot(where="label = 'cat'").ids.to_pylist() == ["a", "c"]
     for where in ("label = ", "colour = 'red'", "label = 'cat' or so", "label", "true; DROP"):
-        with pytest.raises(ValueError, match="`where` must be a filter in SQL") as error:
+        with pytest.raises(ValueError, match="`where` must be a SQL filter") as error:
             store.snapshot(where=where)
         assert not isinstance(error.value, DamagedFile)
     assert len(store) == 3
@@ -117,7 +117,7 @@ def test_a_filter_selects_rows_and_a_wrong_one_is_named(tmp_path):
 
 def test_rows_that_do_not_fit_the_store_are_refused(tmp_path):
     store = create_store(tmp_path / "store", OWN)
-    with pytest.raises(ValueError, match="`codes` must have 2 bytes each, as the 12 bits"):
+    with pytest.raises(ValueError, match="`codes` must have 2 bytes each for the 12 bits"):
         make_rows(
             *(OWN,), ids=["a"], codes=np.zeros((1, 3), np.uint8), sizes=[1], mtimes_ns=[1],
             sha256s=[bytes(32)],

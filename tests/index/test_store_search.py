@@ -9,8 +9,8 @@ from hashnet_jax.distributed.reading import DamagedFile
 from hashnet_jax.index import (
     Neighbour,
     Snapshot,
+    _store_rows,
     _store_search,
-    _table_search,
     build_index,
     create_store,
     make_rows,
@@ -193,7 +193,7 @@ def test_limits_and_codes_that_do_not_fit_are_named(tmp_path):
     store = fill(create_store(tmp_path / "store", manifest()), clustered(12))
     with pytest.raises(ValueError, match="`probes` must be >= 1, got 0"):
         search_tables([store], query, 1, probes=0)
-    with pytest.raises(ValueError, match="`where` must be a filter in SQL"):
+    with pytest.raises(ValueError, match="`where` must be a SQL filter"):
         search_tables([store], query, 1, where="colour = 'red'")
     with pytest.raises(ValueError, match="`packed_queries` must have 2 bytes each"):
         search_tables([store], np.zeros((1, 3), np.uint8), 1)
@@ -203,7 +203,7 @@ def test_a_damaged_row_that_lancedb_finds_is_refused(tmp_path, monkeypatch):
     pytest.importorskip("lancedb")
     store = create_store(tmp_path / "store", manifest())
     store.upsert(rows(manifest(), ["a", "b"]))
-    checks = _table_search.row_checks
-    monkeypatch.setattr(_table_search, "row_checks", lambda *columns: checks(*columns) ^ 1)
-    with pytest.raises(DamagedFile, match="do not match their check sums"):
+    checks = _store_rows.row_checks
+    monkeypatch.setattr(_store_rows, "row_checks", lambda *columns: checks(*columns) ^ 1)
+    with pytest.raises(DamagedFile, match="do not match their checksums"):
         search_tables([store], np.zeros((1, 2), np.uint8), 1)

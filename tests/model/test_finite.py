@@ -67,6 +67,12 @@ def test_a_network_with_a_non_finite_weight_is_rejected_naming_the_array(
             check_finite(hash_layer(broken))
 
 
+def test_the_error_says_where_the_network_is_from(params: HashNetParams) -> None:
+    broken = jax.tree.map(lambda array: array * jnp.nan, params)
+    with pytest.raises(ValueError, match="all values in the network in run must be finite"):
+        check_finite(broken, source="the network in run")
+
+
 def test_running_statistics_are_checked_as_well(params: HashNetParams) -> None:
     statistics = jax.tree.map(lambda array: array * jnp.nan, params.variables["batch_stats"])
     broken = dataclasses.replace(params, variables=params.variables | {"batch_stats": statistics})

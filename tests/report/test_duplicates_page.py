@@ -42,10 +42,10 @@ def test_each_group_shows_its_copies_apart_from_other_pictures(path, tmp_path):
     assert headings == [
         "Group 1: 4 pictures, 2 near copies",
         "Near copies: 2 pictures",
-        "Close codes, other pixels",
+        "Similar codes, different pixels",
         "Cannot be read",
         "Group 2: 2 pictures",
-        "Close codes, other pixels",
+        "Similar codes, different pixels",
     ]
     assert '<span class="distance">code 1 bit</span> <span class="score">pixels 3 bits' in text
     assert text.count('<span class="same">same bytes</span>') == 2

@@ -237,8 +237,8 @@ def test_the_report_of_a_read_only_run_is_written_elsewhere(
     monkeypatch.setattr(os, "access", lambda path, mode: path != digits_run or mode != os.W_OK)
     assert main(["report", str(digits_run)]) == 1
     assert capsys.readouterr().err == (
-        f"hashnet report: error: {digits_run} is read-only. Set --output to the folder that the "
-        "report is written to.\n"
+        f"hashnet report: error: {digits_run} is read-only. Set --output to the folder where the "
+        "report should be written.\n"
     )
     before = sorted(digits_run.rglob("*"))
     output = tmp_path / "new" / "report"

@@ -1,4 +1,4 @@
-"""`hashnet duplicates`: finds pictures in a store with close codes, and copies among them."""
+"""`hashnet duplicates`: finds pictures in a store with similar codes, and copies among them."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Adds the command to the subparsers of `hashnet`."""
     return commands.add_parser(
         "duplicates",
-        help="find pictures with close codes, and copies among them",
-        description="Groups the pictures in a store whose codes are close, and compares the\n"
+        help="find pictures with similar codes, and copies among them",
+        description="Groups the pictures in a store that have similar codes, and compares the\n"
         "pixels of each group to tell near copies, such as one photograph in two\n"
         "sizes, from other pictures of the same thing.",
         add_options=add_options,
@@ -26,15 +26,15 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         "--store",
         required=True,
         metavar="STORE",
-        help="store to search, a folder or a location in object storage",
+        help="store to search: a folder or a location in object storage",
     )
     add(
         "--radius",
         type=int,
         default=2,
         metavar="R",
-        help="largest Hamming distance of two pictures that are linked; a group may contain "
-        "pictures further apart that a chain of links connects (default: 2)",
+        help="largest Hamming distance between two linked pictures; a group may also contain "
+        "pictures that are further apart, if a chain of links connects them (default: 2)",
     )
     add("--json", action="store_true", help="print JSON instead of a table")
     add("--html", metavar="FILE", type=Path, help="also write an HTML page with the pictures")

@@ -1,4 +1,4 @@
-"""`hashnet evaluate`: computes the MAP of anyone's codes under every convention."""
+"""`hashnet evaluate`: computes the MAP of codes from any program under every convention."""
 
 import argparse
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Adds the command to the subparsers of `hashnet`."""
     return commands.add_parser(
         "evaluate",
-        help="compute the MAP of anyone's codes under every convention",
+        help="compute the MAP of codes from any program under every convention",
         description=DESCRIPTION,
         add_options=add_options,
     )

@@ -23,8 +23,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "out",
         metavar="OUT",
         type=Path,
-        help="file that ends in .parquet or .faiss, which is replaced, or a new folder without a "
-        "suffix",
+        help="file that ends in .parquet or .faiss, which is replaced if it exists, or a new "
+        "folder without a suffix",
     )
     return parser
 

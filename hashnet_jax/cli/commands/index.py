@@ -1,10 +1,10 @@
-"""`hashnet index`: keeps a store of codes up to date with the pictures."""
+"""`hashnet index`: keeps a store of codes in sync with a collection of pictures."""
 
 import argparse
 from pathlib import Path
 from typing import Any
 
-DESCRIPTION = """Keeps a store of codes up to date with a changing collection of pictures. For
+DESCRIPTION = """Keeps a store of codes in sync with a changing collection of pictures. For
 example:
 
   hashnet index update RUN ~/pictures --store ~/pictures.store
@@ -17,7 +17,7 @@ the same command again to continue."""
 ADD = """Encodes pictures that are new or have changed; deletes nothing. Creates the
 store if there is none."""
 
-REMOVE = "Deletes pictures from the store. The files are left alone, and need not exist."
+REMOVE = "Deletes pictures from the store. The files are not touched and need not exist."
 
 IMPORT = """Imports a folder written by `hashnet encode`, without encoding its pictures
 again, except for those that were modified after the folder was written, which
@@ -27,10 +27,12 @@ the next update encodes. Creates the store if there is none."""
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Adds the command to the subparsers of `hashnet`."""
     parser = commands.add_parser(
-        "index", help="keep a store of codes up to date with pictures", description=DESCRIPTION
+        "index", help="keep a store of codes in sync with pictures", description=DESCRIPTION
     )
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    update = _add_action(actions, "update", "encode new and changed, delete gone pictures", UPDATE)
+    update = _add_action(
+        actions, "update", "encode new and changed pictures, delete missing ones", UPDATE
+    )
     add = _add_action(actions, "add", "encode new and changed pictures", ADD)
     for action in (update, add):
         _add_encoding_options(action)
@@ -99,7 +101,7 @@ def _add_encoding_options(action: argparse.ArgumentParser) -> None:
         "pictures", metavar="PICTURES", nargs="+", help="picture files, folders or globs"
     )
     labels = action.add_mutually_exclusive_group()
-    labels.add_argument("--label", metavar="LABEL", help="label of all of these pictures")
+    labels.add_argument("--label", metavar="LABEL", help="label for all of these pictures")
     labels.add_argument(
         "--folder-labels",
         action="store_true",
@@ -116,8 +118,8 @@ def _add_encoding_options(action: argparse.ArgumentParser) -> None:
         "--engine",
         choices=("local", "ray"),
         default="local",
-        help="where to encode: on this machine, or on the nodes of a Ray cluster, which must find "
-        "the pictures under the same paths (default: local)",
+        help="where to encode: on this machine, or on the nodes of a Ray cluster, which must have "
+        "the pictures at the same paths (default: local)",
     )
     action.add_argument(
         "--address",

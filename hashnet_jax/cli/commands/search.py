@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# The options that only apply to stores, by the parameters they set.
+# The options that only apply to stores, keyed by the parameters they set.
 _OF_STORES = {"radius": "--radius", "probes": "--probes", "where": "--where"}
 
 
@@ -18,7 +18,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "       hashnet search RUN CODES QUERY ... [OPTION ...]",
         description="Prints the pictures in a store, or in a folder of codes, that are nearest to\n"
         "each query by Hamming distance. The index of a folder of codes is built on\n"
-        "first use and stored in it in faiss's format.",
+        "first use, and stored in the folder in faiss's format.",
         add_options=add_options,
     )
 
@@ -39,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         "--store",
         action="append",
         metavar="STORE",
-        help="store to search, a folder or a location in object storage; may be repeated",
+        help="store to search: a folder or a location in object storage; may be repeated",
     )
     _add_limits(add)
     _add_index(add)
@@ -63,14 +63,14 @@ def _add_limits(add: Any) -> None:
     add(
         "--where",
         metavar="SQL",
-        help="only pictures for which a filter holds, e.g. \"label = 'cat' AND size > 10000\"; the "
+        help="only pictures that match a SQL filter, e.g. \"label = 'cat' AND size > 10000\"; the "
         "columns are id, label, size, mtime_ns and sha256; needs --store (default: all)",
     )
     add(
         "--rescore",
         type=int,
         metavar="N",
-        help="rank the N nearest codes again by the score <z, b>, where z are the logits of the "
+        help="rerank the N nearest codes by the score <z, b>, where z are the logits of the "
         "query (how certain its bits are) and b is a code of -1 and +1 (default: rank by Hamming "
         "distance)",
     )
@@ -85,7 +85,7 @@ def _add_index(add: Any) -> None:
         choices=KINDS,
         default="flat",
         help="type of index: flat is exact; the others search only some of the codes, which is "
-        "faster for millions of codes. A store has flat and ivf (default: flat)",
+        "faster for millions of codes. A store supports flat and ivf (default: flat)",
     )
     add(
         "--probes",

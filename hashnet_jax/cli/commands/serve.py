@@ -1,18 +1,18 @@
-"""`hashnet serve`: searches a store from a page in the browser, and from other programs."""
+"""`hashnet serve`: serves a search page for the browser, and an API for other programs."""
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-DESCRIPTION = """Serves a page on which one drops a picture and sees the nearest pictures of a
-store, and a JSON API for other programs. For example:
+DESCRIPTION = """Serves a web page that shows the pictures in a store nearest to one that you
+drop on it, and a JSON API for other programs. For example:
 
   hashnet serve RUN --store pictures.store
 
-Only this machine can connect by default. Changes of the store by other programs
-are seen without a restart. SIGTERM and Ctrl-C stop the service after it has
-answered the requests that it accepted.
+Only this machine can connect by default. Changes that other programs make to
+the store take effect without a restart. SIGTERM and Ctrl-C stop the service
+after it has answered all accepted requests.
 
 Clients may add and remove pictures if there is a token, which is read from
 --token-file or the environment variable HASHNET_TOKEN."""
@@ -39,9 +39,15 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     add(
         "--host",
         default="127.0.0.1",
-        help="address to listen at; 0.0.0.0 accepts other machines (default: 127.0.0.1)",
+        help="address to listen on; 0.0.0.0 accepts other machines (default: 127.0.0.1)",
     )
-    add("--port", type=int, default=8000, metavar="N", help="0 for any free one (default: 8000)")
+    add(
+        "--port",
+        type=int,
+        default=8000,
+        metavar="N",
+        help="port to listen on; 0 for any free port (default: 8000)",
+    )
     add(
         "--allow-host",
         dest="allowed_hosts",
@@ -56,7 +62,7 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         "--uploads",
         type=Path,
         metavar="FOLDER",
-        help="folder for the pictures that clients add (default: they cannot)",
+        help="folder for the pictures that clients add (default: clients cannot add any)",
     )
     _add_sizes(parser)
 
@@ -75,35 +81,36 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1.0,
         metavar="S",
-        help="time between looks for a new version of the store (default: 1)",
+        help="seconds between checks for a new version of the store (default: 1)",
     )
     add(
         "--max-bytes",
         type=int,
         default=20 * 2**20,
         metavar="N",
-        help="size of a request (default: 20 MiB)",
+        help="maximum size of a request (default: 20 MiB)",
     )
     add(
         "--max-pixels",
         type=int,
         default=50_000_000,
         metavar="N",
-        help="pixels of a picture (default: 50 million)",
+        help="maximum number of pixels in a picture (default: 50 million)",
     )
     add(
         "--max-seconds",
         type=float,
         default=10.0,
         metavar="S",
-        help="time for a request (default: 10)",
+        help="maximum time for a request, in seconds (default: 10)",
     )
     add(
         "--max-requests",
         type=int,
         default=64,
         metavar="N",
-        help="requests at the same time; others are refused with status 429 (default: 64)",
+        help="maximum number of concurrent requests; others are refused with status 429 "
+        "(default: 64)",
     )
 
 

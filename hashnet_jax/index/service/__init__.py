@@ -1,6 +1,6 @@
 """A search service over HTTP: a page for a browser, and a JSON API.
 
-It needs the libraries of ``pip install 'hashnet_jax[serve]'``.
+It requires the libraries that ``pip install 'hashnet_jax[serve]'`` installs.
 """
 
 from hashnet_jax.index.service._app import LOCAL_HOSTS, check_token, create_app

@@ -12,7 +12,7 @@ from hashnet_jax.index.service._searcher import Searcher
 
 
 class Picture(BaseModel):
-    """A picture of the index."""
+    """A picture in the index."""
 
     id: Annotated[str, Field(description="Path of the picture when it was indexed.")]
     name: Annotated[str, Field(description="File name, with unprintable characters escaped.")]
@@ -20,13 +20,13 @@ class Picture(BaseModel):
 
 
 class Neighbour(Picture):
-    """A picture of the index, and its distance from the query."""
+    """A picture in the index, and its distance from the query."""
 
     distance: Annotated[int, Field(ge=0, description="Hamming distance in bits.")]
 
 
 class Answer(BaseModel):
-    """The pictures nearest to a query, nearest first; ties in order of the id."""
+    """The pictures nearest to a query, nearest first, with ties broken by id."""
 
     version: Annotated[int, Field(description="Version of the store that was searched.")]
     bits: Annotated[int, Field(description="Number of bits per code.")]
@@ -36,7 +36,7 @@ class Answer(BaseModel):
 
 
 class Sample(BaseModel):
-    """Pictures of the index, drawn at random."""
+    """Random pictures from the index."""
 
     version: int
     total: Annotated[int, Field(description="Number of pictures in the index.")]
@@ -53,7 +53,7 @@ class Added(BaseModel):
 class Removed(BaseModel):
     """A picture that was removed."""
 
-    version: Annotated[int, Field(description="Version of the store without it.")]
+    version: Annotated[int, Field(description="Version of the store after the removal.")]
 
 
 class Status(BaseModel):
@@ -63,11 +63,14 @@ class Status(BaseModel):
     version: Annotated[int, Field(description="Version of the store that is searched.")]
     codes: Annotated[int, Field(description="Number of codes that are searched.")]
     bits: Annotated[int, Field(description="Number of bits per code.")]
-    fault: Annotated[str, Field(description="Why a newer version cannot be read, or empty.")]
+    fault: Annotated[
+        str,
+        Field(description="The reason that a newer version cannot be read, or an empty string."),
+    ]
 
 
 class Problem(BaseModel):
-    """Why a request was refused."""
+    """The reason that a request was refused."""
 
     detail: str
 

@@ -18,8 +18,8 @@ from hashnet_jax.index.service._service import Service
 
 _log = logging.getLogger("hashnet_jax")
 
-# A web page elsewhere could let its own name resolve to the loopback address, and read the index
-# through the browser of whoever visits it. Such requests name another host.
+# A website could make its own host name resolve to the loopback address, and read the index through
+# a visitor's browser. The Host header of such requests names another host.
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 MIN_TOKEN_LENGTH = 16
@@ -37,7 +37,7 @@ def create_app(
     Args:
       service: the service, which the application starts and stops.
       token: token that clients must send to add or remove pictures, at least 16 printable ASCII
-        characters; None if nobody may.
+        characters; None to refuse all such requests.
       allowed_hosts: names by which clients may address the service, e.g. "pictures.example.org" or
         "*.example.org"; "*" for any.
       on_compiled: called when the network has been compiled, or has failed to compile.
@@ -47,7 +47,7 @@ def create_app(
 
     Raises:
       ValueError: if the token is too short, or contains spaces or other characters, or a host has
-        an asterisk in another place.
+        an asterisk in the wrong place.
     """
     if token is not None:
         check_token(token)
@@ -58,7 +58,7 @@ def create_app(
         async with service.running(on_compiled):
             yield
 
-    # The usual documentation pages of FastAPI load scripts from elsewhere.
+    # FastAPI's own documentation pages load scripts from another site.
     app = FastAPI(
         title="HashNet search",
         version=hashnet_jax.__version__,
@@ -98,8 +98,8 @@ def _check_hosts(allowed_hosts: Sequence[str]) -> None:
     for host in allowed_hosts:
         if "*" in host.removeprefix("*") or (host.startswith("*") and host[1:2] not in ("", ".")):
             raise ValueError(
-                "`allowed_hosts` may only have an asterisk in place of the first part, such as "
-                f"*.example.org, got {host!r}."
+                "`allowed_hosts` may only have an asterisk as the first part, e.g. *.example.org, "
+                f"got {host!r}."
             )
 
 
@@ -108,7 +108,7 @@ def _problem(status: int, detail: str, headers: dict[str, str] | None = None) ->
 
 
 async def _not_allowed(request: Request, error: Exception) -> JSONResponse:
-    # Several methods of one path are several routes, of which Starlette names only the first.
+    # Starlette has one route per method of a path, and names only the method of the first.
     methods = request.app.openapi()["paths"].get(request.url.path, ("get",))
     allowed = ", ".join(method.upper() for method in methods)
     return _problem(405, f"Use {allowed}.", {"Allow": allowed})

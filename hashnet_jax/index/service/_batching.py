@@ -9,13 +9,13 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# How long a batch waits for requests whose pictures are still being decoded. A request that is
-# alone never waits.
+# How long a batch waits for requests whose pictures are still being decoded. If there is only one
+# request, it does not wait.
 GATHER_SECONDS = 0.005
 
 
 class Batcher(Generic[Item, Result]):
-    """Processes items in batches, in a thread of its own.
+    """Processes items in batches in a separate thread.
 
     While a batch is being processed, the items that arrive are gathered for the next one. The queue
     is as long as the number of callers of :meth:`submit`, which must therefore be limited.
@@ -41,8 +41,8 @@ class Batcher(Generic[Item, Result]):
     async def submit(self, item: Awaitable[Item]) -> Result:
         """Waits for an item, and returns its result.
 
-        Raises whatever ``item`` or the processing of its batch raises. If the caller is cancelled
-        while the item is in the queue, the item is not processed.
+        Raises any error that ``item`` or the processing of its batch raises. If the caller is
+        cancelled while the item is in the queue, the item is not processed.
         """
         self._coming += 1
         try:

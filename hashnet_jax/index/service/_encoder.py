@@ -12,7 +12,7 @@ from hashnet_jax.model import HashNetParams, encode
 
 
 class Encoder:
-    """Encodes up to ``batch_size`` pictures by a program that is compiled once.
+    """Encodes up to ``batch_size`` pictures with a program that is compiled once.
 
     A smaller batch is padded with black pictures, so the code of a picture does not depend on how
     many requests arrive at the same time.

@@ -31,7 +31,7 @@ THUMBNAILS = "/api/thumbnail"
 class Guard:
     """Middleware that refuses requests beyond the limits.
 
-    Requests below /api/ are counted while they are in progress, and those for thumbnails separately
+    Requests under /api/ are counted while they are in progress, and those for thumbnails separately
     from the others, because a page requests many thumbnails at the same time.
 
     Args:
@@ -56,7 +56,7 @@ class Guard:
         except Refused as refusal:
             await response.refuse(refusal)
         except Exception:
-            response.status = 500  # which the middleware around this one sends
+            response.status = 500  # sent by the outer middleware
             raise
         finally:
             route = scope["route"].path if "route" in scope else "other"
@@ -93,7 +93,7 @@ class Guard:
 
 
 class _Body:
-    """Receives the body of a request, up to a number of bytes."""
+    """Receives the body of a request, up to a maximum number of bytes."""
 
     def __init__(self, receive: Receive, max_bytes: int) -> None:
         self._receive, self._max_bytes = receive, max_bytes
@@ -110,7 +110,7 @@ class _Body:
 
 
 class _Response:
-    """Sends a response, with the headers that all responses have."""
+    """Sends a response with the headers that all responses share."""
 
     def __init__(self, send: Send) -> None:
         self._send, self.status = send, 0

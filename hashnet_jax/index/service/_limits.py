@@ -1,4 +1,4 @@
-"""What the service accepts, and the answer to what it refuses."""
+"""Limits on the requests that the service accepts, and the error for requests that it refuses."""
 
 import dataclasses
 
@@ -9,8 +9,8 @@ class Limits:
 
     Attributes:
       max_bytes: maximum size of the body of a request.
-      max_pixels: maximum number of pixels of a picture. Decoding takes up to 16 bytes per pixel,
-        in each of as many threads as there are processors.
+      max_pixels: maximum number of pixels of a picture. Decoding takes up to 16 bytes per pixel in
+        each thread, with one thread per processor.
       max_seconds: maximum time from the first byte of a request to its response.
       max_requests: maximum number of requests that are accepted at the same time. Others are
         refused at once with status 429, so that no queue can grow.

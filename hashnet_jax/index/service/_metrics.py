@@ -1,4 +1,4 @@
-"""What the service counts for Prometheus."""
+"""Metrics of the service for Prometheus."""
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -11,7 +11,7 @@ CONTENT_TYPE = prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
 
 
 class Metrics:
-    """The metrics of one service, in a registry of its own."""
+    """The metrics of one service, in a separate registry."""
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
@@ -31,7 +31,7 @@ class Metrics:
         )
         self.waiting = Gauge(
             "hashnet_requests_in_progress",
-            "Requests that are not answered yet.",
+            "Requests in progress.",
             registry=registry,
         )
         self.version = Gauge(

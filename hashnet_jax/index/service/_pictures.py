@@ -1,4 +1,4 @@
-"""Decodes uploaded pictures, and reduces indexed ones to thumbnails."""
+"""Decodes uploaded pictures, and creates thumbnails of indexed ones."""
 
 import io
 import os
@@ -21,7 +21,7 @@ _THUMBNAIL_CACHE_BYTES = 64 * 2**20
 # Smaller pictures are enlarged without smoothing, so that their pixels can be seen.
 _PIXELATED_UP_TO = 48
 
-# The suffix of an uploaded picture, by the format that its content has.
+# The suffix of an uploaded picture, keyed by the format of its content.
 _SUFFIXES = {
     "JPEG": ".jpg", "MPO": ".jpg", "PNG": ".png", "GIF": ".gif", "WEBP": ".webp", "BMP": ".bmp",
     "TIFF": ".tif", "PPM": ".ppm", "JPEG2000": ".jp2", "AVIF": ".avif",
@@ -52,7 +52,7 @@ def decode_upload(data: bytes, *, side: int, max_pixels: int) -> UInt8[np.ndarra
 
 
 def picture_format(data: bytes, *, max_pixels: int) -> str:
-    """Returns the suffix that suits the content of a file, e.g. ".png"; raises as above."""
+    """Returns the suffix for the content of a file, e.g. ".png"; raises Refused as above."""
     if not data:
         raise Refused(422, "The picture cannot be read: empty (0 bytes).")
     try:
@@ -77,7 +77,7 @@ def _too_large(max_pixels: int) -> Refused:
 
 
 class Thumbnails:
-    """Reduces pictures to thumbnails, and keeps those that were used last."""
+    """Creates thumbnails of pictures, and caches the most recently used ones."""
 
     def __init__(self) -> None:
         self._cache: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()

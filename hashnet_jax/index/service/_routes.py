@@ -25,13 +25,13 @@ from hashnet_jax.index.service._service import Code, Found, Service
 
 MAX_NEIGHBOURS = 1000
 _MAX_SAMPLE = 100
-# Browsers ask again after this time, and get an empty response if the file has not changed.
+# Browsers send a new request after this time. The response is empty if the file has not changed.
 _THUMBNAIL_SECONDS = 300
 
 PROBLEMS = {
     400: "The request is malformed.",
     401: "The token is missing or wrong.",
-    403: "Writing is off.",
+    403: "Writing is disabled.",
     404: "No picture in the index has this id.",
     408: "The request was not received in time.",
     413: "The request has too many bytes, or the picture too many pixels.",
@@ -62,7 +62,7 @@ async def may_write(
     """Refuses requests without the token."""
     token: str | None = request.app.state.token
     if token is None:
-        raise Refused(403, "Writing is off, because the service has no token.")
+        raise Refused(403, "Writing is disabled, because the service has no token.")
     if given is None or not hmac.compare_digest(given.credentials.encode(), token.encode()):
         raise Refused(401, "The token is missing or wrong.", {"WWW-Authenticate": "Bearer"})
 
@@ -86,7 +86,7 @@ async def search_by_picture(service: Running, picture: Upload, k: K = 10) -> Ans
 
 @router.get("/search/id", responses=problems(404), tags=["search"])
 async def search_by_id(service: Running, id: Id, k: K = 10) -> Answer:
-    """Finds the pictures nearest to one of the index, which is one of them."""
+    """Finds the pictures nearest to a picture in the index, which is itself included."""
     code = service.current.snapshot.codes[_row(service.current, id)]
     return _answer(code, await service.search_code(code, k))
 
@@ -95,9 +95,9 @@ async def search_by_id(service: Running, id: Id, k: K = 10) -> Answer:
 async def sample_pictures(
     service: Running,
     number: Annotated[int, Query(ge=1, le=_MAX_SAMPLE, description="Number of pictures.")] = 24,
-    seed: Annotated[int, Query(ge=0, le=2**31 - 1, description="Seed of the draw.")] = 0,
+    seed: Annotated[int, Query(ge=0, le=2**31 - 1, description="Seed for the draw.")] = 0,
 ) -> Sample:
-    """Draws pictures of the index at random."""
+    """Draws random pictures from the index."""
     searcher = service.current
     total = len(searcher)
     rows = sorted(random.Random(seed).sample(range(total), min(number, total)))
@@ -136,7 +136,7 @@ async def remove_picture(service: Running, id: Id) -> Removed:
     tags=["index"],
 )
 async def thumbnail(request: Request, service: Running, id: Id) -> Response:
-    """Returns a small JPEG of a picture of the index."""
+    """Returns a JPEG thumbnail of a picture in the index."""
     _row(service.current, id)
     tag, content = await service.thumbnail(id, request.headers.get("if-none-match"))
     headers = {"Cache-Control": f"private, max-age={_THUMBNAIL_SECONDS}", "ETag": tag}
@@ -146,7 +146,7 @@ async def thumbnail(request: Request, service: Running, id: Id) -> Response:
 
 
 def add_code_search(to: APIRouter, bits: int) -> None:
-    """Adds the search by code, whose length depends on the network."""
+    """Adds the route for searching by code. The length of a code depends on the network."""
     width = -(-bits // 8)
     pattern = f"^[0-9a-fA-F]{{{2 * width}}}$"
     explained = f"Packed code of {bits} bits in hexadecimal, zero-padded to whole bytes."

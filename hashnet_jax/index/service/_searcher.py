@@ -1,10 +1,10 @@
 """Exact search in a snapshot of the store, for one query at a time.
 
 A service searches for few queries at a time, among codes that change. faiss divides even such a
-search among all processors and waits for the slowest, which takes up to 10 ms on a busy machine,
-and :func:`hashnet_jax.hamming.top_k` is compiled again whenever the number of codes changes. NumPy
-needs neither. It compares a query with 100,000 codes of 64 bits in 0.5 ms, and with 1,000,000 in
-7 ms.
+small search among all processors and waits for the slowest, which takes up to 10 ms on a busy
+machine. :func:`hashnet_jax.hamming.top_k` is compiled again whenever the number of codes changes.
+NumPy has neither drawback. It compares a query with 100,000 codes of 64 bits in 0.5 ms, and with
+1,000,000 in 7 ms.
 """
 
 import bisect
@@ -49,8 +49,8 @@ class Searcher:
           k: number of neighbours, >= 1.
 
         Returns:
-          ``(distances, rows)``, both ``[min(k, N)]``, in order of increasing distance; ties in
-          order of the row, and therefore of the id.
+          ``(distances, rows)``, both ``[min(k, N)]``, in order of increasing distance, with ties
+          broken by row, and therefore by id.
         """
         distances = distances_from(words_of(code[None])[0], self._words)
         rows = nearest_rows(distances, k=k)

@@ -23,10 +23,10 @@ def listen(host: str, port: int) -> socket.socket:
 
     Args:
       host: address or name of this machine; "127.0.0.1" accepts only local clients.
-      port: number of the port; 0 for any free one.
+      port: port number; 0 for any free port.
 
     Raises:
-      OSError: if the address is not of this machine, or the port is in use.
+      OSError: if the address does not belong to this machine, or the port is in use.
       ValueError: if the port is not in 0..65535.
     """
     if not 0 <= port <= _MAX_PORT:
@@ -38,12 +38,12 @@ def listen(host: str, port: int) -> socket.socket:
         is_of_resolver = isinstance(error, socket.gaierror)
         reason = error.strerror if is_of_resolver else os.strerror(error.errno or 0)
         raise OSError(
-            f"cannot listen at {host}, port {port}: {reason}. Choose another `host` or `port`."
+            f"cannot listen on {host}, port {port}: {reason}. Choose another `host` or `port`."
         ) from error
 
 
 def url_of(listening: socket.socket) -> str:
-    """Returns the URL of a service that listens at a socket."""
+    """Returns the URL of a service that listens on a socket."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
@@ -56,7 +56,7 @@ def serve(
     allowed_hosts: Sequence[str],
     on_ready: Callable[[], object],
 ) -> None:
-    """Serves requests until SIGTERM or SIGINT, and then answers those that were accepted.
+    """Serves requests until SIGTERM or SIGINT, and then finishes those already accepted.
 
     Args:
       service: the service.
@@ -66,7 +66,7 @@ def serve(
       on_ready: called when the network has been compiled.
 
     Raises:
-      Exception: whatever prevented the network from being compiled.
+      Exception: the error that prevented the network from being compiled.
     """
 
     def compiled() -> None:
@@ -86,7 +86,7 @@ def serve(
             server_header=False,
             proxy_headers=False,
             limit_concurrency=_MAX_CONNECTIONS,
-            # Requests end by themselves after this time.
+            # All requests have timed out after this time.
             timeout_graceful_shutdown=math.ceil(service.limits.max_seconds) + 1,
         )
     )
@@ -95,7 +95,7 @@ def serve(
         server.should_exit = True
 
     # uvicorn handles these signals itself while it runs, and then raises them again for the
-    # handlers that were installed before. Stopping is not an error.
+    # previously installed handlers. Stopping is not an error.
     previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         server.run(sockets=[listening])

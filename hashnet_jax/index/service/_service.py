@@ -35,22 +35,22 @@ class Service:
     """Encodes pictures and searches a store, for any number of concurrent requests.
 
     It keeps no state except what it has read from the store, so several services can share one
-    store. Its coroutines may be called while :meth:`running` is entered.
+    store. Its coroutines may only be called inside the context of :meth:`running`.
 
     Args:
       params: the network.
-      store: folder or location of a store with codes of this network.
+      store: folder of a store with codes of this network, or its location in object storage.
       limits: limits on requests.
       batch_size: number of pictures per batch, >= 1.
-      poll_seconds: time between looks for a new version of the store.
-      uploads: folder for pictures that are added; None if none can be added.
+      poll_seconds: time between checks for a new version of the store.
+      uploads: folder for uploaded pictures; None to refuse uploads.
       device: device for the network; None for the first one.
 
     Attributes:
       limits: limits on requests.
-      metrics: what has been counted.
-      current: searches the newest snapshot.
-      fault: why the newest version of the store cannot be read, or "".
+      metrics: the metrics of the service.
+      current: the searcher of the newest snapshot.
+      fault: the reason that the newest version of the store cannot be read, or "".
       failure: the exception that prevented the network from being compiled, or None.
 
     Raises:
@@ -79,7 +79,8 @@ class Service:
         if opened.manifest.bits != params.spec.bits:
             raise ValueError(
                 f"`store` must have codes of the network's {params.spec.bits} bits, but those in "
-                f"{self._uri} have {opened.manifest.bits}. Choose the store of this network."
+                f"{self._uri} have {opened.manifest.bits}. Choose a store with codes of this "
+                f"network."
             )
         self._use(Searcher(opened.snapshot()))
         self._writer = Writer(self._uri, opened.manifest, uploads)
@@ -156,7 +157,7 @@ class Service:
 
         def decode() -> UInt8[np.ndarray, "S S 3"]:
             nonlocal content
-            content = file.read()  # here, because an upload can be in a file on disk
+            content = file.read()  # in this thread, because an upload can be a file on disk
             side, max_pixels = self._encoder.side, self.limits.max_pixels
             return decode_upload(content, side=side, max_pixels=max_pixels)
 
@@ -171,7 +172,7 @@ class Service:
     async def _compile(self, on_compiled: Callable[[], object]) -> None:
         try:
             await self._in(self._watching, self._encoder.compile)
-        except Exception as error:  # reported by whoever started the service
+        except Exception as error:  # reported by the caller that started the service
             self.failure = error
         else:
             self._compiled.set()
@@ -186,7 +187,7 @@ class Service:
             self._changed.clear()
             try:
                 newest = await self._in(self._watching, self._newest)
-            except Exception as error:  # whatever it is, the version in use is still good
+            except Exception as error:  # whatever the error, the version in use is still valid
                 self._note_fault(str(error))
             else:
                 self.fault = ""
@@ -195,8 +196,8 @@ class Service:
 
     def _newest(self) -> Searcher | None:
         """Reads the newest version of the store; returns None if it is in use already."""
-        # A store that is opened once does not notice if somebody replaces it by another one, whose
-        # version could even be the same.
+        # An open store does not notice if it is replaced with another one, which could even have
+        # the same version.
         used = self.current.snapshot
         store = reopen(self._uri, used.manifest)
         if (store.version, len(store)) == (used.version, len(used)):

@@ -37,7 +37,7 @@ async def script() -> Response:
 
 @router.get("/api", include_in_schema=False)
 async def api_page(request: Request) -> Response:
-    """Returns a description of the API, made from its OpenAPI document."""
+    """Returns a description of the API, generated from its OpenAPI document."""
     template = string.Template((_ASSETS / "api.html").read_text())
     parts = {"operations": operations(request.app.openapi()), "problems": problem_table()}
     return Response(template.substitute(parts), media_type="text/html")
@@ -45,13 +45,13 @@ async def api_page(request: Request) -> Response:
 
 @router.get("/health", tags=["operation"])
 async def health(service: Running) -> Status:
-    """Answers as long as the process works."""
+    """Responds with status 200 as long as the process is running."""
     return _status(service, "alive")
 
 
 @router.get("/ready", responses={503: {"model": Status}}, tags=["operation"])
 async def ready(service: Running, response: Response) -> Status:
-    """Answers with status 200 once the network is compiled, and with 503 before."""
+    """Responds with status 200 once the network is compiled, and with 503 before that."""
     if not service.ready:
         response.status_code = 503
         response.headers["Retry-After"] = "1"

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from hashnet_jax.distributed.files import make_folder, write_whole
-from hashnet_jax.index._lance import damaged, faults_named, literal
+from hashnet_jax.index._lance import damaged, literal
 from hashnet_jax.index._store import Store, open_store
 from hashnet_jax.index._store_manifest import StoreManifest
 from hashnet_jax.index._store_rows import make_rows
@@ -21,15 +21,15 @@ _UPLOADED = re.compile(rf"[0-9a-f]{{{_DIGITS}}}\.[a-z0-9]+")
 
 
 def reopen(uri: str, manifest: StoreManifest) -> Store:
-    """Opens a store again, and checks that nobody has replaced it by one of another network.
+    """Reopens a store, and checks that it has not been replaced with one from another network.
 
     Raises:
       FileNotFoundError: if it is missing.
-      DamagedFile: a ValueError, if it is damaged or of another network.
+      DamagedFile: a ValueError, if it is damaged or from another network.
     """
     store = open_store(uri)
     if store.manifest.weights_sha256 != manifest.weights_sha256:
-        raise damaged(uri, "it was replaced by a store of another network")
+        raise damaged(uri, "it was replaced with a store from another network")
     return store
 
 
@@ -37,9 +37,9 @@ class Writer:
     """Writes to a store. Its methods must not be called by two threads at the same time.
 
     Args:
-      uri: the folder or the location of the store.
+      uri: folder of the store, or its location in object storage.
       manifest: the manifest of the store.
-      uploads: folder for uploaded pictures; None if none can be added.
+      uploads: folder for uploaded pictures; None to refuse uploads.
     """
 
     def __init__(self, uri: str, manifest: StoreManifest, uploads: Path | None) -> None:
@@ -98,5 +98,4 @@ class Writer:
 
 
 def _contains(store: Store, picture: str) -> bool:
-    with faults_named(store.uri):
-        return store.table.count_rows(f"id = {literal(picture)}") > 0
+    return store.count(f"id = {literal(picture)}") > 0

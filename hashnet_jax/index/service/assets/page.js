@@ -16,7 +16,7 @@ async function request(url, options) {
   return answer;
 }
 
-// Runs a search or a draw, and shows its answer unless a newer one has been started.
+// Runs a search or a draw, and shows the result unless a newer one has been started.
 async function run(load, show) {
   const number = ++newest;
   at("problem").hidden = true;
@@ -43,7 +43,7 @@ function tile(picture, rank, bits, own) {
   const image = find("img");
   image.src = thumbnail(picture.id);
   const failed = () => { image.alt = "cannot be shown"; };
-  // The service may have had too much to do; ask once more.
+  // The service may have been overloaded; try once more.
   const retry = () => {
     image.addEventListener("error", failed, { once: true });
     image.src = `${thumbnail(picture.id)}&again=1`;
@@ -75,8 +75,8 @@ function showFound(id) {
       ...found.map((picture, i) => tile(picture, i + 1, answer.bits, picture.id === id)));
     at("results-title").textContent = "Nearest pictures";
     at("explain").textContent =
-      `By Hamming distance between codes of ${count(answer.bits, "bit")}. Select one to continue from it.`;
-    at("others").textContent = "Show pictures of the index";
+      `Ranked by Hamming distance between codes of ${count(answer.bits, "bit")}. Select one to search from it.`;
+    at("others").textContent = "Show pictures in the index";
     at("status").textContent =
       `${count(found.length, "picture")} of ${answer.searched.toLocaleString("en")}, in ${Math.round(milliseconds)} ms`;
     describe(answer.version, answer.searched);
@@ -85,9 +85,9 @@ function showFound(id) {
 
 function showSample(answer) {
   at("results").replaceChildren(...answer.pictures.map((picture) => tile(picture)));
-  at("results-title").textContent = "Pictures of the index";
+  at("results-title").textContent = "Pictures in the index";
   at("explain").textContent = answer.total
-    ? "Select a picture to find those similar to it."
+    ? "Select a picture to find similar ones."
     : "The index is empty.";
   at("others").textContent = "Show others";
   at("status").textContent = `${count(answer.pictures.length, "picture")} drawn at random`;

@@ -1,0 +1,49 @@
+"""Checks the folder of a store for damage that LanceDB does not notice."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from hashnet_jax.distributed.reading import parse_json
+from hashnet_jax.index._lance import damaged, is_local
+
+# LanceDB writes the number of the newest version here, but only as a hint.
+HINT = "_versions/latest_version_hint.json"
+
+
+def check_regular_files(uri: str) -> None:
+    """Checks that a store in a folder contains only files and folders.
+
+    LanceDB would wait forever for data from a pipe.
+
+    Raises:
+      DamagedFile: a ValueError, if it contains anything else, such as a pipe or a broken link.
+    """
+    folders = [uri] if is_local(uri) else []
+    while folders:
+        # Another process may delete the files of old versions at the same time.
+        with contextlib.suppress(FileNotFoundError), os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                elif not entry.is_file() and not entry.is_dir() and os.path.lexists(entry.path):
+                    raise damaged(uri, f"{entry.path} is not a regular file")
+
+
+def least_version(uri: str, table: str) -> int:
+    """Returns the number of a version that is known to exist; 0 if none is known.
+
+    If the file of the newest version is lost, LanceDB silently reads the previous version.
+
+    Args:
+      uri: folder of the store, or its location in object storage.
+      table: name of its table.
+    """
+    hint = Path(uri, f"{table}.lance", HINT)
+    if not is_local(uri) or not hint.is_file():
+        return 0
+    try:
+        version = parse_json(hint.read_bytes())["version"]
+    except (ValueError, TypeError, KeyError, OSError):
+        return 0  # LanceDB does not need the hint either
+    return version if isinstance(version, int) else 0
