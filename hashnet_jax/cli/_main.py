@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import hashnet_jax
+from hashnet_jax.cli import _compilation_cache
 from hashnet_jax.cli._background_errors import hold_back
 from hashnet_jax.cli._messages import flags_of, translate
 from hashnet_jax.cli._parser import CommandParser
@@ -56,6 +57,7 @@ def main(argv: Sequence[str] | None = None, *, started_as: str | None = None) ->
 
         ignore_warnings()
         hold_back()
+        _compilation_cache.enable()
         status = args.run(args)
         sys.stdout.flush()
         return status

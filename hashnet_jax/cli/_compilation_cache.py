@@ -1,0 +1,54 @@
+"""Keeps compiled programs in the user's cache folder, so each is compiled only once."""
+
+import hashlib
+import os
+import platform
+from pathlib import Path
+
+# The programs that were used least recently are deleted first.
+MAX_BYTES = 2**30
+
+# Programs that compile faster are not kept.
+MIN_SECONDS = 0.2
+
+
+def enable() -> None:
+    """Makes JAX keep compiled programs, unless its own settings already say where, or not to.
+
+    JAX reads the settings ``JAX_COMPILATION_CACHE_DIR`` and ``JAX_ENABLE_COMPILATION_CACHE=false``
+    from the environment. Nothing is kept if the folder cannot be written.
+    """
+    import jax
+
+    if jax.config.jax_compilation_cache_dir is not None:
+        return
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return
+    if not os.access(folder, os.W_OK):
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_compilation_cache_max_size", MAX_BYTES)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_SECONDS)
+
+
+def cache_folder() -> Path:
+    """Returns the folder for programs that were compiled for this kind of processor.
+
+    A home folder can be shared by machines whose processors have different instructions.
+    """
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("hashnet_jax", appauthor=False), "xla", _processor())
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        lines = []
+    features = [line for line in lines if line.startswith(("flags", "Features", "model name"))]
+    described = f"{platform.machine()} {platform.processor()} {sorted(set(features))}"
+    return hashlib.sha256(described.encode()).hexdigest()[:12]
