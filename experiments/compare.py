@@ -12,8 +12,8 @@ learning rate of each method is the best of at least five on validation images. 
 trained with several seeds and evaluated on the queries. Choose a --split-seed whose queries were
 never used to choose a setting.
 
-Options after `--` are those of `run.py --help`. To continue after an interruption, repeat the
-command.
+Options after `--` are options of `run.py`; see `run.py --help`. To continue after an interruption,
+repeat the command.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from experiments.comparison import _methods, _rates, _report
 from experiments.comparison._figure import write_figure
 from experiments.comparison._runs import Result, Run, load_or_run
 from experiments.comparison._study import Study, load_study, parse_options
+from hashnet_jax.cli import _compilation_cache
 from hashnet_jax.cli._messages import translate
 from hashnet_jax.configs import CONFIGS
 from hashnet_jax.distributed.printing import printable
@@ -131,6 +132,7 @@ def _final_runs(
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the comparison; returns the exit status."""
     args = parser().parse_args(argv)
+    _compilation_cache.enable()
     out = args.out or Path("runs") / f"compare-{args.dataset}"
     given = ["--steps", str(args.steps), "--batch-size", str(args.batch_size)]
     options, flags = parse_options(args.dataset, given, args.options)

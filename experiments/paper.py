@@ -10,8 +10,8 @@ Reference: Cao, Long, Wang, Yu, "HashNet: Deep Learning to Hash by Continuation"
 
 BITS = (16, 32, 48, 64)
 
-# MAP by data set and method, for each number of bits in ``BITS``. NUS-WIDE is not included because
-# it is loaded from list files, whose protocol is chosen by the user.
+# MAP keyed by data set and method, with one value for each number of bits in ``BITS``. NUS-WIDE is
+# not included because it is loaded from list files, whose protocol is chosen by the user.
 FIGURES: dict[str, dict[str, tuple[float, float, float, float]]] = {
     "imagenet100": {
         "hashnet": (0.5059, 0.6306, 0.6633, 0.6835),

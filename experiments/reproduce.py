@@ -35,11 +35,11 @@ class Study:
     """A study that consists of runs and baselines.
 
     Attributes:
-      dataset: a name in ``CONFIGS``.
+      dataset: name of a data set in ``CONFIGS``.
       bits: code lengths K.
-      variants: names in ``VARIANTS``.
+      variants: names of variants in ``VARIANTS``.
       seeds: seeds of the runs.
-      baselines: names in ``BASELINES``.
+      baselines: names of baselines in ``BASELINES``.
       out: folder for all runs and the table.
       options: additional options for each run; see `run.py --help`.
     """

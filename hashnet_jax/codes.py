@@ -147,7 +147,7 @@ def unpack_bits(
     """Unpacks codes packed by :func:`pack_bits`.
 
     Args:
-      packed: uint8 ``[..., ceil(K/8)]``.
+      packed: packed codes, uint8 ``[..., ceil(K/8)]``.
       bits: K >= 1, the number of bits per code.
 
     Returns:
@@ -155,7 +155,7 @@ def unpack_bits(
 
     Raises:
       TypeError: if ``packed`` is not uint8, or ``bits`` is not an int.
-      ValueError: if the size of its last axis is not ceil(K/8), or ``bits`` < 1.
+      ValueError: if the size of the last axis is not ceil(K/8), or ``bits`` < 1.
 
     Examples:
       >>> unpack_bits(jnp.array([[129, 128]], jnp.uint8), 9)

@@ -6,9 +6,8 @@
   OrthoHash, GreedyHash.
 
 The features come from the backbone that a run starts from (pretrained or random), and the codes are
-evaluated in exactly the same way as those of a run. To add a method, write a module with a function
-that implements :class:`Baseline`, or with the two functions of a :class:`Rival`, and register it
-below.
+evaluated exactly like the codes of a run. To add a method, write a module with a function that
+implements :class:`Baseline`, or with the two functions of a :class:`Rival`, and register it below.
 """
 
 from experiments.baselines import (

@@ -25,7 +25,7 @@ def evaluate_baselines(
     Args:
       features: features of all images in the split.
       dataset: the run's data set.
-      names: keys of ``BASELINES``.
+      names: names of the baselines, keys of ``BASELINES``.
       bits: code lengths K to evaluate.
       cutoff: R in MAP@R, or None for the whole database.
       seed: seed for the baselines' random choices.
@@ -59,7 +59,7 @@ def check_baselines(names: Iterable[str]) -> None:
     """Runs baselines on a few random features, so that errors surface before hours of training.
 
     Args:
-      names: keys of ``BASELINES``.
+      names: names of the baselines, keys of ``BASELINES``.
 
     Raises:
       ModuleNotFoundError: if a library that a baseline needs is not installed.

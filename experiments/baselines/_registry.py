@@ -45,7 +45,7 @@ class Init(Protocol):
         """Returns the weights, which are trained, and the state, which is not.
 
         Args:
-          key: a ``jax.random.key``.
+          key: a ``jax.random.key`` for random choices.
           labels: multi-hot labels of the training images.
           bits: K, the number of bits per code.
 
@@ -66,7 +66,8 @@ class Rival:
 
     Attributes:
       init: see :class:`Init`.
-      loss: see :class:`hashnet_jax.training.LayerLoss`; its labels are multi-hot.
+      loss: see :class:`hashnet_jax.training.LayerLoss`; the labels passed to the loss are
+        multi-hot.
       batch_norm: whether the outputs are normalized before the loss: each bit to mean 0 and
         variance 1, using the statistics of the batch during training, and of all training images
         afterwards. There is no learned scale or bias.

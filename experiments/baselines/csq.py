@@ -7,9 +7,9 @@ between the centre and (1 + tanh u) / 2.
 
 Reference: Yuan, Wang, Zhang, Tay, Jie, Liu, Feng, "Central Similarity Quantization for Efficient
 Image and Video Retrieval", CVPR 2020. The paper has log cosh(|2h - 1| - 1) as its second term; the
-square and its weight 1e-4 are those of DeepHash-pytorch, a widely used implementation. Centres
-that no Hadamard matrix provides are drawn at random; see :func:`hash_centres`. The authors train
-the whole network; here, only the hash layer is trained.
+square and its weight 1e-4 are from DeepHash-pytorch, a widely used implementation. Centres that no
+Hadamard matrix provides are drawn at random; see :func:`hash_centres`. The authors train the whole
+network; here, only the hash layer is trained.
 """
 
 from typing import Any, NamedTuple
@@ -70,8 +70,9 @@ def hash_centres(key: Key[Array, ""], classes: int, bits: int) -> Float[Array, "
     """Returns a centre for each class.
 
     If K is a power of two, the first 2K centres are the rows of [H; -H], with H the Hadamard matrix
-    of order K. They differ in at least K/2 bits. The others have +1 on a random half of the bits:
-    of 20 draws of all of these, the one whose two nearest centres are farthest apart is used.
+    of order K. Any two of these centres differ in at least K/2 bits. The other centres have +1 on a
+    random half of the bits. They are drawn 20 times, and the draw whose two nearest centres are
+    farthest apart is used.
     """
     is_power_of_two = bits & (bits - 1) == 0
     fixed = _hadamard_rows(min(classes, 2 * bits) if is_power_of_two else 0, bits)

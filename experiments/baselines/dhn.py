@@ -7,8 +7,8 @@ image j when it was last in a batch, and 0 before.
 
 Reference: Zhu, Long, Wang, Cao, "Deep Hashing Network for Efficient Similarity Retrieval", AAAI
 2016. The paper sums over the pairs of all images with <z_i, z_j>. The bank U, the factor 1/2, the
-means and alpha = 0.1 are those of DeepHash-pytorch, a widely used implementation. Both train the
-whole network; here, only the hash layer is trained.
+means and alpha = 0.1 are from DeepHash-pytorch, a widely used implementation. Both train the whole
+network; here, only the hash layer is trained.
 """
 
 from typing import Any

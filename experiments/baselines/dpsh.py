@@ -7,7 +7,7 @@ image j when it was last in a batch, and 0 before.
 
 Reference: Li, Wang, Kang, "Feature Learning based Deep Supervised Hashing with Pairwise Labels",
 IJCAI 2016. The paper sums both terms; the authors' code has the bank U and divides the sum over
-bits by the number of training images instead of K. The means and alpha = 0.1 are those of
+bits by the number of training images instead of K. The means and alpha = 0.1 are from
 DeepHash-pytorch, a widely used implementation. Both train the whole network; here, only the hash
 layer is trained.
 """

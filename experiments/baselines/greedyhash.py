@@ -2,12 +2,12 @@
 
     L = -mean_i log softmax(W sgn(u_i))_{y_i} + alpha mean_ik ||u_ik| - 1|^3
 
-In the gradient, sgn is the identity. It is defined only for images with exactly one class.
+In the gradient, sgn is the identity. The loss is defined only for images with exactly one class.
 
 Reference: Su, Zhang, Han, Tian, "Greedy Hash: Towards Fast Optimization for Accurate Hash Coding in
-CNN", NeurIPS 2018. The paper sums the second term; the mean and alpha = 0.1 (for CIFAR-10) are
-those of the authors' code. They train the whole network; here, only the hash layer and the
-classifier W are trained.
+CNN", NeurIPS 2018. The paper sums the second term; the mean and alpha = 0.1 (for CIFAR-10) are from
+the authors' code. The authors train the whole network; here, only the hash layer and the classifier
+W are trained.
 """
 
 from typing import Any

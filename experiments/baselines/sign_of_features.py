@@ -1,7 +1,7 @@
 """Sign of the features: the K features of highest variance, each cut at its mean.
 
 There is no paper. This baseline shows how good the backbone's features are without any transform.
-The means and variances are those of the training images.
+The means and variances are computed from the training images.
 """
 
 from collections.abc import Sequence

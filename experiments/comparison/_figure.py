@@ -12,8 +12,8 @@ from hashnet_jax.distributed.files import write_whole
 
 TITLES = {"hamming": "Hamming distance", "asymmetric": "Query logits against codes"}
 
-# Okabe and Ito's colours, which are distinguishable with any colour vision.
-_RECIPE_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7")
+# Okabe and Ito's colours, which are distinguishable with any colour vision, and a dark purple.
+_RECIPE_COLOURS = ("#d55e00", "#0072b2", "#542788")
 _RIVAL_COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#000000")
 _MARKERS = "osD^vPX*"
 _GREY = "#888888"

@@ -23,8 +23,9 @@ STANDARDIZED = "-standardized"
 COSINE = "cosine"
 
 # Initial learning rates, from which the best on validation images is chosen. Their unit is
-# `training.rate_unit`, so they do not depend on the number and scale of the features. Five for each
-# method, around the best of a search on held-out training images of a miniature ImageNet-100.
+# `training.rate_unit`, so they do not depend on the number and scale of the features. There are
+# five rates for each method, around the best of a search on held-out training images of a miniature
+# ImageNet-100.
 RATES: dict[str, tuple[float, ...]] = {
     "hashnet": (2, 4, 8, 16, 32),
     "hashnet-improved": (8, 16, 32, 64, 128),
@@ -50,8 +51,9 @@ class Method:
 
     Attributes:
       rival: the loss and other parts of the method.
-      spec: its training hyperparameters; its learning rates are not used.
-      standardize: whether it is trained on standardized features.
+      spec: the method's training hyperparameters, except for the learning rates, which are not
+        used.
+      standardize: whether the method is trained on standardized features.
     """
 
     rival: Rival

@@ -21,11 +21,11 @@ MAX_EXTENSIONS = 5
 
 
 class Choice(NamedTuple):
-    """How a method's learning rate was chosen.
+    """The learning rates that were tried for a method, and their MAPs.
 
     Attributes:
       rates: the rates that were tried, in increasing order.
-      maps: the mean MAP of each on the validation images.
+      maps: the mean MAP of each rate on the validation images.
     """
 
     rates: tuple[float, ...]
@@ -33,12 +33,12 @@ class Choice(NamedTuple):
 
     @staticmethod
     def of(tried: Mapping[float, float]) -> "Choice":
-        """Returns the choice from MAPs keyed by rate."""
+        """Creates a choice from a dict of MAPs keyed by rate."""
         return Choice(*zip(*sorted(tried.items()), strict=True))
 
     @property
     def tried(self) -> dict[float, float]:
-        """The MAPs keyed by rate."""
+        """A dict of the mean MAPs, keyed by rate."""
         return dict(zip(self.rates, self.maps, strict=True))
 
     @property
@@ -81,8 +81,8 @@ def choose(
     """Chooses the rate of each learned method.
 
     Args:
-      study: the study.
-      names: names of the methods; those that are not trained have no rate.
+      study: the data and the settings that all methods share.
+      names: names of the methods; methods that are not trained have no learning rate.
       bits: the code length at which rates are compared.
       result: function that returns the result of a run.
       extended: called with the number of additional runs whenever a grid is extended.

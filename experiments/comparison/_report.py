@@ -14,7 +14,7 @@ from experiments.comparison._study import Study
 from experiments.table import markdown
 from hashnet_jax.distributed.files import write_whole
 
-# How each ranking is described.
+# The description of each ranking.
 RANKINGS = {
     "hamming": "ranked by Hamming distance",
     "asymmetric": "ranked by <query logits, codes>",
@@ -25,11 +25,11 @@ class Comparison(NamedTuple):
     """The results of a study.
 
     Attributes:
-      study: the study.
+      study: the data and the settings that all methods share.
       bits: code lengths K.
       seeds: seeds of the runs.
       tuning_bits: code length at which the learning rates were chosen.
-      choices: how the learning rate of each learned method was chosen.
+      choices: the :class:`Choice` of a learning rate for each learned method.
       results: the results of all seeds, for each (method, bits).
     """
 

@@ -33,7 +33,7 @@ _check_file = record({name: optional(number) for name in (*_SCORES, "cosine")})
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """The settings that determine a result, apart from those of the study.
+    """The settings that determine a result, apart from the settings of the study.
 
     Attributes:
       name: name of the method.
@@ -76,7 +76,7 @@ def settings_of(study: Study, run: Run) -> dict[str, Any]:
 
 
 def result_path(study: Study, run: Run, folder: Path) -> Path:
-    """Returns the path of the file that stores a result."""
+    """Returns the path to the file that stores a result."""
     identity = content_sha256(settings_of(study, run))[:12]
     part = "validation" if run.validation else "queries"
     rate = "" if run.rate is None else f"-rate{run.rate:g}"
@@ -107,7 +107,7 @@ def _read(path: Path, settings: dict[str, Any]) -> Result:
         content = unsealed(content)
         _check_file(content)
         if content_sha256(content.get("settings")) != content_sha256(settings):
-            raise ValueError("its settings differ from those in its name")
+            raise ValueError("its settings differ from the settings in its name")
     values = {name: content[name] for name in Result._fields}
     return Result(**{k: float("nan") if v is None else float(v) for k, v in values.items()})
 

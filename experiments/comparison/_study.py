@@ -45,7 +45,7 @@ class Study:
       features: features of all images in the split.
       title: the data set and the network that computed the features.
       spec: number of steps, and HashNet's hyperparameters for a frozen backbone.
-      batch_size: images per batch.
+      batch_size: number of images per batch.
       cutoff: R in MAP@R, or None for the whole database.
       content: hash of the features, the labels and the split.
     """

@@ -39,14 +39,14 @@ def train(
     change without recompiling.
 
     Args:
-      rival: the method.
+      rival: the method to train.
       features: features of the training images.
       labels: multi-hot labels of the training images.
       bits: K, the number of bits per code.
       spec: number of steps, momentum, weight decay and stages of the learning rate; its learning
         rates are not used.
       rate: initial learning rate of the hash layer and of the method's own weights.
-      batch_size: images per batch.
+      batch_size: number of images per batch.
       seed: seed for the method's random choices and the data order.
       standardize: whether to train on features of mean 0 and variance 1.
 

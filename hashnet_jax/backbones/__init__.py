@@ -1,7 +1,7 @@
 """Backbones, which map images [B, H, W, 3] to features [B, D], and their registry.
 
-To add one, write a module with its architecture, expected preprocessing and public tensor names,
-and pass its :class:`Backbone` to :func:`register`. Each architecture's module here lists its
+To add a backbone, write a module with its architecture, expected preprocessing and public tensor
+names, and pass its :class:`Backbone` to :func:`register`. Each architecture's module here lists its
 variants in a dictionary ``FAMILY``, which is registered below.
 """
 

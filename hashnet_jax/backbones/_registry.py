@@ -30,18 +30,20 @@ class PublicWeights:
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """Describes how to build a backbone, the images it expects, and its public weights.
+    """Describes how to build a backbone, the images that it expects, and its public weights.
 
     Attributes:
       build: ``build(dtype=..., axis_name=...)`` returns a linen module that is called as
         ``module(images, train)`` and maps ``[B, H, W, 3]`` to features ``[B, D]``. Parameters are
         float32; ``dtype`` is used for the computation, and ``axis_name`` is the mapped axis over
         which batch statistics are computed.
-      image_size: side length of the square input images it was designed for, in pixels.
-      smallest: side length of the smallest images it accepts, in pixels.
+      image_size: side length of the square input images that the backbone was designed for, in
+        pixels.
+      smallest: side length of the smallest images that the backbone accepts, in pixels.
       resize: side that images are resized to before they are cropped to ``image_size``, in pixels.
-      mean, std: per RGB channel on a 0..1 scale, as used to train its public weights.
-      weights: its public weights, or None.
+      mean, std: mean and standard deviation of each RGB channel on a 0..1 scale, as used to train
+        the public weights.
+      weights: the backbone's public weights, or None.
     """
 
     build: Callable[..., nn.Module]
@@ -61,7 +63,7 @@ def register(name: str, backbone: Backbone) -> None:
 
     Args:
       name: the value of ``ModelSpec.backbone`` that selects it.
-      backbone: its description.
+      backbone: description of the backbone.
 
     Raises:
       ValueError: if the name is taken.

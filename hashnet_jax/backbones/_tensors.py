@@ -17,8 +17,8 @@ class Target:
     """The array that a tensor fills, and how its axes are permuted.
 
     Attributes:
-      collection: ``"params"`` or ``"batch_stats"``.
-      path: path of the array under ``[collection]["backbone"]``, with names joined by ``/``.
+      collection: collection of variables, ``"params"`` or ``"batch_stats"``.
+      path: path to the array under ``[collection]["backbone"]``, with names joined by ``/``.
       axes: axis i of our array is axis ``axes[i]`` of the file's tensor; empty if the axes agree.
       flattened: shape (C, H, W) of the feature map that is flattened before a dense layer, if any.
         Torch flattens it in this order, while we flatten it as (H, W, C).
@@ -76,7 +76,7 @@ def dense_tensors(
 
 
 def layer_norm_tensors(file: str, ours: str) -> dict[str, Target | None]:
-    """Maps the tensors of a layer normalisation."""
+    """Maps the tensors of a layer norm; see :func:`conv_tensors`."""
     return {
         f"{file}.weight": Target("params", f"{ours}/scale"),
         f"{file}.bias": Target("params", f"{ours}/bias"),
@@ -84,7 +84,7 @@ def layer_norm_tensors(file: str, ours: str) -> dict[str, Target | None]:
 
 
 def batch_norm_tensors(file: str, ours: str) -> dict[str, Target | None]:
-    """Maps the tensors of a batch normalisation."""
+    """Maps the tensors of a batch norm; see :func:`conv_tensors`."""
     return layer_norm_tensors(file, ours) | {
         f"{file}.running_mean": Target("batch_stats", f"{ours}/mean"),
         f"{file}.running_var": Target("batch_stats", f"{ours}/var"),

@@ -1,4 +1,4 @@
-"""AlexNet as in torchvision, without LRN or groups; the features are those of layer fc7.
+"""torchvision's AlexNet, without LRN or groups; the features are the outputs of layer fc7.
 
 Reference: Krizhevsky, "One weird trick for parallelizing convolutional neural networks", 2014.
 HashNet's Caffe code uses CaffeNet (with LRN and groups); its PyTorch code uses this network.
@@ -18,7 +18,7 @@ from hashnet_jax.layers import Conv, Dropout, adaptive_avg_pool, he_normal, max_
 
 
 class ConvLayer(NamedTuple):
-    """A convolution, with sizes in pixels, and whether it is followed by max pooling."""
+    """The parameters of a convolution (sizes in pixels), and whether max pooling follows."""
 
     filters: int
     kernel: int

@@ -2,8 +2,8 @@
 
 References:
   Tan, Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019,
-  table 1. The Lite variants are Google's, published in the `tpu` repository without a paper. Their
-  stochastic depth and dropout are omitted here.
+  table 1. The Lite variants are Google's, published in the `tpu` repository without a paper.
+  Stochastic depth and dropout are omitted here.
 """
 
 from functools import partial
@@ -93,7 +93,7 @@ class ConvNorm(nn.Module):
 
 
 class InvertedBottleneck(nn.Module):
-    """A 1x1 convolution that expands, a depthwise convolution, and a 1x1 projection."""
+    """A 1x1 convolution that adds channels, a depthwise convolution, and a 1x1 projection."""
 
     spec: BlockSpec
     dtype: DTypeLike = jnp.float32

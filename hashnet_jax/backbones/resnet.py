@@ -15,7 +15,7 @@ from hashnet_jax.backbones._registry import Backbone, PublicWeights
 from hashnet_jax.backbones._tensors import Target, batch_norm_tensors, conv_tensors, skipped_tensors
 from hashnet_jax.layers import Conv, batch_norm, he_normal_fan_out, max_pool
 
-# Blocks per stage, by depth.
+# Number of blocks in each stage, keyed by depth.
 STAGE_BLOCKS = {
     18: (2, 2, 2, 2),
     34: (3, 4, 6, 3),

@@ -24,7 +24,7 @@ from hashnet_jax.layers import Conv, Dropout, adaptive_avg_pool, batch_norm, he_
 
 STAGE_FILTERS = (64, 128, 256, 512, 512)
 
-# Convolutions per stage, by depth.
+# Number of convolutions in each stage, keyed by depth.
 STAGE_CONVS = {11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 
 

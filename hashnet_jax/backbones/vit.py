@@ -2,8 +2,8 @@
 
 References:
   Dosovitskiy et al., "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale",
-  ICLR 2021, table 1; ViT-S: Steiner et al., "How to train your ViT?", TMLR 2022, table 2.
-  Their dropout and stochastic depth are omitted here.
+  ICLR 2021, table 1; ViT-S: Steiner et al., "How to train your ViT?", TMLR 2022, table 2. Dropout
+  and stochastic depth are omitted here.
 """
 
 from functools import partial
@@ -25,7 +25,7 @@ from hashnet_jax.backbones._tensors import (
 
 PATCH_SIZE = 16
 DEPTH = 12
-# Width D and number of heads, by size.
+# Width D and number of heads, keyed by size.
 WIDTH_AND_HEADS = {"S": (384, 6), "B": (768, 12)}
 
 small_normal = nn.initializers.truncated_normal(0.02)

@@ -7,12 +7,12 @@
     hashnet index update RUN PICTURES... --store STORE
                                                   keep a store of codes in sync with pictures
     hashnet export STORE OUT                      export the codes of a store for other programs
-    hashnet encode RUN PICTURES... -o CODES       encode pictures into a folder of codes
+    hashnet encode RUN PICTURES... -o CODES       encode pictures into a codes folder
     hashnet search RUN QUERY... --store STORE     find the pictures with the nearest codes
-    hashnet search RUN CODES QUERY...             the same in a folder of codes
+    hashnet search RUN CODES QUERY...             the same in a codes folder
     hashnet serve RUN --store STORE               search from a browser, and over HTTP
     hashnet duplicates --store STORE              find pictures with similar codes, and copies
-    hashnet info RUN|CODES                        describe a run folder or a folder of codes
+    hashnet info RUN|CODES                        describe a run folder or a codes folder
 
 Each command is a module in ``commands/`` that defines ``add_parser(commands)`` and ``run(args)``.
 To keep `hashnet --help` fast, these modules defer their heavy imports. The private modules in this

@@ -25,10 +25,11 @@ _check_record = record(
 def check_data(dataset: Dataset, folder: RunFolder) -> None:
     """Checks that the images have not changed since a resumed run started.
 
-    If they are not in memory, at most ``MAX_HASHED_IMAGES`` images, evenly spaced, are compared.
+    If the images are not in memory, at most ``MAX_HASHED_IMAGES`` evenly spaced images are
+    compared.
 
     Raises:
-      ValueError: if their content has changed.
+      ValueError: if the content of the images has changed.
       DamagedFile: if `data.json` is damaged.
     """
     saved = folder.read_json(DATA_FILE)

@@ -27,8 +27,8 @@ def print_duplicates(
     """Prints groups of pictures with similar codes, and which of them are near copies.
 
     Args:
-      store: folder of the store or its location in object storage.
-      radius: largest distance of linked codes, >= 0.
+      store: store folder or location in object storage.
+      radius: maximum distance between linked codes, >= 0.
       as_json: whether to print JSON instead of a table.
       html: output file for an HTML page that shows the pictures, or None.
 

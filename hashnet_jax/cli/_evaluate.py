@@ -34,8 +34,8 @@ def print_evaluation(
     Args:
       files: codes and labels of the queries and the database.
       cutoffs: values of R, in addition to the whole database.
-      conventions: names of tools; by default, all conventions are shown.
-      reported: a MAP to look for.
+      conventions: names of the tools whose conventions to show; by default, all conventions.
+      reported: a published MAP; the conventions under which it is possible are marked.
       as_json: whether to print JSON instead of text.
 
     Returns:

@@ -7,7 +7,7 @@ The metadata of a field describes its option:
 - ``flag``: the option's name. By default, ``batch_size`` becomes `--batch-size`.
 - ``metavar``: the placeholder for the value. Defaults to the choices or words.
 - ``choices``: a zero-argument function that returns the allowed names, e.g. the keys of a registry.
-  It is called when the option is declared.
+  The function is called when the option is declared.
 - ``words``: maps words to values, e.g. ``{"all": None}``. Any other text must be a number.
 - ``none``: describes the meaning of None, and is shown as the default in `--help`.
 - ``group``: the option's group in `--help`.

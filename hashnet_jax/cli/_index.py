@@ -30,7 +30,7 @@ from hashnet_jax.index import (
 # Maximum number of unreadable pictures to print; the rest are only counted.
 MAX_UNREADABLE_SHOWN = 20
 
-# Without a suffix, a folder of codes is written.
+# Without a suffix, a codes folder is written.
 _EXPORT_SUFFIXES = (".parquet", ".faiss", "")
 
 _SIGNS = {"new": "+", "changed": "~", "gone": "-", "relabelled": "="}
@@ -43,13 +43,13 @@ class Unreadable:
         self._count = 0
 
     def __call__(self, path: str, reason: str) -> None:
-        """Reports a picture."""
+        """Prints an unreadable picture, or only counts it."""
         self._count += 1
         if self._count <= MAX_UNREADABLE_SHOWN:
             print(f"unreadable {printable(path)}: {printable(reason)}", file=sys.stderr)
 
     def summarize(self) -> None:
-        """Prints how many were not shown."""
+        """Prints how many unreadable pictures were not shown."""
         more = self._count - MAX_UNREADABLE_SHOWN
         if more > 0:
             print(f"unreadable: {more:,} more", file=sys.stderr)
@@ -78,7 +78,7 @@ def update(
       pictures: picture files, folders and globs.
       batch_size: number of pictures per batch.
       devices: number of devices; None for all.
-      engine: "local" or "ray".
+      engine: where to encode, "local" (this machine) or "ray" (a Ray cluster).
       address: address of the Ray cluster, or None to start Ray on this machine.
       workers: number of Ray workers, or None; see :class:`hashnet_jax.index.RayEngine`.
       label: label of all pictures, or None.
@@ -113,7 +113,7 @@ def update(
 
 
 def remove(uri: str, pictures: Sequence[str]) -> None:
-    """Deletes pictures from a store, and prints how many."""
+    """Deletes pictures from a store, and prints the number of deleted pictures."""
     deleted = remove_pictures(open_store(uri), pictures)
     for path, number in deleted.items():
         if not number:

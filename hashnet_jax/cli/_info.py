@@ -1,4 +1,4 @@
-"""Describes a run folder or a folder of codes."""
+"""Describes a run folder or a codes folder."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -19,7 +19,7 @@ _PARAMETER = re.compile(r"`([A-Za-z_]\w*)(?:=([^`]*))?`")
 
 
 class Flag(NamedTuple):
-    """How a parameter is set on the command line.
+    """The command-line option or argument that sets a parameter.
 
     Attributes:
       name: the option, e.g. "--steps", or the name of a positional argument, e.g. "RUN".

@@ -19,7 +19,7 @@ class CommandParser(argparse.ArgumentParser):
     Args:
       add_options: called as ``add_options(parser, argv)`` before the first parse, where ``argv``
         contains the arguments to parse.
-      kwargs: passed to `argparse.ArgumentParser`.
+      kwargs: keyword arguments for `argparse.ArgumentParser`.
     """
 
     def __init__(self, *, add_options: AddOptions | None = None, **kwargs: Any) -> None:

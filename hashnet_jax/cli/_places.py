@@ -1,6 +1,6 @@
 """Finds a run's data and weights after the run or its data has been moved.
 
-A config stores the paths of the data. When a run is resumed, these paths may change, but the data
+A config stores the paths to the data. When a run is resumed, these paths may change, but the data
 must not. Paths may be relative to the working directory of the command that started the run.
 `data.json` records this directory and the run folder.
 """
@@ -18,7 +18,7 @@ from hashnet_jax.distributed.reading import damage_named, read_json
 from hashnet_jax.distributed.seals import content_sha256, unsealed
 
 DATA_FILE = "data.json"
-# How an error describes this file if it is damaged, and the remedy that it suggests.
+# The description and the remedy in the error message if `data.json` is damaged.
 RECORD_DAMAGE = (
     "the record of this run's data",
     "restore it, or delete it to continue without checking the data",
@@ -52,7 +52,7 @@ def located(config: Config, saved: Mapping[str, Any], run_dir: Path) -> Config:
     Args:
       config: the run's config.
       saved: the content of the run's `data.json`, or empty if there is none.
-      run_dir: the current path of the run's folder.
+      run_dir: the run folder's current path.
     """
 
     def find(value: str | None) -> str | None:
@@ -69,7 +69,7 @@ def located(config: Config, saved: Mapping[str, Any], run_dir: Path) -> Config:
 
 
 def _candidates(value: str, saved: Mapping[str, Any], run_dir: Path) -> Iterator[str]:
-    """Yields the places where data that a run found at ``value`` may be now, likeliest first."""
+    """Yields possible current paths to data that a run found at ``value``, likeliest first."""
     moved = saved.get("working_folder", os.getcwd()) != os.getcwd()
     if not moved or os.path.isabs(value):
         yield value
@@ -88,7 +88,7 @@ def places_now(run_dir: Path) -> dict[str, str]:
 
 
 def without_places(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a JSON config without the paths of its data and weights."""
+    """Returns a JSON config without the paths to its data and weights."""
     data = {name: value for name, value in content["data"].items() if name not in LOCATIONS}
     rest = {name: value for name, value in content.items() if name != "pretrained"}
     return rest | {"data": data, "has_pretrained": content.get("pretrained", "none") != "none"}

@@ -21,9 +21,9 @@ class Queries(NamedTuple):
     """The queries that could be read.
 
     Attributes:
-      paths: their paths.
+      paths: paths to the query pictures.
       packed: packed codes, uint8 ``[Q, ceil(K/8)]``.
-      logits: float32 ``[Q, K]``.
+      logits: the queries' logits, float32 ``[Q, K]``.
     """
 
     paths: list[str]
@@ -53,7 +53,7 @@ def encode_queries(params: HashNetParams, queries: Iterable[str]) -> Queries:
     if not paths:
         raise ValueError("none of the queries could be read. Pass at least one readable picture.")
     logits = np.concatenate(rows)
-    # As binarize and pack_bits do, without compiling their programs; sgn(0) = +1.
+    # Equivalent to binarize and pack_bits, but without compilation; sgn(0) = +1.
     return Queries(paths, np.packbits(logits >= 0, axis=1), logits)
 
 

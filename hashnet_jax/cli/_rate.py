@@ -19,7 +19,7 @@ def with_found_rate(run: Run) -> Run:
     """Returns the run with a learning rate from `learning_rate.json`, or from a new search.
 
     Args:
-      run: a run with features, whose config has no learning rate.
+      run: a run with cached features, whose config has no learning rate.
 
     Raises:
       DamagedFile: if the file is damaged.
@@ -66,6 +66,6 @@ def _search(run: Run) -> dict[str, Any]:
 
 
 def _range(numbers: Collection[int]) -> str:
-    """Formats the range of the numbers of all seeds, which may hold out different classes."""
+    """Formats the range of a count over all seeds, which may hold out different classes."""
     ends = sorted({min(numbers), max(numbers)})
     return " to ".join(f"{number:,}" for number in ends)

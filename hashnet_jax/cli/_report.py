@@ -36,7 +36,7 @@ def rewrite_report(run_dir: Path, *, seed: int, output: Path | None = None) -> P
       output: folder to write the report to; None for the run's own folder.
 
     Returns:
-      The path of `report.html`.
+      The path to `report.html`.
 
     Raises:
       PermissionError: if the folder is read-only.

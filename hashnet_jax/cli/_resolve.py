@@ -57,7 +57,7 @@ def default_folder(config: Config) -> Path:
 def resolve(args: argparse.Namespace) -> tuple[Config, RunFolder]:
     """Returns the config and folder of the run.
 
-    A resumed run keeps its original config, except for the paths of its data. If the command of a
+    A resumed run keeps its original config, except for the paths to its data. If the command of a
     finished run is repeated, that run is returned.
 
     Raises:

@@ -65,7 +65,7 @@ def encode(
     """Encodes the images at ``indices`` into packed codes.
 
     Args:
-      run: the run.
+      run: the run in progress.
       params: the network, or only its hash layer if the run has features.
       indices: indices of the images in the data set.
       what: label of the progress bar; None for no progress bar.
@@ -94,7 +94,7 @@ def write_result(run: Run, params: HashNetParams, *, step: int, started: float) 
     """Encodes the queries and the database, evaluates the codes, and writes the result.
 
     Args:
-      run: the run.
+      run: the run in progress.
       params: the trained network, or only its hash layer if the run has features.
       step: training step of ``params``.
       started: value of `time.monotonic()` when the run started.

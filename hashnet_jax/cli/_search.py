@@ -39,7 +39,7 @@ def print_nearest(
 
     Args:
       run_dir: run folder that contains `model.npz`.
-      codes: folder of codes to search.
+      codes: codes folder to search.
       queries: picture files, folders and globs.
       k: number of neighbours per query, >= 1.
       kind: index type, a key of :data:`hashnet_jax.index.KINDS`.

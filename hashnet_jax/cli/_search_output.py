@@ -17,8 +17,8 @@ class Results(NamedTuple):
     """The neighbours of each query.
 
     Attributes:
-      header: what was searched, and how; the first entries of the JSON.
-      queries: the paths of the queries.
+      header: describes the search; becomes the first entries of the JSON output.
+      queries: the paths to the queries.
       found: the neighbours of each query.
       stores: the names of the stores; empty if a codes folder was searched.
     """

@@ -51,13 +51,13 @@ def print_nearest_in_stores(
 
     Args:
       run_dir: run folder that contains `model.npz`.
-      stores: folders of the stores or their locations in object storage.
+      stores: store folders or locations in object storage.
       queries: picture files, folders and globs.
-      k: largest number of neighbours per query; None for 10, or for all within ``radius``.
-      radius: largest distance; None for no limit.
+      k: maximum number of neighbours per query; None for 10, or for all within ``radius``.
+      radius: maximum distance; None for no limit.
       kind: "flat" compares each query with every code in memory; "ivf" uses the index of the
         store, which is built if necessary.
-      probes: number of lists of the index that a query searches; None for the default.
+      probes: number of index lists to search per query; None for the default.
       rescore: number of nearest codes to rank by score, >= k; None to rank by Hamming distance.
       where: a SQL filter, e.g. ``"label = 'cat'"``; None for all pictures.
       as_json: whether to print JSON instead of a table.

@@ -34,16 +34,16 @@ def serve_store(
 
     Args:
       run_dir: run folder that contains `model.npz`.
-      store: the folder of the store, or its location in object storage.
+      store: store folder or location in object storage.
       host: address to listen on.
       port: port to listen on; 0 for any free port.
       uploads: folder for pictures that clients add; None if clients cannot add pictures.
       token_file: file with the token for writing; None for the environment variable
         ``HASHNET_TOKEN``.
-      allowed_hosts: names by which clients may address the service, in addition to those of this
-        machine.
+      allowed_hosts: names by which clients may address the service, in addition to the names of
+        this machine.
       batch_size: number of pictures per batch.
-      poll_seconds: time between checks for a new version of the store.
+      poll_seconds: number of seconds between checks for a new version of the store.
       max_bytes, max_pixels, max_seconds, max_requests: see
         :class:`hashnet_jax.index.service.Limits`.
 

@@ -27,7 +27,8 @@ def initial_state(config: Config) -> TrainState:
     key = jax.random.key(config.seed)
     train = config.train
     if train.learning_rate is None:
-        # It is found on the features of this network. The initial state does not depend on it.
+        # The learning rate is found later, on this network's features. The initial state does not
+        # depend on it.
         train = dataclasses.replace(train, learning_rate=1.0)
     if config.pretrained == "none":
         return init_state(key, config.model, train)

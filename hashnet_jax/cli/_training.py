@@ -56,7 +56,7 @@ class Trained(NamedTuple):
       run: the run, including cached features if the backbone is frozen.
       encoder: the trained network, or only its hash layer if the backbone is frozen.
       network: the whole network.
-      step: the training step of these parameters.
+      step: the training step that produced these parameters.
     """
 
     run: Run
@@ -78,7 +78,7 @@ def train_and_report(args: argparse.Namespace) -> int:
     command = resume_command(args.parser.prog, path, execution)
 
     def remedy() -> str:
-        is_first = execution.process in (None, 0)  # the only one that accesses the folder
+        is_first = execution.process in (None, 0)  # the only process that accesses the folder
         has_started = not is_first or (path / "config.json").is_file()
         return f"Continue with: {command}" if has_started else "The run had not started yet."
 
@@ -175,7 +175,7 @@ def _show_finished(config: Config, folder: RunFolder, execution: Execution) -> N
 
 
 def _show_report(config: Config, path: Path, execution: Execution) -> None:
-    """Prints the path of the report, which is rewritten if it does not belong to this result."""
+    """Prints the path to the report, which is rewritten if it does not belong to this result."""
     report, problem = path / "report.html", why_outdated(path)
     if problem is None:
         print(f"report: {printable(report)}")

@@ -32,12 +32,12 @@ class Config:
     """All settings that affect the result of a run; saved in its folder as `config.json`.
 
     Attributes:
-      dataset: a name in ``hashnet_jax.data.DATASETS``.
+      dataset: name of a data set in ``hashnet_jax.data.DATASETS``.
       model: :class:`hashnet_jax.ModelSpec`.
       train: :class:`hashnet_jax.training.TrainSpec`.
       data: :class:`hashnet_jax.data.Options`.
-      augmentation: a name in ``hashnet_jax.data.augmentation.AUGMENTATIONS``; must be ``"none"``
-        with a frozen backbone, which sees each image only once.
+      augmentation: name of an augmentation in ``hashnet_jax.data.augmentation.AUGMENTATIONS``; must
+        be ``"none"`` with a frozen backbone, which sees each image only once.
       batch_size: global batch size, across all devices and processes.
       seed: seed for the weights, dropout and the data order, in 0..2**32 - 1.
       cutoff: R in MAP@R, >= 1; None for the whole database.
@@ -45,7 +45,7 @@ class Config:
       validate_every: steps between validations; 0 for none.
       select: checkpoint to evaluate: ``"last"``, or ``"best"`` on the validation images.
       pretrained: initial backbone weights: ``"none"`` (random), ``"auto"`` (from an installed
-        package), the path of a weights file, or the folder of a finished run, whose hash layer is
+        package), the path to a weights file, or the folder of a finished run, whose hash layer is
         also loaded.
       pretrained_sha256: SHA-256 of the weights file, set when the run starts; None if there is no
         file.
@@ -267,7 +267,7 @@ class Config:
 
     @staticmethod
     def damage_named(path: str | os.PathLike[str]) -> contextlib.AbstractContextManager[None]:
-        """Adds the file name to errors that :meth:`from_json` raises for its content."""
+        """Adds the file name to errors that :meth:`from_json` raises for the file's content."""
         return damage_named(path, _WHAT, _REMEDY)
 
 

@@ -19,8 +19,8 @@ FINE_TUNING: dict[str, Any] = {
 }
 
 # Settings for training only the hash layer, on features from a frozen backbone. They were tuned for
-# EfficientNet-Lite0 on a miniature version of ImageNet-100 (12 clip-art training pictures per
-# class), by MAP on three held-out pictures per class that are not queries.
+# EfficientNet-Lite0 on a miniature version of ImageNet-100 (12 clip-art training images per class),
+# by MAP on three held-out images per class that are not queries.
 FROZEN_TRAINING: dict[str, Any] = {
     "total_steps": 3_000,
     "learning_rate": 4e-3,
@@ -52,9 +52,9 @@ def derive(
     Args:
       config: config to start from.
       changes: new values for fields of the config and its parts, e.g. ``{"bits": 16}``.
-      variant: a name in ``VARIANTS``, or None to keep the variant of ``config``.
-      recipe: a name in ``RECIPES``, or None to keep that of ``config``, unless a variant or a
-        frozen backbone selects another.
+      variant: name of a variant in ``VARIANTS``, or None to keep the variant of ``config``.
+      recipe: name of a recipe in ``RECIPES``, or None to keep the recipe of ``config``, unless a
+        variant or a frozen backbone selects another.
 
     Returns:
       The new config.
@@ -159,7 +159,7 @@ def _replace(config: Config, changes: Mapping[str, Any]) -> Config:
         except ValueError as error:
             problems.append(str(error))
     if "train" not in parts and "validate_every" in left:
-        # Its range depends on the number of steps, which is not known.
+        # The range of `validate_every` depends on the number of steps, which is unknown here.
         left["validate_every"] = min(left["validate_every"], config.train.total_steps)
     try:
         config = dataclasses.replace(config, **parts, **left)

@@ -15,7 +15,7 @@ that were tried; see `docs/results.md`.
   rate and one weight decay for all of them.
 - ``weight_decay`` is ten times as large, which standardized features allow.
 
-``unseen`` is for pictures of classes without training images. It requires a frozen backbone, and
+``unseen`` is for images of classes without training images. It requires a frozen backbone, and
 preserves more of the features' information about such classes, at the expense of the classes seen
 in training. It departs from ``improved`` in three fields:
 
@@ -58,7 +58,7 @@ def recipe_fields(name: str, *, bits: int, frozen: bool) -> dict[str, Any]:
     """Returns the fields of TrainSpec that a recipe sets.
 
     Args:
-      name: a name in ``RECIPES``.
+      name: name of a recipe in ``RECIPES``.
       bits: K, the number of bits per code.
       frozen: whether the backbone is frozen.
 

@@ -1,7 +1,7 @@
 """Data sets: images accessed by index, their labels, and the protocol's split.
 
-To add one, write a file with a function ``load(options) -> Dataset`` and register it below; put its
-config in :mod:`hashnet_jax.configs`.
+To add a data set, write a file with a function ``load(options) -> Dataset`` and register it below;
+put its config in :mod:`hashnet_jax.configs`.
 
 Libraries are imported only where needed: grain in :mod:`hashnet_jax.data.pipeline`, TFDS in
 :mod:`hashnet_jax.data.tfds_source`, and scikit-learn when the digits are loaded.

@@ -82,7 +82,7 @@ def unreadable_pictures(listing: Listing) -> dict[str, str]:
 
 
 def describe_passed_over(listing: Listing) -> Iterator[str]:
-    """Yields one line per reason why files or folders were passed over."""
+    """Yields a line for each reason for which files or folders were passed over."""
     names_of: dict[str, list[str]] = {}
     for name, reason in listing.passed_over:
         names_of.setdefault(reason, []).append(name)
@@ -124,7 +124,7 @@ def _list_csv(place: str, file: Path, root: Path) -> Listing:
 
 
 def _list_folders(root: Path) -> Listing:
-    """Lists the pictures in the subfolders of ``root``, one per class."""
+    """Lists the pictures in the subfolders of ``root``, each of which is a class."""
     passed_over = []
 
     def pass_over(path: str, reason: str) -> None:

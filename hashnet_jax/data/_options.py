@@ -37,7 +37,7 @@ class Options:
       split_seed: seed for the random split, >= 0.
 
     Raises:
-      ValueError: if any value is out of range; the message has one line per value.
+      ValueError: if any value is out of range; the message has one line per invalid value.
     """
 
     # Fields with `help` become command-line options (hashnet_jax.cli._options). Fields with

@@ -27,7 +27,7 @@ def batch_positions(seed: int, t: int, *, n: int, batch_size: int) -> Int[np.nda
 
     Args:
       seed: seed for shuffling, >= 0.
-      t: batch number, >= 0.
+      t: batch index, >= 0.
       n: number of training images.
       batch_size: B, in 1..n.
 

@@ -1,4 +1,4 @@
-"""Reads the labels of TFDS records, and caches those of large data sets."""
+"""Reads the labels of TFDS records, and caches the labels of large data sets."""
 
 import contextlib
 import hashlib
@@ -27,7 +27,7 @@ LabelReader = Callable[[Record], np.integer | Integer[np.ndarray, " C"]]
 
 @runtime_checkable
 class RecordSource(Protocol):
-    """Records by index, see :class:`hashnet_jax.data.tfds_source.TfdsSource`."""
+    """Gives access to records by index; see :class:`hashnet_jax.data.tfds_source.TfdsSource`."""
 
     def __len__(self) -> int: ...
 

@@ -29,7 +29,7 @@ class CodeFile(NamedTuple):
 
     Attributes:
       name: the file as it was given, safe to print.
-      packed: uint8 ``[N, ceil(K/8)]``.
+      packed: packed codes, uint8 ``[N, ceil(K/8)]``.
       bits: K, the number of bits per code.
       encoding: how the file was read, e.g. "int8 [200, 48] of -1 and +1".
     """

@@ -1,4 +1,4 @@
-"""Identifies images by content, so that results for one set are never reused for another."""
+"""Identifies images by content, so that results for other images are never reused."""
 
 import concurrent.futures
 import hashlib

@@ -32,7 +32,7 @@ class _Picture(NamedTuple):
 def read_csv(file: Path, root: Path) -> tuple[dict[str, tuple[str, ...]], int]:
     """Reads each picture's labels.
 
-    If several lines list the same picture with the same labels, it counts as one picture, even if
+    If several lines list the same picture with the same labels, they count as one picture, even if
     the paths differ, such as ``a.png`` and ``./a.png``.
 
     Args:

@@ -17,7 +17,7 @@ def load(options: Options) -> Dataset:
     """Loads scikit-learn's 1,797 handwritten 8x8 digits, which need no download.
 
     Args:
-      options: :class:`hashnet_jax.data.Options` with ``queries_per_class``.
+      options: the data set options, :class:`hashnet_jax.data.Options` with ``queries_per_class``.
 
     Returns:
       :class:`hashnet_jax.data.Dataset` with class ids int64 ``[N]`` as labels.

@@ -34,9 +34,10 @@ def load(options: Options) -> Dataset:
     """Loads pictures from folders named after their classes, or listed in a CSV file.
 
     Args:
-      options: :class:`hashnet_jax.data.Options` with ``image_root`` or ``csv``. By default, a tenth
-        of each class is used as queries, at least 1 and at most 100 pictures (for multi-label data,
-        a tenth of all pictures, at most 5,000), and all others are training images.
+      options: the data set options, :class:`hashnet_jax.data.Options` with ``image_root`` or
+        ``csv``. By default, a tenth of each class is used as queries, at least 1 and at most 100
+        pictures (for multi-label data, a tenth of all pictures, at most 5,000), and all others are
+        training images.
 
     Returns:
       :class:`hashnet_jax.data.Dataset` with class ids int64 ``[N]`` or multi-hot labels
@@ -81,8 +82,8 @@ def _encode_labels(
 ) -> Int64[np.ndarray, " N"] | Int8[np.ndarray, "N C"]:
     """Returns the labels of the readable pictures.
 
-    They are class ids if every picture has exactly one label, else multi-hot. Unreadable pictures
-    also count, so that one damaged file does not change the protocol.
+    The labels are class ids if every picture has exactly one label, and multi-hot otherwise.
+    Unreadable pictures also count, so that one damaged file does not change the protocol.
     """
     if len(classes) < 2:
         raise ValueError(

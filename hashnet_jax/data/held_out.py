@@ -43,7 +43,7 @@ def held_out(labels: Integer[np.ndarray, "N *C"], split: Split, *, seed: int = 0
 
     Args:
       labels: labels of all images, class ids ``[N]`` or multi-hot ``[N, C]``.
-      split: the split.
+      split: the data set's split.
       seed: seed for the classes that are held out.
 
     Raises:

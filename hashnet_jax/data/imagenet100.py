@@ -15,8 +15,8 @@ def load(options: Options) -> Dataset:
     """Loads ImageNet-100: queries from ILSVRC2012's validation set, the rest from its train set.
 
     Args:
-      options: :class:`hashnet_jax.data.Options`; with ``queries_per_class=None``, all validation
-        images of the 100 classes are queries.
+      options: the data set options, :class:`hashnet_jax.data.Options`; with
+        ``queries_per_class=None``, all validation images of the 100 classes are used as queries.
 
     Returns:
       :class:`hashnet_jax.data.Dataset` with labels 0..99 in sorted order of the WordNet ids.

@@ -38,7 +38,7 @@ class Lists:
     """The images in the three list files; an image that is in several lists has one index.
 
     Attributes:
-      paths: resolved paths of the N images.
+      paths: resolved paths to the N images.
       labels: multi-hot labels, int8 ``[N, C]``.
       train, query, database: image indices, int64, in line order, without duplicates.
       repeated: number of lines that repeat an image listed earlier in the same file.
@@ -115,7 +115,7 @@ def read_lists(
 
 
 def raise_faults(faults: Sequence[str], error: type[Exception], rule: str) -> None:
-    """If there are any faults, raises ``error`` with the rule and the first few of them."""
+    """If there are any faults, raises ``error`` with the rule and the first few faults."""
     if faults:
         hidden = len(faults) - MAX_FAULTS_SHOWN
         more = [f"and {hidden:,} more"] if hidden > 0 else []
@@ -151,7 +151,7 @@ def _length_of_labels(line: str) -> int:
 
 
 def _count_labels(lines: Sequence[_Line]) -> int:
-    """Returns C, the number of labels per line; raises a ValueError if it varies."""
+    """Returns C, the number of labels per line; raises a ValueError if the number varies."""
     n_classes = collections.Counter(len(line.labels) for line in lines).most_common(1)[0][0]
     usual = f"{n_classes} labels (0 or 1), as on most lines"
     expected = usual if n_classes else "a 0 or 1 for each class"

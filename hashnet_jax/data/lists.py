@@ -27,7 +27,7 @@ def load(options: Options) -> Dataset:
     """Loads NUS-WIDE, or any data set in the list format used by HashNet and later work.
 
     Args:
-      options: :class:`hashnet_jax.data.Options` with ``lists``.
+      options: the data set options, :class:`hashnet_jax.data.Options` with ``lists``.
 
     Returns:
       :class:`hashnet_jax.data.Dataset` with multi-hot labels int8 ``[N, C]``.

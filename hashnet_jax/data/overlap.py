@@ -1,9 +1,10 @@
 """Counts images that are in more than one part of the split, by index and by content.
 
 A query in the database finds itself, and a query in the training set does not test generalization.
-A :class:`hashnet_jax.data.Split` rejects both by index. The same *picture* under two names is a
-different matter: web collections contain such duplicates, all published results include them, and
-leaving them out would change the protocol. They are therefore only counted and reported.
+A :class:`hashnet_jax.data.Split` rejects such queries, which it detects by their indices. The same
+*picture* under two names is a different matter: web collections contain such duplicates, all
+published results include them, and leaving them out would change the protocol. They are therefore
+only counted and reported.
 
 Only pictures with identical pixels are found. Near-duplicates are more common: 3.3% of CIFAR-10's
 test images have one in the training set.
@@ -48,7 +49,7 @@ def overlaps(
     Two pictures are the same if their height, width and decoded pixels are equal.
 
     Args:
-      dataset: :class:`hashnet_jax.data.Dataset`.
+      dataset: the data set, :class:`hashnet_jax.data.Dataset`.
       by_content: whether to compare pictures too, which requires decoding every image once.
       progress: an open :class:`hashnet_jax.distributed.progress.Progress` that counts the
         :func:`n_compared` images, or None.

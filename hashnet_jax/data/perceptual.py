@@ -32,7 +32,7 @@ def look_at(path: StrPath) -> Look:
     """Reads a picture file once, and hashes its bytes and its pixels.
 
     Args:
-      path: path of a picture file.
+      path: path to a picture file.
 
     Returns:
       The hashes.
@@ -62,7 +62,7 @@ def perceptual_hash(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "8"]
     and pictures with different content differ in about half of them.
 
     Args:
-      image: uint8 ``[H, W, 3]``.
+      image: the decoded picture, uint8 ``[H, W, 3]``.
 
     Returns:
       The packed bits, uint8 ``[8]``.

@@ -49,7 +49,7 @@ def read_picture(path: StrPath, *, draft: int | None = None) -> UInt8[np.ndarray
     converted to RGB.
 
     Args:
-      path: path of a file in one of the supported formats.
+      path: path to a file in one of the supported formats.
       draft: minimum side in pixels, or None. If given, a JPEG may be decoded at 1/2, 1/4 or 1/8 of
         its size as long as both sides are at least this long, which is faster but changes pixel
         values slightly.
@@ -86,7 +86,7 @@ def check_pictures(paths: Sequence[StrPath]) -> list[str | None]:
     """Decodes all pictures in parallel threads to find unreadable ones.
 
     Args:
-      paths: paths of the N files.
+      paths: paths to the N files.
 
     Returns:
       For each picture, the reason it cannot be read, or None if it can.
@@ -111,7 +111,7 @@ def find_pictures(root: StrPath, on_skip: Callable[[str, str], object]) -> Itera
     suffix in ``SUFFIXES``.
 
     Args:
-      root: path of the folder.
+      root: path to the folder.
       on_skip: called with ``(path, reason)`` for each file or folder that is passed over, and for
         each folder that cannot be listed.
 
@@ -172,7 +172,7 @@ def opened(path: StrPath) -> Iterator[BinaryFile]:
     """Opens a picture file.
 
     Args:
-      path: path of the file.
+      path: path to the file.
 
     Yields:
       The open file.
@@ -213,7 +213,7 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
 
 
 def _why_passed_over(entry: os.DirEntry[str]) -> str | None:
-    """Returns why a file or folder is skipped, or None if it is a picture or a folder of them."""
+    """Returns the reason to skip a file or folder, or None for a picture or a folder to search."""
     is_folder = _is_folder(entry)
     if entry.name.startswith("."):
         return f"{_HIDDEN} {'folder' if is_folder else 'file'}"

@@ -2,7 +2,7 @@
 
 Training batch t depends only on (seed, t): the order of the images is determined by the seed and
 the epoch, and their augmentation by the seed and t. A checkpoint therefore only needs to store the
-number of the next batch, which is valid for any number of workers and threads.
+index of the next batch, which is valid for any number of workers and threads.
 """
 
 import os
@@ -46,12 +46,12 @@ def training_batches(
     """Returns batches ``start`` .. ``stop - 1`` of an endless stream of shuffled epochs.
 
     Args:
-      dataset: :class:`hashnet_jax.data.Dataset`.
-      spec: :class:`hashnet_jax.ModelSpec`.
-      augmentation: a name in :data:`hashnet_jax.data.augmentation.AUGMENTATIONS`.
+      dataset: the data set, :class:`hashnet_jax.data.Dataset`.
+      spec: the network's spec, :class:`hashnet_jax.ModelSpec`.
+      augmentation: name of an augmentation in :data:`hashnet_jax.data.augmentation.AUGMENTATIONS`.
       batch_size: B, the global batch size.
-      start: number of the first batch, i.e. the data position.
-      stop: number of the batch after the last one.
+      start: index of the first batch, i.e. the data position.
+      stop: index one past the last batch.
       seed: seed for shuffling and augmentation, >= 0.
       threads: number of prefetching threads per process; None for ``DEFAULT_THREADS``, or 2 per
         worker process.
@@ -92,7 +92,7 @@ def image_batches(
       source: the images, accessed by index; see :mod:`hashnet_jax.data.sources`.
       indices: indices of the images, int ``[N]``.
       size: side length of the squashed images, in pixels.
-      batch_size: B, images per batch.
+      batch_size: B, number of images per batch.
       threads, workers: see :func:`training_batches`.
 
     Returns:
@@ -129,7 +129,7 @@ def fill(images: UInt8[np.ndarray, "n H W C"], batch_size: int) -> UInt8[np.ndar
 
 
 class _TrainingBatch:
-    """Maps a batch number t to the batch's augmented images and labels."""
+    """Maps a batch index t to the batch's augmented images and labels."""
 
     def __init__(
         self,
@@ -159,7 +159,7 @@ class _TrainingBatch:
 
 
 class _TrainingImages:
-    """Squashed training images by position, all held in memory if they fit."""
+    """Training images resized to squares, indexed by position; held in memory if they fit."""
 
     def __init__(self, source: ImageSource, indices: Integer[np.ndarray, " N"], size: int) -> None:
         self._source, self._indices, self._size = source, indices, size

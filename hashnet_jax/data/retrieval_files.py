@@ -35,13 +35,13 @@ def read_retrieval_files(
     database_labels: str,
     bits: int | None = None,
 ) -> RetrievalFiles:
-    """Reads four files, in any of the formats of :func:`read_codes` and :func:`read_labels`.
+    """Reads four files, in the formats that :func:`read_codes` and :func:`read_labels` support.
 
     Args:
-      query_codes: Q codes.
-      database_codes: N codes of the same number of bits.
-      query_labels: Q class ids, or multi-hot labels ``[Q, C]``.
-      database_labels: N labels of the same kind.
+      query_codes: file with the codes of the Q queries.
+      database_codes: file with the N database codes, which must have the same number of bits.
+      query_labels: file with the labels of the queries: class ids ``[Q]`` or multi-hot ``[Q, C]``.
+      database_labels: file with the labels of the database, in the same format.
       bits: K, the number of bits per code; required for packed codes.
 
     Returns:

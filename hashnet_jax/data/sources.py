@@ -27,7 +27,7 @@ JPEG_DRAFT_FACTOR = 2
 
 @runtime_checkable
 class ImageSource(Protocol):
-    """Provides images by index; must be picklable for use in worker processes.
+    """Provides access to images by index; must be picklable for use in worker processes.
 
     Attributes:
       in_memory: whether the images are held in memory and need no decoding.
@@ -52,7 +52,7 @@ class DigestibleSource(Protocol):
     """A source that can detect whether an image has changed without decoding it."""
 
     def digest(self, index: SupportsIndex, /) -> bytes:
-        """Returns a hash that differs if the pixels differ. It may also depend on the encoding."""
+        """Returns a hash that differs if the pixels differ, and that may depend on the encoding."""
         ...
 
 
@@ -140,10 +140,10 @@ class FileSource:
     """Picture files, decoded on access by :func:`hashnet_jax.data.pictures.read_picture`.
 
     The EXIF orientation is applied, as in image viewers. (torchvision's and TFDS's loaders, and
-    therefore the authors' code, ignore it; few pictures in the usual data sets are affected.)
+    therefore the authors' code, ignore it; few images in the usual data sets are affected.)
 
     Args:
-      paths: paths of the N files.
+      paths: paths to the N files.
 
     Raises:
       OSError: on access, if a file is missing or cannot be decoded; the message names the file.
@@ -193,12 +193,12 @@ def digest_pixels(image: UInt8[np.ndarray, "H W C"]) -> bytes:
 
 
 def digest_record(data: bytes) -> bytes:
-    """Returns the 32-byte hash of an encoded picture in a TFDS record."""
+    """Returns the 32-byte hash of an encoded image in a TFDS record."""
     return hashlib.blake2b(data, digest_size=32, person=b"record").digest()
 
 
 def decode(data: bytes) -> UInt8[np.ndarray, "H W 3"]:
-    """Decodes a picture (JPEG, PNG, ...) to uint8 ``[H, W, 3]``, ignoring its EXIF orientation.
+    """Decodes an image (JPEG, PNG, ...) to uint8 ``[H, W, 3]``, ignoring its EXIF orientation.
 
     See :func:`hashnet_jax.data.decoder.decode_picture` for formats, limits and errors.
     """
@@ -206,7 +206,7 @@ def decode(data: bytes) -> UInt8[np.ndarray, "H W 3"]:
 
 
 def decode_squashed(data: bytes, size: int) -> UInt8[np.ndarray, "size size 3"]:
-    """Decodes a picture as :func:`decode` does, and squashes it (see :func:`squash`).
+    """Decodes an image with :func:`decode`, and squashes it (see :func:`squash`).
 
     A large JPEG is decoded at a reduced size, see ``JPEG_DRAFT_FACTOR``.
     """
@@ -215,7 +215,7 @@ def decode_squashed(data: bytes, size: int) -> UInt8[np.ndarray, "size size 3"]:
 
 
 def read_squashed(path: str | os.PathLike[str], size: int) -> UInt8[np.ndarray, "size size 3"]:
-    """Reads a picture file as :class:`FileSource` does, and squashes it (see :func:`squash`)."""
+    """Reads a picture file upright, and squashes the picture (see :func:`squash`)."""
     return squash(read_picture(path, draft=JPEG_DRAFT_FACTOR * size), size)
 
 
@@ -223,7 +223,7 @@ def squash(image: UInt8[np.ndarray, "H W 3"], size: int) -> UInt8[np.ndarray, "s
     """Resizes an image to a square with bilinear interpolation, ignoring its aspect ratio.
 
     Args:
-      image: uint8 ``[H, W, 3]``.
+      image: the image to resize, uint8 ``[H, W, 3]``.
       size: side length of the square, in pixels.
 
     Returns:

@@ -45,8 +45,8 @@ _WHAT = "a prepared data set"
 class TfdsSource:
     """One split of a prepared data set: encoded images on disk, decoded on access.
 
-    Pictures are decoded like picture files, with the same limits, but their EXIF orientation is
-    ignored, as in TFDS and in the authors' code.
+    The formats and limits are those of :func:`hashnet_jax.data.decoder.decode_picture`. The EXIF
+    orientation is ignored, because TFDS and the authors' code ignore it.
 
     Raises:
       DamagedFile: on access, if a record is damaged; the message names the folder and the record.
@@ -99,8 +99,8 @@ def open_builder(
     """Returns the TFDS builder for a data set, preparing the data first if necessary.
 
     Args:
-      name: name in TFDS, including the config if there are several, e.g. ``"imagenet2012"`` or
-        ``"coco/2014"``.
+      name: name of the data set in TFDS, including the config if there are several, e.g.
+        ``"imagenet2012"`` or ``"coco/2014"``.
       data_dir: TFDS's data folder; by default ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
       manual_dir: folder with manually downloaded archives; by default
         ``<data_dir>/downloads/manual``.
@@ -109,7 +109,7 @@ def open_builder(
       FileNotFoundError: if the data set is not prepared and its archives are missing.
       ModuleNotFoundError: if the data set is not prepared and TensorFlow is missing.
       ValueError: if the data set is prepared in a format that only TensorFlow can read.
-      DamagedFile: if its description is damaged.
+      DamagedFile: if the data set's description is damaged.
     """
     default = os.environ.get("TFDS_DATA_DIR") or Path.home() / "tensorflow_datasets"
     folder = Path(data_dir or default).expanduser()
@@ -143,7 +143,7 @@ def read_split(
     Args:
       builder: see :func:`open_builder`.
       split: name of the split, e.g. ``"train"``.
-      labels: a name in :data:`hashnet_jax.data._tfds_labels.LABEL_READERS`.
+      labels: name of a label reader in :data:`hashnet_jax.data._tfds_labels.LABEL_READERS`.
 
     Returns:
       ``(source, labels)``: images by index, in memory if they fit in ``MAX_DECODED_BYTES``; class

@@ -1,7 +1,7 @@
 """Splits whose queries and database are from classes that are unseen in training.
 
-This simulates searching among new kinds of pictures: the network was trained on some classes, and
-the queries and the database show others.
+This simulates searching among new kinds of images: the network was trained on some classes, and the
+queries and the database show others.
 """
 
 from collections.abc import Sequence
@@ -99,7 +99,7 @@ def unseen_class_split(
 def describe_unseen(
     labels: Integer[np.ndarray, " N"], classes: Sequence[str], split: Split
 ) -> tuple[str, ...]:
-    """Returns a note that names the classes of the queries if training has seen none of them.
+    """Returns a note that names the query classes if training has seen none of these classes.
 
     Examples:
       >>> split = Split(train=[0, 1], query=[2], database=[3, 4])

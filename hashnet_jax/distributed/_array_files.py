@@ -34,7 +34,7 @@ def read_npy(path: StrPath, what: str, remedy: str, *, mmap: bool = False) -> np
     """Reads a `.npy` file.
 
     Args:
-      path: path of the file.
+      path: path to the file.
       what: see :class:`DamagedFile`.
       remedy: see :class:`DamagedFile`.
       mmap: whether to map the file into memory, read-only, instead of reading it.
@@ -76,7 +76,7 @@ def read_npz(
     """Reads the arrays in a `.npz` file.
 
     Args:
-      path: path of the file.
+      path: path to the file.
       what: see :class:`DamagedFile`.
       remedy: see :class:`DamagedFile`.
       names: names of the arrays to read; by default, all arrays.
@@ -117,7 +117,7 @@ def array_names(path: StrPath, what: str, remedy: str) -> list[str]:
     """Returns the names of the arrays in a `.npz` file, without reading the arrays.
 
     Args:
-      path: path of the file.
+      path: path to the file.
       what: see :class:`DamagedFile`.
       remedy: see :class:`DamagedFile`.
 

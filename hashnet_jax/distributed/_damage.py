@@ -14,13 +14,13 @@ class DamagedFile(ValueError):
     """Raised if a file's content is not what it should be.
 
     Args:
-      path: path of the file.
+      path: path to the file.
       what: what the file should be, with an article, e.g. "a codes manifest".
-      reason: what is wrong with it.
+      reason: what is wrong with the content of the file.
       remedy: what the user can do about it, without a full stop.
 
     Attributes:
-      reason: see above.
+      reason: what is wrong with the content of the file.
 
     Examples:
       >>> print(DamagedFile("run/split.npz", "a split", "it is empty", "restore it"))
@@ -39,10 +39,10 @@ def damage_named(path: StrPath, what: str, remedy: str) -> Iterator[None]:
 
     Errors from the operating system, such as a missing permission, are not converted. Parsers raise
     exceptions of almost any type on damaged input (``struct.error``, ``zlib.error``,
-    ``MemoryError``, ``RecursionError``, ...), so a list of them would never be complete.
+    ``MemoryError``, ``RecursionError``, ...), so a list of exception types would never be complete.
 
     Args:
-      path: path of the file that is parsed within the block.
+      path: path to the file that is parsed within the block.
       what: see :class:`DamagedFile`.
       remedy: see :class:`DamagedFile`.
 

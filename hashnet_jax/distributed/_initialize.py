@@ -75,8 +75,7 @@ def connected(
       coordinator: see :func:`initialize`; None for a single process, in which nothing is done.
       processes: see :func:`initialize`.
       process: see :func:`initialize`.
-      remedy: function that returns what the user can do in that case, which is printed at the end
-        of the line.
+      remedy: function that returns advice for the user, which is printed at the end of that line.
 
     Raises:
       ValueError: see :func:`initialize`.

@@ -79,7 +79,7 @@ def explained_abort(explain: Callable[[str], str]) -> Iterator[None]:
     """Prints one line and exits with status 1 if the runtime aborts within the block.
 
     Args:
-      explain: maps the runtime's error message to the line, or to "" to print nothing.
+      explain: maps the runtime's error message to the line to print, or to "" to print nothing.
     """
     stderr = _NativeStderr()
 

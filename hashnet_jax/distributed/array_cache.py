@@ -29,12 +29,12 @@ def load_array(
     """Loads an array that :func:`save_array` saved under ``stem``.
 
     Args:
-      folder: folder of the file.
+      folder: folder that contains the file.
       stem: identifies what the array depends on, e.g. by a hash.
       is_valid: function that returns whether an array is usable, e.g. has the required shape.
 
     Returns:
-      The array, memory-mapped and read-only, or None if there is none or it is damaged. Damage is
+      The array, memory-mapped and read-only, or None if the array is missing or damaged. Damage is
       reported on stderr.
 
     Examples:
@@ -62,10 +62,10 @@ def save_array(folder: Path, stem: str, array: np.ndarray) -> Path | None:
     Args:
       folder: folder of the file; created if missing.
       stem: identifies what the array depends on; part of the file name.
-      array: the array.
+      array: the array to save.
 
     Returns:
-      Path of the file, or None if it cannot be written, which is reported on stderr.
+      Path to the file, or None if it cannot be written, which is reported on stderr.
     """
     path = folder / f"{stem}-{_content_hash(array)}.npy"
     try:

@@ -133,7 +133,7 @@ def check_divisible(batch_size: int, n_devices: int) -> None:
     """Checks that a global batch splits evenly over ``n_devices`` devices per process.
 
     Raises:
-      ValueError: if it does not.
+      ValueError: if ``batch_size`` is not a multiple of ``n_devices``.
 
     Examples:
       >>> check_divisible(6, 4)

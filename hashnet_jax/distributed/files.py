@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     disk, and then renamed. Two processes can safely write the same file; the last write wins.
 
     Args:
-      path: path of the file, in an existing folder.
+      path: path to the file, in an existing folder.
       write: function that writes the content to an open binary file.
 
     Examples:
@@ -69,11 +70,31 @@ def disk_faults_named(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
 
 
+def remove_folder(folder: Path) -> None:
+    """Deletes a folder and what it contains; an error names the folder.
+
+    Raises:
+      OSError: if a file in it cannot be deleted. ``shutil.rmtree`` names it without its folder.
+
+    Examples:
+      >>> import tempfile
+      >>> with tempfile.TemporaryDirectory() as parent:
+      ...     make_folder(Path(parent, "runs", "first"))
+      ...     remove_folder(Path(parent, "runs"))
+      ...     os.listdir(parent)
+      []
+    """
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise _named(error, folder) from error
+
+
 def make_folder(folder: Path) -> None:
     """Creates a folder and its missing parents, and flushes them to disk to survive a crash.
 
     Args:
-      folder: path of the folder.
+      folder: path to the folder.
 
     Raises:
       OSError: if the folder cannot be created, e.g. FileExistsError if a file has this name.
@@ -97,7 +118,7 @@ def sync_folder(folder: Path) -> None:
     Does nothing where the file system cannot flush folders.
 
     Args:
-      folder: path of the folder.
+      folder: path to the folder.
 
     Raises:
       OSError: if the disk fails.
@@ -117,7 +138,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _named(error: OSError, path: str | os.PathLike[str]) -> OSError:
-    """Returns the error with a path that the caller knows."""
+    """Returns the error with ``path`` as its file name."""
     if error.errno is None:  # raised by a library, such as NumPy on a full disk
         return OSError(f"cannot write {path} ({error}): is the disk full?")
     return OSError(error.errno, error.strerror, os.fspath(path))
@@ -150,7 +171,7 @@ def exclusive_lock(path: Path, busy: str) -> Iterator[None]:
     """Holds an exclusive lock, which the operating system releases no matter how the process ends.
 
     Args:
-      path: path of the lock file. It is not deleted afterwards.
+      path: path to the lock file. It is not deleted afterwards.
       busy: error message if another process holds the lock.
 
     Raises:

@@ -120,8 +120,8 @@ def together(function: Callable[[], T]) -> T:
     """Calls ``function()`` in each process, and raises in all of them if it fails in any.
 
     Raises:
-      ConnectionAbortedError: in processes where it succeeded; the message names one where it
-        failed.
+      ConnectionAbortedError: in the processes where it succeeded; the message names a process where
+        it failed.
 
     Examples:
       >>> together(lambda: 3)
@@ -190,7 +190,7 @@ def check_same(what: str, content: Any) -> None:
       content: a JSON value, or a NumPy array.
 
     Raises:
-      ValueError: in all processes, if any of them differs from the first.
+      ValueError: in all processes, if the content in any process differs from the first process's.
 
     Examples:
       >>> check_same("config", {"seed": 0})

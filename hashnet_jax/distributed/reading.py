@@ -43,7 +43,7 @@ def read_json(
     """Reads a JSON file.
 
     Args:
-      path: path of the file.
+      path: path to the file.
       what: see :class:`DamagedFile`.
       remedy: see :class:`DamagedFile`.
       kind: the allowed type or types of the top-level value.
@@ -77,7 +77,7 @@ def file_exists(path: StrPath, what: str, remedy: str) -> bool:
     """Returns whether a file exists.
 
     Args:
-      path: path of the file.
+      path: path to the file.
       what: see :class:`DamagedFile`.
       remedy: see :class:`DamagedFile`.
 
@@ -123,13 +123,13 @@ def check_sha256(path: StrPath, expected: str, what: str, remedy: str) -> None:
     """Checks that a file matches its recorded hash.
 
     Args:
-      path: path of the file.
-      expected: the SHA-256 recorded for it, 64 hexadecimal digits.
+      path: path to the file.
+      expected: the SHA-256 recorded for the file, 64 hexadecimal digits.
       what: see :class:`DamagedFile`.
       remedy: see :class:`DamagedFile`.
 
     Raises:
-      DamagedFile: if its content has a different hash.
+      DamagedFile: if the file has a different hash.
 
     Examples:
       >>> check_sha256(os.devnull, "0" * 64, "the codes described by manifest.json", "encode again")

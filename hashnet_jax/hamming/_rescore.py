@@ -32,10 +32,10 @@ def rescore(
     batch size gives the same ranking.
 
     Args:
-      logits: float ``[Q, K]``, all finite, see :func:`hashnet_jax.logits`.
-      packed_database: uint8 ``[N, ceil(K/8)]``.
-      candidates: indices of codes, int ``[Q, n]``, without duplicates in a row; -1 for none, as
-        from an approximate index that finds fewer.
+      logits: the queries' logits, float  ``[Q, K]``, all finite, see :func:`hashnet_jax.logits`.
+      packed_database: packed database codes, uint8 ``[N, ceil(K/8)]``.
+      candidates: indices of codes, int ``[Q, n]``, without duplicates in a row; -1 for no
+        candidate, e.g. if an approximate index finds fewer than n codes.
 
     Returns:
       ``(score, index)``, float32 and int32 ``[Q, n]``, in order of decreasing score, with ties

@@ -24,8 +24,9 @@ def distances(
     """Computes Hamming distances, the numbers of bits in which codes differ.
 
     Args:
-      packed_queries: uint8 ``[Q, ceil(K/8)]``, see :func:`hashnet_jax.codes.pack_bits`.
-      packed_database: uint8 ``[N, ceil(K/8)]``.
+      packed_queries: packed query codes, uint8 ``[Q, ceil(K/8)]``, see
+        :func:`hashnet_jax.codes.pack_bits`.
+      packed_database: packed database codes, uint8 ``[N, ceil(K/8)]``.
 
     Returns:
       int32 ``[Q, N]`` in 0..K.
@@ -63,8 +64,8 @@ def top_k(
     only one element per group (N / 64 for codes of up to 64 bits).
 
     Args:
-      packed_queries: uint8 ``[Q, ceil(K/8)]``; Q may be 0.
-      packed_database: uint8 ``[N, ceil(K/8)]``.
+      packed_queries: packed query codes, uint8 ``[Q, ceil(K/8)]``; Q may be 0.
+      packed_database: packed database codes, uint8 ``[N, ceil(K/8)]``.
       k: the number of neighbors, in 1..N.
 
     Returns:

@@ -7,7 +7,6 @@ output is byte-identical to that of an uninterrupted call.
 import functools
 import itertools
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +18,7 @@ from jaxtyping import UInt8
 from hashnet_jax.codes import bytes_per_code
 from hashnet_jax.data.decoder import FORMATS
 from hashnet_jax.distributed.devices import Device, local_devices
-from hashnet_jax.distributed.files import disk_faults_named, sha256
+from hashnet_jax.distributed.files import disk_faults_named, remove_folder, sha256
 from hashnet_jax.distributed.printing import printable
 from hashnet_jax.distributed.progress import Progress
 from hashnet_jax.index._codes_folder import note_unchecked
@@ -66,8 +65,8 @@ def encode_to_folder(
       output: folder for the codes. Must be new, empty, or from an interrupted call with the same
         arguments.
       batch_size: number of pictures per batch, a multiple of the number of devices.
-      devices: from :func:`hashnet_jax.distributed.devices.local_devices`; all local devices if
-        None.
+      devices: devices to use, from :func:`hashnet_jax.distributed.devices.local_devices`; all local
+        devices if None.
 
     Raises:
       FileNotFoundError: if there is no network in ``run``, or an entry of ``pictures`` matches
@@ -156,7 +155,7 @@ def _finish(
     skipped = read_skips(partial)
     _show_skips(skipped, partial.parent / MANIFEST)
     if not journal.codes:
-        shutil.rmtree(partial.parent if is_new else partial)
+        remove_folder(partial.parent if is_new else partial)
         raise ValueError(
             f"no readable pictures found in {', '.join(plan.inputs)} ({len(skipped):,} skipped). "
             f"Pass files in one of the formats {', '.join(FORMATS)}, or folders that contain some."

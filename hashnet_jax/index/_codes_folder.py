@@ -105,7 +105,7 @@ def open_codes(folder: str | Path, manifest: Manifest) -> UInt8[np.ndarray, "N b
 
 
 def read_ids(folder: str | Path, wanted: Iterable[int]) -> dict[int, str]:
-    """Looks up the picture paths of the given codes in a single pass over the file.
+    """Looks up the picture paths for the given codes in a single pass over the file.
 
     Args:
       folder: a codes folder.

@@ -42,10 +42,11 @@ class Task(NamedTuple):
     """A picture that is not in the store, or whose file or label differs from its row there.
 
     Attributes:
-      path: the path.
-      label: the label that its row should have.
+      path: path to the picture file.
+      label: the label that the picture's row should have.
       sha256: SHA-256 recorded in the store; None if the picture is new.
-      is_same_file: whether the size and time match the store, i.e. only the label differs.
+      is_same_file: whether the file size and modification time match the store, i.e. only the label
+        differs.
       is_relabelled: whether the label differs from the one in the store.
     """
 
@@ -96,7 +97,7 @@ class Comparison:
         """Reads the rows of the store.
 
         Args:
-          store: the store.
+          store: the store to compare with.
           with_gone: whether :meth:`gone` will be called, which needs all rows.
         """
         where, count = None, self._count("FROM listed")
@@ -109,7 +110,7 @@ class Comparison:
             self._database.executemany("INSERT OR REPLACE INTO stored VALUES (?, ?, ?, ?, ?)", rows)
 
     def count_tasks(self) -> int:
-        """Returns the number of tasks."""
+        """Returns the number of pictures that :meth:`tasks` yields."""
         return self._count(_DIFFERING)
 
     def tasks(self) -> Iterator[Task]:
@@ -165,7 +166,7 @@ class Comparison:
 
 
 def _may_exist(path: str) -> bool:
-    """Returns whether a file exists or cannot be accessed."""
+    """Returns whether a file exists, or may exist but cannot be accessed."""
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):

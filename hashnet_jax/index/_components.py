@@ -9,8 +9,8 @@ from jaxtyping import Int64, UInt8, UInt64
 from hashnet_jax.distributed.progress import Progress
 from hashnet_jax.index._popcount import words_of
 
-# Comparing two codes with equal keys takes about this many times as long as comparing two codes
-# while comparing all pairs.
+# Comparing two codes with equal keys takes about this many times as long as comparing a pair of
+# codes when all pairs are compared.
 _COST_OF_KEYS = 3
 
 # Number of linked pairs to collect before components are merged, which takes O(N) time.
@@ -41,7 +41,7 @@ def components(
 
     Args:
       codes: packed codes, uint8 ``[N, ceil(K/8)]``.
-      bits: K.
+      bits: K, the number of bits per code.
       radius: R >= 0; codes that differ in at most R bits are linked.
 
     Returns:

@@ -30,15 +30,15 @@ class DuplicatePicture(NamedTuple):
     """A picture in a group.
 
     Attributes:
-      id: path of the picture.
-      label: its label, or None.
-      distance: Hamming distance of its code from that of the group's first picture.
-      copies: number of its set of near copies within the group, from 1; None if no other picture in
-        the group is a near copy.
-      pixels: number of bits, out of 64, in which its perceptual hash differs from that of the first
-        picture in the set; None if it belongs to no set.
+      id: path to the picture.
+      label: label of the picture, or None.
+      distance: Hamming distance between the codes of this picture and the group's first picture.
+      copies: index, from 1, of the set of near copies in the group that contains this picture; None
+        if no other picture in the group is a near copy.
+      pixels: number of bits, out of 64, in which the perceptual hashes of this picture and the
+        first picture in the set differ; None if this picture belongs to no set.
       same_file: whether another file in the set has the same bytes.
-      unreadable: the reason the file cannot be read, e.g. because it is missing; None if it can.
+      unreadable: why the file cannot be read, e.g. because it is missing; None if it can be read.
     """
 
     id: str
@@ -64,12 +64,13 @@ def find_duplicates(snapshot: Snapshot, radius: int) -> list[list[DuplicatePictu
     of 64 bits.
 
     Args:
-      snapshot: from :meth:`hashnet_jax.index.Store.snapshot`.
-      radius: R >= 0, the largest distance of linked codes.
+      snapshot: a snapshot of the store, from :meth:`hashnet_jax.index.Store.snapshot`.
+      radius: R >= 0, the maximum distance between linked codes.
 
     Returns:
-      The groups, in decreasing order of the number of copies, with ties broken by id. In a group,
-      the sets of near copies come first, then the other pictures, then those that cannot be read.
+      The groups, in decreasing order of the number of near copies, with ties broken by id. In a
+      group, the sets of near copies come first, then the other pictures, then those that cannot be
+      read.
 
     Raises:
       ValueError: if ``radius`` < 0.
@@ -86,7 +87,7 @@ def find_duplicates(snapshot: Snapshot, radius: int) -> list[list[DuplicatePictu
 
 
 def _rows_of_groups(snapshot: Snapshot, radius: int) -> list[Int[np.ndarray, " n"]]:
-    """Returns the rows of each group, in order."""
+    """Returns the row indices of each group, in order."""
     if not len(snapshot):
         return []
     label = components(snapshot.codes, snapshot.manifest.bits, radius)
@@ -94,7 +95,7 @@ def _rows_of_groups(snapshot: Snapshot, radius: int) -> list[Int[np.ndarray, " n
 
 
 def rows_by_label(label: Int[np.ndarray, " N"]) -> list[Int[np.ndarray, " n"]]:
-    """Groups the row numbers by label, in order of the first row with each label."""
+    """Groups row indices by label, in the order in which the labels first occur."""
     order = np.argsort(label, kind="stable")
     starts = np.flatnonzero(np.diff(label[order])) + 1
     return sorted(np.split(order, starts), key=lambda rows: int(rows[0]))
@@ -144,7 +145,7 @@ def _group(
 
 
 def _sets_of_copies(looks: Sequence[Look | str]) -> Iterator[list[int]]:
-    """Yields the positions of pictures that are near copies of each other."""
+    """Yields the positions of the pictures in each set of near copies."""
     places = [at for at, look in enumerate(looks) if not isinstance(look, str)]
     if len(places) < 2:
         return

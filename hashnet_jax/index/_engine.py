@@ -30,8 +30,8 @@ class LocalEngine:
 
     Attributes:
       batch_size: number of pictures per batch, a multiple of the number of devices.
-      devices: from :func:`hashnet_jax.distributed.devices.local_devices`; all local devices if
-        None.
+      devices: devices to use, from :func:`hashnet_jax.distributed.devices.local_devices`; all local
+        devices if None.
     """
 
     batch_size: int = 64

@@ -19,13 +19,13 @@ _PARQUET_COLUMNS = ("id", "code", "label", "size", "mtime_ns", "sha256")
 
 
 def export_codes_folder(store: Store, folder: str | os.PathLike[str]) -> int:
-    """Writes `codes.npy`, `ids.txt` and `manifest.json`, as `hashnet encode` does.
+    """Writes `codes.npy`, `ids.txt` and `manifest.json`, in the format of `hashnet encode`.
 
-    The rows are sorted by id. `hashnet search` reads such a folder, and so does
-    ``np.load("codes.npy", mmap_mode="r")``.
+    The rows are sorted by id. `hashnet search` can search the folder, and ``np.load("codes.npy",
+    mmap_mode="r")`` opens the codes.
 
     Args:
-      store: the store.
+      store: the store to export.
       folder: folder for the files, which must be new or empty.
 
     Returns:
@@ -69,12 +69,12 @@ def export_codes_folder(store: Store, folder: str | os.PathLike[str]) -> int:
 
 
 def export_faiss(store: Store, path: str | os.PathLike[str]) -> int:
-    """Writes a flat binary faiss index, and the paths of its codes to `PATH.ids.txt`.
+    """Writes a flat binary faiss index, and the picture paths in the same order to `PATH.ids.txt`.
 
-    Line i of the text file is the path of code i in the index. An existing file is replaced.
+    Line i of the text file is the path to the picture with code i. An existing file is replaced.
 
     Args:
-      store: the store.
+      store: the store to export.
       path: file for the index.
 
     Returns:
@@ -97,14 +97,14 @@ def export_faiss(store: Store, path: str | os.PathLike[str]) -> int:
 
 
 def export_parquet(store: Store, path: str | os.PathLike[str]) -> int:
-    """Writes the rows to a Parquet file, with the manifest in the metadata of its schema.
+    """Writes the rows to a Parquet file, with the manifest in the schema metadata.
 
     The columns are id, code (a list of bytes), label, size, mtime_ns and sha256. The rows need not
     fit into memory, and are therefore written in no particular order. An existing file is replaced.
 
     Args:
-      store: the store.
-      path: the file.
+      store: the store to export.
+      path: the Parquet file to write.
 
     Returns:
       The number of rows.

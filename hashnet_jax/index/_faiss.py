@@ -1,8 +1,8 @@
 """faiss indexes of packed codes, stored next to the codes in faiss's own format.
 
 `flat` compares each query with every code and is exact. The other kinds examine only a fraction of
-the codes. The distances they return are exact, but they may miss closer codes. They are worthwhile
-for more than about a million codes.
+the codes. Their distances are exact, but they may miss closer codes. These kinds are worthwhile for
+more than about a million codes.
 """
 
 import contextlib
@@ -73,7 +73,7 @@ def open_index(folder: str | Path, manifest: Manifest, kind: str) -> Any:
     Args:
       folder: a codes folder.
       manifest: the manifest of ``folder``.
-      kind: a name in :data:`hashnet_jax.index.KINDS`.
+      kind: type of index, a name in :data:`hashnet_jax.index.KINDS`.
 
     Returns:
       A binary faiss index of N codes with 8 * ceil(K/8) bits each. The padding bits in the last
@@ -106,13 +106,13 @@ def nearest(
     """Searches an index for the codes nearest to each query.
 
     Args:
-      index: from :func:`open_index`.
-      packed_queries: uint8 ``[Q, ceil(K/8)]``.
+      index: a faiss index, from :func:`open_index`.
+      packed_queries: packed query codes, uint8 ``[Q, ceil(K/8)]``.
       k: number of neighbours, >= 1.
 
     Returns:
-      For each query, a list of pairs ``(distance, i)``, nearest first, with ties broken by i. It
-      has min(k, N) entries, or fewer if an approximate index finds fewer.
+      For each query, a list of pairs ``(distance, i)``, nearest first, with ties broken by i. Each
+      list has min(k, N) entries, or fewer if an approximate index finds fewer.
     """
     k = min(k, index.ntotal)
     with contextlib.suppress(AttributeError):  # HNSW only
@@ -123,12 +123,12 @@ def nearest(
 
 
 def _binding(path: Path) -> Path:
-    """Returns the path of the file that records what an index was built from."""
+    """Returns the path to the file that records what an index was built from."""
     return path.with_name(f"{path.name}.json")
 
 
 def _read(path: Path, manifest: Manifest, codes_sha256: str) -> Any:
-    """Reads an index file after verifying its hash, since faiss only checks the sizes in it."""
+    """Reads an index file after verifying its hash, since faiss itself checks only the sizes."""
     what, remedy = f"an index of the codes in {path.parent}", f"delete {path} to rebuild it"
     recorded = read_json(_binding(path), f"the record of {path.name}", remedy)
     with damage_named(_binding(path), f"the record of {path.name}", remedy):

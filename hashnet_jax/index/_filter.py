@@ -12,14 +12,14 @@ def check_filter(table: Any, uri: str, where: str) -> str:
 
     Args:
       table: the LanceDB table.
-      uri: folder of the store, or its location in object storage.
+      uri: store folder or location in object storage.
       where: a SQL filter, e.g. ``"label = 'cat'"``.
 
     Returns:
       The filter in parentheses. Without these, LanceDB ignores any text after the expression.
 
     Raises:
-      DamagedFile: a ValueError, if the store cannot be read without the filter either.
+      DamagedFile: a ValueError, if the store cannot be read even without the filter.
       ValueError: if the filter is invalid.
     """
     filter_ = f"({where})"

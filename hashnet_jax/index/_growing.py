@@ -52,7 +52,7 @@ class GrowingFile:
 def open_growing(
     folder: Path, ends: Mapping[str, int], headers: Mapping[str, int]
 ) -> Iterator[dict[str, GrowingFile]]:
-    """Opens the files in ``ends`` for appending, keyed by name and cut to their valid lengths."""
+    """Opens the files in ``ends`` for appending, truncated to their valid lengths."""
     with contextlib.ExitStack() as stack:
         yield {
             name: GrowingFile(
@@ -68,10 +68,10 @@ def check_start(path: Path, *, header: int, end: int, sha256: str, remedy: str) 
     """Checks that the valid part of a file matches its recorded hash.
 
     Args:
-      path: path of the file.
+      path: path to the file.
       header: number of bytes at the start that are not hashed.
       end: number of bytes that are valid.
-      sha256: SHA-256 of the bytes in between.
+      sha256: recorded SHA-256 of the bytes from ``header`` to ``end``.
       remedy: see :class:`hashnet_jax.distributed.reading.DamagedFile`.
 
     Raises:

@@ -28,9 +28,9 @@ def import_codes_folder(
 ) -> Store:
     """Imports a codes folder into a store, without encoding its pictures again.
 
-    A codes folder does not record the state of the picture files. A picture that is older than the
-    folder's manifest is assumed to be the one that was encoded. Other pictures are imported too,
-    but the next update encodes them again, or deletes them if their files are gone.
+    A codes folder does not record the state of the picture files. A picture file that is older than
+    the folder's manifest is assumed to be unchanged since it was encoded. Other pictures are
+    imported too, but the next update encodes them again, or deletes them if their files are gone.
 
     Args:
       folder: a codes folder written by `hashnet encode`.

@@ -15,7 +15,7 @@ def expand(arguments: Iterable[str | os.PathLike[str]]) -> list[str]:
     unless it is hidden. A file is kept, since a folder includes only files that look like pictures.
 
     Args:
-      arguments: files, folders, or globs (``**`` for any depth). The path of an existing file is
+      arguments: files, folders, or globs (``**`` for any depth). The path to an existing file is
         not treated as a glob, even if it contains ``*``.
 
     Returns:
@@ -45,10 +45,10 @@ def expand(arguments: Iterable[str | os.PathLike[str]]) -> list[str]:
 
 
 def list_pictures(paths: Iterable[str], on_skip: Callable[[str, str], Any]) -> Iterator[str]:
-    """Yields the paths of picture files, including files in folders.
+    """Yields the paths to picture files, including files in folders.
 
     Args:
-      paths: from :func:`expand`.
+      paths: files and folders, from :func:`expand`.
       on_skip: called with ``(path, reason)`` for each path that is not listed.
 
     Yields:
@@ -57,7 +57,7 @@ def list_pictures(paths: Iterable[str], on_skip: Callable[[str, str], Any]) -> I
     """
     paths = list(paths)
     files = {path for path in paths if not os.path.isdir(path)}
-    listed: set[str] = set()  # of these files, because they may also be in a requested folder
+    listed: set[str] = set()  # explicitly requested files, which may also be in a requested folder
 
     def pass_over(path: str, reason: str) -> None:
         if path not in files:
@@ -69,14 +69,14 @@ def list_pictures(paths: Iterable[str], on_skip: Callable[[str, str], Any]) -> I
                 continue
             if found in files:
                 listed.add(found)
-            if "\n" in found:  # Files of paths have one path per line.
+            if "\n" in found:  # Files that list paths contain one path per line.
                 on_skip(found, "the path contains a line break; rename the file or folder")
             else:
                 yield found
 
 
 def _is_inside(path: str, folders: Collection[str]) -> bool:
-    """Returns whether searching one of the folders finds ``path``."""
+    """Returns whether a search of one of the folders would find ``path``."""
     while not os.path.basename(path).startswith(".") and (parent := os.path.dirname(path)) != path:
         if parent in folders:
             return True

@@ -25,7 +25,7 @@ class Plan:
     """The encoding request, which must be the same when encoding is continued.
 
     Attributes:
-      weights_sha256, inputs, batch_size, devices: as in :class:`hashnet_jax.index.Manifest`.
+      weights_sha256, inputs, batch_size, devices: see :class:`hashnet_jax.index.Manifest`.
     """
 
     weights_sha256: str

@@ -39,7 +39,7 @@ def faults_named(uri: str) -> Iterator[None]:
     """Converts errors raised by LanceDB.
 
     Args:
-      uri: folder of the store, or its location in object storage.
+      uri: store folder or location in object storage.
 
     Raises:
       BlockingIOError: if other processes kept changing the store at the same time.

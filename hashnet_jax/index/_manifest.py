@@ -3,7 +3,7 @@
 ::
 
     codes.npy       packed codes, uint8 [N, ceil(K/8)], for np.load(..., mmap_mode="r")
-    ids.txt         line i is the path of the picture with code i
+    ids.txt         line i is the path to the picture with code i
     manifest.json   number of codes, bits, bit order, hash of the network, ...; written last
     flat.faiss      search index, built on first use; see hashnet_jax.index.open_index
     flat.faiss.json hashes of the index and of the codes that it was built from
@@ -42,14 +42,14 @@ class Manifest:
       number: N, the number of codes.
       bits: K, the number of bits per code.
       padding_bits: number of zeros that pad the last byte of each code, 0..7.
-      bit_order: description of the order of the bits in a packed code.
+      bit_order: description of the bit order of packed codes.
       sign_of_zero: the value of sgn(0), +1.
       weights_sha256: SHA-256 of the network's `model.npz`.
       backbone: name of the backbone.
       preprocessing: description of how pictures were preprocessed.
       batch_size: number of pictures per batch during encoding; None if exported from a store.
       devices: number of devices used for encoding; None if exported from a store.
-      inputs: absolute paths of the requested files and folders, or the store.
+      inputs: absolute paths to the requested files and folders, or the store.
       skipped: a dict with ``"path"`` and ``"reason"`` for each picture that could not be read.
       package: name and version of the package that wrote the folder.
       codes_sha256: SHA-256 of `codes.npy`; empty if version 0.1 wrote the folder.

@@ -2,7 +2,7 @@
 
 ::
 
-    listing         paths of the pictures to encode, one per line. Written once at the start, so
+    listing         paths to the pictures to encode, one per line. Written once at the start, so
                     interruptions and pictures added later do not change the output
     codes.npy, ids.txt, skipped     output files, appended to after each batch
     journal.json    the request, and the valid length of each output file. To continue, the
@@ -47,7 +47,7 @@ def claim_output(output: str | Path, plan: Plan) -> Path | None:
 
     Args:
       output: folder for the codes.
-      plan: the request.
+      plan: the encoding request.
 
     Returns:
       The `.partial` folder, or None if ``output`` contains the finished codes for this plan.
@@ -95,8 +95,8 @@ def start_journal(
     The journal is written last, so if this function is interrupted, the next call starts over.
 
     Args:
-      partial: from :func:`claim_output`.
-      plan: the request.
+      partial: the `.partial` folder, from :func:`claim_output`.
+      plan: the encoding request.
       list_pictures: function ``on_skip -> paths``, see :func:`hashnet_jax.index.list_pictures`.
       width: number of bytes per packed code.
 
@@ -126,7 +126,7 @@ def start_journal(
 def open_outputs(
     partial: Path, journal: Journal
 ) -> contextlib.AbstractContextManager[dict[str, GrowingFile]]:
-    """Opens the output files for appending, keyed by name and cut to their valid lengths."""
+    """Opens the output files for appending, truncated to their valid lengths."""
     return open_growing(partial, journal.ends, HEADERS)
 
 
@@ -144,7 +144,7 @@ def publish(partial: Path, manifest: Manifest) -> Manifest:
     """Moves the finished files to the output folder, with the manifest last; safe to repeat.
 
     Args:
-      partial: from :func:`claim_output`.
+      partial: the `.partial` folder, from :func:`claim_output`.
       manifest: the manifest, without the hashes of the files.
 
     Returns:
@@ -168,7 +168,7 @@ def publish(partial: Path, manifest: Manifest) -> Manifest:
 
 
 def write_skip(file: BinaryIO | GrowingFile, path: str, reason: str) -> None:
-    """Appends a skipped picture and the reason to a file."""
+    """Appends the path to a skipped picture, and the reason, to a file."""
     file.write(json.dumps({"path": path, "reason": reason}).encode() + b"\n")
 
 

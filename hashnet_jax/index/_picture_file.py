@@ -40,13 +40,14 @@ def digest(path: str | os.PathLike[str]) -> PictureFile | str:
 def load_picture(
     path: str | os.PathLike[str], image: UInt8[np.ndarray, "size size 3"]
 ) -> PictureFile | str:
-    """Hashes a picture file, and decodes it as :func:`hashnet_jax.data.sources.read_squashed` does.
+    """Hashes a picture file, and decodes it like :func:`hashnet_jax.data.sources.read_squashed`.
 
-    The size and time are recorded before the first byte is read. If the file is modified in the
-    meantime, they will no longer match it, and the next update will encode the picture again.
+    The size and time are recorded before the first byte is read. If the file is modified after
+    that, the recorded values no longer match the file, and the next update encodes the picture
+    again.
 
     Args:
-      path: path of the file.
+      path: path to the file.
       image: array for the pixels, uint8 ``[size, size, 3]``.
 
     Returns:

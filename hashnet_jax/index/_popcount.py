@@ -26,11 +26,11 @@ def distances_from(
     """Computes the Hamming distances of one code from N others.
 
     Args:
-      query: a row of :func:`words_of`.
-      words: from :func:`words_of`.
+      query: one row of the output of :func:`words_of`.
+      words: the N other codes, from :func:`words_of`.
 
     Returns:
-      ``[N]`` in 0..K, uint8 if there is one word and uint16 otherwise.
+      ``[N]`` in 0..K, uint8 if a code fits in one word, and uint16 otherwise.
 
     Examples:
       >>> words = words_of(np.array([[0b1010], [0b1000]], np.uint8))
@@ -54,12 +54,12 @@ def nearest_rows(
     """Selects the k nearest rows, the rows within a radius, or the k nearest rows within a radius.
 
     Args:
-      distances: ``[N]``, from :func:`distances_from`.
-      k: largest number of rows; None for no limit.
-      radius: largest distance; None for no limit.
+      distances: Hamming distances ``[N]``, from :func:`distances_from`.
+      k: maximum number of rows to return; None for no limit.
+      radius: maximum distance; None for no limit.
 
     Returns:
-      The rows in order of increasing distance, with ties broken by row.
+      The row indices in order of increasing distance, with ties broken by index.
 
     Examples:
       >>> nearest_rows(np.array([3, 1, 2, 1], np.uint8), k=3)

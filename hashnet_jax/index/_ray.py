@@ -143,7 +143,7 @@ def _packed(paths: Sequence[Any], files: Files, codes: UInt8[np.ndarray, "n byte
 def _unpacked(
     table: pa.Table, width: int
 ) -> tuple[tuple[str, ...], Files, UInt8[np.ndarray, "n bytes"]]:
-    """Returns the paths, the files and the packed codes in a worker's table."""
+    """Returns the paths, the file states and the packed codes in a worker's table."""
     files: Files = [
         row["reason"]
         if row["code"] is None

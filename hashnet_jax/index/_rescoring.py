@@ -20,13 +20,13 @@ def rescored(
 
     Args:
       found: pairs ``(distance, i)`` for each query, from :func:`hashnet_jax.index.nearest`.
-      logits: float32 ``[Q, K]``, all finite.
+      logits: the queries' logits, float32 ``[Q, K]``, all finite.
       codes: packed codes, uint8 ``[N, ceil(K/8)]``, see :func:`hashnet_jax.index.open_codes`.
       k: number of neighbours to keep, >= 1.
 
     Returns:
-      ``(found, scores)``: for each query, at most k of its pairs in order of decreasing score, with
-      ties broken by i; and their scores.
+      ``(found, scores)``: for each query, at most k pairs in order of decreasing score, with ties
+      broken by i, and their scores.
 
     Raises:
       ValueError: if a logit is not finite.
@@ -42,7 +42,7 @@ def rescored(
     if width == 0:
         return [[] for _ in found], [[] for _ in found]
     rows = [[i for _, i in row] + [-1] * (width - len(row)) for row in found]
-    # `ids` is sorted, so breaking ties by position in it is the same as breaking them by i.
+    # `ids` is sorted, so breaking ties by position in `ids` is the same as breaking them by i.
     ids = np.unique([i for row in found for _, i in row]).astype(np.int64)
     places = np.where(np.array(rows) < 0, -1, np.searchsorted(ids, rows))
     score, place = map(np.asarray, rescore(logits, codes[ids], places.reshape(-1, width)))

@@ -24,7 +24,7 @@ class RowWriter:
     """Collects rows and writes them to a store.
 
     Args:
-      store: the store.
+      store: the store to write to.
     """
 
     def __init__(self, store: Store) -> None:
@@ -46,7 +46,7 @@ class RowWriter:
             self._write_if_due()
 
     def renew(self, task: Task, file: PictureFile | None) -> None:
-        """Adds a row with a new label, an unchanged code and, unless it is None, a new file."""
+        """Adds a row with a new label, an unchanged code and, unless it is None, ``file``."""
         self._renewed[task.path] = task, file
         if len(self._renewed) >= _RENEWALS_PER_TRANSACTION:
             self._write_renewed()

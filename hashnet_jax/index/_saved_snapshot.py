@@ -38,11 +38,11 @@ def load_snapshot(uri: str | os.PathLike[str], *, where: str | None = None) -> S
     """Reads the newest version of a store into memory, for exact search.
 
     The first call after a change reads the table, and saves the snapshot to `snapshot.arrow` in the
-    folder of the store. Later calls map that file into memory. With a filter, or for a store in
-    object storage, every call reads the table.
+    store folder. Later calls map that file into memory. With a filter, or for a store in object
+    storage, every call reads the table.
 
     Args:
-      uri: folder of the store, or its location in object storage.
+      uri: store folder or location in object storage.
       where: a SQL filter, e.g. ``"label = 'cat'"``; None for all pictures.
 
     Returns:
@@ -66,7 +66,7 @@ def save_snapshot(store: Store) -> Snapshot:
     Nothing is saved if the store is in object storage, is read-only, or is being changed.
 
     Args:
-      store: the store.
+      store: the store to read.
 
     Returns:
       The snapshot.

@@ -14,12 +14,12 @@ from hashnet_jax.index._store_manifest import StoreManifest
 class Snapshot:
     """The rows of one version of a store, sorted by id.
 
-    Breaking ties by row is therefore the same as breaking them by id.
+    Breaking ties by row index is therefore the same as breaking ties by id.
 
     Attributes:
       manifest: the manifest of the store.
       version: the version of the store.
-      ids: paths of the pictures, strings ``[N]``, sorted by code point.
+      ids: paths to the pictures, strings ``[N]``, sorted by code point.
       codes: packed codes, uint8 ``[N, ceil(K/8)]``, contiguous.
       labels: labels of the pictures, strings ``[N]``, null for those without a label.
     """
@@ -34,5 +34,5 @@ class Snapshot:
         return len(self.codes)
 
     def paths(self, rows: Iterable[int]) -> list[str]:
-        """Returns the paths of the given rows."""
+        """Returns the picture paths in the given rows."""
         return self.ids.take(pa.array(list(rows), pa.int64())).to_pylist()

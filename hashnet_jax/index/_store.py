@@ -53,8 +53,8 @@ class Store:
     """Codes of pictures, keyed by path. Create one with :func:`create_store`.
 
     Attributes:
-      uri: folder of the store, or its location in object storage.
-      manifest: which network computed the codes, and how they are packed.
+      uri: store folder or location in object storage.
+      manifest: describes the network that computed the codes, and how the codes are packed.
     """
 
     def __init__(self, uri: str, table: Any, manifest: StoreManifest) -> None:
@@ -69,7 +69,7 @@ class Store:
 
     @property
     def version(self) -> int:
-        """The newest version of the store. Each change by any process increases it."""
+        """The store's newest version number, which increases with every change by any process."""
         with faults_named(self.uri):
             self._table.checkout_latest()
             return self._table.version
@@ -92,10 +92,10 @@ class Store:
         """Inserts rows, or replaces the rows with the same ids, in one transaction.
 
         Args:
-          rows: from :func:`hashnet_jax.index.make_rows`, with distinct ids.
+          rows: rows from :func:`hashnet_jax.index.make_rows`, with distinct ids.
 
         Raises:
-          ValueError: if the columns differ from those of the store.
+          ValueError: if the columns differ from the store's columns.
           OSError: if the store cannot be written.
         """
         if not rows.schema.equals(schema_of(self.manifest), check_metadata=False):
@@ -127,8 +127,8 @@ class Store:
     def compact(self) -> None:
         """Merges small files, and deletes the files of versions older than an hour.
 
-        A large store also gets an index on its ids, without which LanceDB would hold all of them in
-        memory during an upsert. Does nothing if another process is writing at the same time.
+        A large store also gets an index on its ids. Without the index, LanceDB would hold all ids
+        in memory during an upsert. Does nothing if another process is writing at the same time.
         """
         try:
             with faults_named(self.uri):
@@ -159,7 +159,7 @@ class Store:
           Batches of rows.
 
         Raises:
-          DamagedFile: a ValueError, if the columns of a row do not belong together.
+          DamagedFile: a ValueError, if a row does not match its checksum.
         """
         with faults_named(self.uri):
             self._table.checkout_latest()
@@ -176,7 +176,7 @@ class Store:
           rows: the columns id, code, label and check; or all columns.
 
         Raises:
-          DamagedFile: a ValueError, if the columns of a row do not belong together.
+          DamagedFile: a ValueError, if a row does not match its checksum.
         """
         if damaged_rows(rows, self.manifest.code_bytes, self._number):
             raise damaged(self.uri, "its rows do not match their checksums")
@@ -239,7 +239,7 @@ def create_store(uri: str | os.PathLike[str], manifest: StoreManifest) -> Store:
     Args:
       uri: a folder, which must be new or empty, or a location in object storage, e.g.
         "s3://bucket/pictures".
-      manifest: from :meth:`hashnet_jax.index.StoreManifest.of_run`.
+      manifest: describes the codes to store, from :meth:`hashnet_jax.index.StoreManifest.of_run`.
 
     Returns:
       The store.
@@ -266,7 +266,7 @@ def open_store(uri: str | os.PathLike[str]) -> Store:
     """Opens a store.
 
     Args:
-      uri: folder of the store, or its location in object storage.
+      uri: store folder or location in object storage.
 
     Returns:
       The store.

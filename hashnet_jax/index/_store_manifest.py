@@ -39,7 +39,7 @@ class StoreManifest:
 
     Attributes:
       bits: K, the number of bits per code.
-      bit_order: description of the order of the bits in a packed code.
+      bit_order: description of the bit order of packed codes.
       sign_of_zero: the value of sgn(0), +1.
       weights_sha256: SHA-256 of the network's `model.npz`.
       backbone: name of the backbone.
@@ -135,7 +135,7 @@ def check_same_network(manifest: StoreManifest, uri: str, run: str | Path) -> No
 
     Args:
       manifest: the manifest of the store.
-      uri: location of the store, for the error message.
+      uri: store location, for the error message.
       run: run folder that contains `model.npz`.
 
     Raises:

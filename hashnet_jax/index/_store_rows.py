@@ -1,7 +1,7 @@
 """The columns of a store, and the checksum that ties the columns of a row to each other.
 
 ==========  =====================  ===========================================================
-id          string                 path of the picture; the primary key
+id          string                 path to the picture; the primary key
 code        uint8[ceil(K/8)]       packed code, see :func:`hashnet_jax.pack_bits`
 size        int64                  size of the file in bytes
 mtime_ns    int64                  modification time of the file, in nanoseconds
@@ -67,13 +67,14 @@ def make_rows(
       sizes: sizes of the files in bytes.
       mtimes_ns: modification times of the files in nanoseconds.
       sha256s: SHA-256 of each file, 32 bytes.
-      labels: label of each picture, or None; None if no picture has a label.
+      labels: for each picture, its label or None; None in place of the list if no picture has a
+        label.
 
     Returns:
       The rows.
 
     Raises:
-      ValueError: if the number of bytes per code differs from that of the store.
+      ValueError: if the codes have the wrong number of bytes for the store.
     """
     if codes.shape[1] != manifest.code_bytes:
         raise ValueError(
@@ -112,9 +113,9 @@ def damaged_rows(rows: pa.Table | pa.RecordBatch, width: int, store_number: int 
     Args:
       rows: the columns id, code, label and check; also size, mtime_ns and sha256, if they are to be
         checked.
-      width: bytes per code, ceil(K/8).
-      store_number: the number of the store, < 2^64; None for an older store, whose checksums do not
-        cover the files.
+      width: number of bytes per code, ceil(K/8).
+      store_number: the store's random number, < 2^64; None for an older store, whose checksums do
+        not cover the files.
     """
     ids, labels = (_one_array(rows.column(name)) for name in ("id", "label"))
     found = row_checks(ids, codes_of(rows.column("code"), width), labels)

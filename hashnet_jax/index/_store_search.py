@@ -19,7 +19,7 @@ COMPILED_FROM = 2**28
 # halves the time to search 1,000,000 codes compared with a single call.
 QUERIES_PER_CALL, CODES_PER_PART = 1024, 2**16
 
-# Row numbers and their distances.
+# Row indices and their distances.
 _Found = tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]
 
 
@@ -28,11 +28,12 @@ class Neighbour(NamedTuple):
 
     Attributes:
       distance: Hamming distance from the query.
-      id: path of the picture.
-      store: index of the searched store that contains it, from 0.
-      label: its label, or None.
-      code: its packed code, ceil(K/8) bytes.
-      score: ``<z, b>`` for the logits z of the query and its code b, or None without rescoring.
+      id: path to the picture.
+      store: index, from 0, of the searched store that contains the picture.
+      label: label of the picture, or None.
+      code: packed code of the picture, ceil(K/8) bytes.
+      score: ``<z, b>`` for the query's logits z and the picture's code b, or None without
+        rescoring.
     """
 
     distance: int
@@ -58,9 +59,9 @@ def search_snapshots(
     Args:
       snapshots: snapshots of stores whose codes were computed by the same network, see
         :meth:`hashnet_jax.index.Store.snapshot`.
-      packed_queries: uint8 ``[Q, ceil(K/8)]``.
-      k: largest number of neighbours, >= 1; None for all within the radius.
-      radius: largest distance, >= 0; None for no limit.
+      packed_queries: packed query codes, uint8 ``[Q, ceil(K/8)]``.
+      k: maximum number of neighbours per query, >= 1; None for all within the radius.
+      radius: maximum distance, >= 0; None for no limit.
 
     Returns:
       The neighbours of each query in order of distance, with ties broken by id and then by store.
@@ -116,7 +117,7 @@ def nearest_in(
 ) -> list[_Found]:
     """Finds the rows nearest to each query, and their distances, in order of (distance, row).
 
-    Takes ``k`` and ``radius`` as :func:`search_snapshots` does.
+    For ``k`` and ``radius``, see :func:`search_snapshots`.
     """
     if not len(codes):
         return [(np.zeros(0, np.int64), np.zeros(0, np.int64)) for _ in queries]

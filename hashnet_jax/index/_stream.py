@@ -44,8 +44,8 @@ def encode_pictures(
 
     Args:
       params: the network.
-      paths: paths of the picture files.
-      devices: from :func:`hashnet_jax.distributed.devices.local_devices`.
+      paths: paths to the picture files.
+      devices: devices to use, from :func:`hashnet_jax.distributed.devices.local_devices`.
       batch_size: number of pictures per batch, a positive multiple of the number of devices.
 
     Returns:
@@ -69,7 +69,7 @@ def encode_files(
     devices: Sequence[Device],
     batch_size: int,
 ) -> Iterator[tuple[Paths, Files, UInt8[np.ndarray, "n bytes"]]]:
-    """Encodes as :func:`encode_pictures` does, and hashes each file in the same pass.
+    """Encodes pictures like :func:`encode_pictures`, and hashes each file in the same pass.
 
     Args:
       params: function that returns the network; called only if a picture can be read.

@@ -1,4 +1,4 @@
-"""Checks the folder of a store for damage that LanceDB does not notice."""
+"""Checks a store folder for damage that LanceDB does not notice."""
 
 import contextlib
 import os
@@ -31,13 +31,13 @@ def check_regular_files(uri: str) -> None:
 
 
 def least_version(uri: str, table: str) -> int:
-    """Returns the number of a version that is known to exist; 0 if none is known.
+    """Returns the number of a store version that is known to exist, or 0 if there is none.
 
     If the file of the newest version is lost, LanceDB silently reads the previous version.
 
     Args:
-      uri: folder of the store, or its location in object storage.
-      table: name of its table.
+      uri: store folder or location in object storage.
+      table: name of the store's table.
     """
     hint = Path(uri, f"{table}.lance", HINT)
     if not is_local(uri) or not hint.is_file():

@@ -44,15 +44,15 @@ def search_tables(
     """Finds the pictures nearest to each query in one or several stores, using LanceDB.
 
     Without ``probes``, each query is compared with every code. The result is exact, except that
-    ties at the largest distance are broken arbitrarily. With ``probes``, nearer codes may also be
-    missed. In both cases, the returned distances are exact, and the checksums of the returned rows
-    are verified.
+    ties at the largest returned distance are broken arbitrarily. With ``probes``, nearer codes may
+    also be missed. In both cases, the returned distances are exact, and the checksums of the
+    returned rows are verified.
 
     Args:
       stores: the stores, whose codes were computed by the same network.
-      packed_queries: uint8 ``[Q, ceil(K/8)]``.
-      k: largest number of neighbours, >= 1.
-      probes: number of lists of the index to search, see :func:`build_index`; None for no index.
+      packed_queries: packed query codes, uint8 ``[Q, ceil(K/8)]``.
+      k: maximum number of neighbours per query, >= 1.
+      probes: number of index lists to search per query, see :func:`build_index`; None for no index.
       where: a SQL filter, e.g. ``"label = 'cat'"``; None for all pictures.
 
     Returns:
@@ -80,13 +80,13 @@ def search_tables(
 
 
 def build_index(store: Store) -> None:
-    """Builds the IVF index of a store, which becomes part of its next version.
+    """Builds a store's IVF index, which becomes part of the next store version.
 
     Nothing is done if an existing index covers most of the codes. Codes added after an index was
     built are scanned.
 
     Args:
-      store: the store. A store with fewer than 256 codes gets no index.
+      store: the store to index. A store with fewer than 256 codes gets no index.
     """
     number = len(store)
     with faults_named(store.uri):

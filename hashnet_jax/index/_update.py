@@ -51,13 +51,13 @@ def update_store(
     updates may run at the same time; the result is as if they had run one after the other.
 
     Args:
-      store: the store.
+      store: the store to update.
       run: run folder that contains `model.npz`.
       pictures: picture files, folders and globs.
       engine: encodes the pictures; a :class:`hashnet_jax.index.LocalEngine` with its defaults if
         None.
-      label_of: returns the label of a path, or None for no label. If None, pictures keep the
-        labels that they have in the store.
+      label_of: returns the label of a path, or None for no label. If ``label_of`` is None, pictures
+        keep the labels that they have in the store.
       dry_run: whether to only determine what would change. Nothing is decoded, so pictures that
         turn out to be unreadable count as new or changed.
       on_change: called with "new", "changed", "gone" or "relabelled", and the path.
@@ -70,7 +70,7 @@ def update_store(
       FileNotFoundError: if there is no network in ``run``, or an entry of ``pictures`` matches
         nothing.
       ValueError: if the codes in the store were computed by a different network, or the named
-        folders contain no pictures although the store has some from there.
+        folders contain no pictures, although the store has pictures from these folders.
     """
     update = _Update(store, run, engine or LocalEngine(), on_change, on_unreadable)
     with Comparison(expand(pictures), label_of) as comparison:
@@ -95,7 +95,7 @@ def add_pictures(
 ) -> Changes:
     """Encodes the pictures that are new or have changed, without deleting any.
 
-    The arguments, the result and the errors are those of :func:`update_store`.
+    See :func:`update_store` for the arguments, the result and the errors.
     """
     update = _Update(store, run, engine or LocalEngine(), on_change, on_unreadable)
     with Comparison(expand(pictures), label_of) as comparison:
@@ -109,8 +109,8 @@ def remove_pictures(store: Store, pictures: Iterable[str | os.PathLike[str]]) ->
     """Deletes pictures from a store. The files are not touched and need not exist.
 
     Args:
-      store: the store.
-      pictures: paths of pictures, or of folders, for all pictures in them.
+      store: the store to update.
+      pictures: paths to pictures, or to folders, which stand for all pictures in them.
 
     Returns:
       The number of pictures deleted for each absolute path.
@@ -131,8 +131,8 @@ def _check_not_all_gone(comparison: Comparison) -> None:
     if count:
         raise ValueError(
             f"`pictures` must contain pictures, but none of the {count:,} pictures that the store "
-            f"has from there is left. If a disk is not mounted, mount it. If the pictures were "
-            f"deleted on purpose, delete them from the store with `hashnet index remove`."
+            f"has from these places is left. If a disk is not mounted, mount it. If the pictures "
+            f"were deleted on purpose, delete them from the store with `hashnet index remove`."
         )
 
 
@@ -241,5 +241,5 @@ class _Update:
 
 
 def _state(task: Task) -> PictureFile | str | None:
-    """Hashes a file whose size or time differs from those in the store."""
+    """Hashes a file whose size or modification time differs from the value in the store."""
     return None if task.sha256 is None or task.is_same_file else digest(task.path)

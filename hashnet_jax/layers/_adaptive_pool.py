@@ -1,4 +1,4 @@
-"""Adaptive average pooling as in torch."""
+"""Adaptive average pooling, compatible with torch's."""
 
 import jax.numpy as jnp
 from jax import Array
@@ -6,7 +6,7 @@ from jaxtyping import Float
 
 
 def adaptive_avg_pool(images: Float[Array, "B H W C"], size: int) -> Float[Array, "B S S C"]:
-    """Averages images over the same bins as torch.
+    """Averages images over the same bins as torch's adaptive average pooling.
 
     Bin i of n covers rows floor(i H / n) up to ceil((i + 1) H / n), so bins may overlap, and they
     repeat rows if H < n. If H = W = size, the images are returned unchanged.

@@ -23,7 +23,7 @@ def batch_norm(
       axis_name: the mapped axis over which statistics are computed, if any.
       name: name of the layer.
       momentum: weight of the old running statistics, i.e. one minus torch's momentum. The defaults
-        for ``momentum`` and ``epsilon`` are those of torchvision.
+        for ``momentum`` and ``epsilon`` are torchvision's.
       epsilon: small constant added to the variance.
       scale_init: initializer of the scale.
 

@@ -58,7 +58,8 @@ def kernel_gradient(
 ) -> Float[Array, "kH kW C F"]:
     """The gradient of a convolution with respect to its kernel.
 
-    It equals patches^T gradient, [k k C, B H' W'] [B H' W', F], summed over chunks of the batch.
+    The result is patches^T gradient, [k k C, B H' W'] [B H' W', F], summed over chunks of the
+    batch.
     """
     strides, padding = geometry
     kernel_size, output_size = kernel.shape[:2], gradient.shape[1:3]

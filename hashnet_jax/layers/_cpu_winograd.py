@@ -31,9 +31,10 @@ from hashnet_jax.layers._cpu_winograd_tiles import (
 )
 from hashnet_jax.layers._geometry import ConvGeometry
 
-# Outputs m per tile side, by kernel size r. Larger tiles take fewer multiplications but are less
-# accurate: the relative root-mean-square error is 3e-7 for F(2, 3), the same as that of lax, 2e-6
-# for F(4, 3), which saves little here, and 3e-6 for F(4, 5). F(2, 5) is hardly faster than lax.
+# Number of outputs m per tile side, keyed by kernel size r. Larger tiles take fewer multiplications
+# but are less accurate: the relative root-mean-square error is 3e-7 for F(2, 3), the same as that
+# of lax, 2e-6 for F(4, 3), which saves little here, and 3e-6 for F(4, 5). F(2, 5) is hardly faster
+# than lax.
 OUTPUT_TILE = {3: 2, 5: 4}
 
 # Within these limits, Winograd was faster than lax on 2 cores. With fewer channels or filters, the
@@ -53,7 +54,7 @@ def is_faster(
 
     Args:
       images, kernel: float ``[B, H, W, C]`` and ``[k, k, C, F]``, or their shapes and dtypes.
-      geometry: strides and padding.
+      geometry: strides and padding of the convolution.
 
     Returns:
       True if both hold; always False if the batch size is symbolic, as in some exported programs.

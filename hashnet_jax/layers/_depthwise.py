@@ -66,7 +66,7 @@ depthwise_conv.defvjp(_forward, _backward)
 def grouped_conv(
     images: Float[Array, "B H W C"], kernel: Float[Array, "k k 1 C"], stride: int
 ) -> Float[Array, "B Ho Wo C"]:
-    """:func:`depthwise_conv` as XLA's convolution with one group per channel."""
+    """Computes :func:`depthwise_conv` with XLA's grouped convolution, one group per channel."""
     return lax.conv_general_dilated(
         images,
         kernel,
@@ -80,7 +80,7 @@ def grouped_conv(
 def shift_and_add(
     images: Float[Array, "B H W C"], kernel: Float[Array, "k k 1 C"], stride: int
 ) -> Float[Array, "B Ho Wo C"]:
-    """:func:`depthwise_conv` as a sum over kernel positions, accumulated in float32."""
+    """Computes :func:`depthwise_conv` as a sum over kernel positions, accumulated in float32."""
     batch, height, width, channels = images.shape
     size, out = kernel.shape[0], (-(-height // stride), -(-width // stride))
     padding = lax.padtype_to_pads((height, width), (size, size), (stride, stride), "SAME")

@@ -38,9 +38,9 @@ def count_pairs(
     Args:
       labels_a: class ids, integer ``[B]``, or multi-hot labels ``[B, C]``.
       labels_b: labels in the same format, ``[N]`` or ``[N, C]``.
-      first_row: as in :func:`pairwise_loss_blocks`.
+      first_row: see :func:`pairwise_loss_blocks`.
       axis_name: optional mapped axis to sum over, if ``labels_a`` holds one device's rows.
-      block: as in :func:`pairwise_loss_blocks`.
+      block: see :func:`pairwise_loss_blocks`.
 
     Returns:
       ``(n_similar, n_dissimilar)``, float32 scalars, counted exactly and rounded once.
@@ -90,11 +90,11 @@ def pairwise_loss_blocks(
 
     Args:
       codes_a: float ``[B, K]``, relaxed codes in [-1, 1].
-      codes_b: float ``[N, K]``.
+      codes_b: codes to compare with, float ``[N, K]``.
       labels_a: class ids, integer ``[B]``, or multi-hot labels ``[B, C]``.
       labels_b: labels in the same format, ``[N]`` or ``[N, C]``.
       alpha: slope of the logistic link, > 0.
-      offset: as in :func:`hashnet_jax.losses.pairwise_loss`.
+      offset: see :func:`hashnet_jax.losses.pairwise_loss`.
       weights: the weights of similar and dissimilar pairs, two scalars > 0; for the class balance,
         use ``kind_weights("batch", *count_pairs(...))``, see
         :func:`hashnet_jax.losses.kind_weights`.

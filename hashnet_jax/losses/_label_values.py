@@ -60,8 +60,8 @@ def labels_on_device(
       A jax array of the same shape.
 
     Raises:
-      ValueError: as for :func:`check_label_values`, and if a class id does not fit in jax's
-        integers, which have 32 bits by default.
+      ValueError: if :func:`check_label_values` rejects the labels, or if a class id does not fit in
+        jax's integers, which have 32 bits by default.
       TypeError: if class ids are not integers.
 
     Examples:

@@ -25,13 +25,13 @@ def pair_weights(
     kind gets weight 1 and the sums stay finite.
 
     Args:
-      similar: bool or 0/1 ``[B, N]``.
+      similar: mask of the similar pairs, bool or 0/1 ``[B, N]``.
       balance: ``"batch"`` (the paper), ``"none"`` (w = 1, the HashNet-W ablation), or a positive
         number: the fixed weight of a similar pair relative to a dissimilar one, like ``class_num``
         in the authors' code.
-      continuous: optional c_ij, float ``[B, N]`` in [0, 1], see :func:`jaccard`; it scales the
-        weights of *similar* pairs only (the Jaccard index of dissimilar pairs is 0).
-      counted: optional bool ``[B, N]``, mask of the pairs to count; the others get weight 0 and are
+      continuous: optional similarities c_ij, float ``[B, N]`` in [0, 1], see :func:`jaccard`; it
+        scales the weights of *similar* pairs only (the Jaccard index of dissimilar pairs is 0).
+      counted: optional mask of the pairs to count, bool ``[B, N]``; the others get weight 0 and are
         excluded from |S|, |S1| and |S0|. Use it to exclude self-pairs.
       axis_name: optional mapped axis over which |S1| and |S0| are summed, if ``similar`` holds
         one device's rows of the global batch.
@@ -88,13 +88,13 @@ def pairwise_loss(
 
     Args:
       codes_a: float ``[B, K]``, relaxed codes in [-1, 1].
-      codes_b: float ``[N, K]``.
-      similar: bool or 0/1 ``[B, N]``.
+      codes_b: codes to compare with, float ``[N, K]``.
+      similar: mask of the similar pairs, bool or 0/1 ``[B, N]``.
       alpha: slope of the logistic link, > 0; the authors' code uses 10/K.
       offset: the cosine of two codes, <a, b>/K, at which a pair is as likely to be similar as
         dissimilar, in (-1, 1). With 0 (the paper), dissimilar codes are pushed beyond
         orthogonality, which only a few codes can reach at the same time.
-      weights: optional float ``[B, N]``, see :func:`pair_weights`; 1 by default.
+      weights: optional pair weights, float ``[B, N]``, see :func:`pair_weights`; 1 by default.
 
     Returns:
       ``(numerator, denominator)``: scalars ``sum(w * l)`` and ``sum(w)``, in at least float32

@@ -2,9 +2,10 @@
 
 A ranking by Hamming distance is a sequence of groups of tied codes, and the sum of precision over
 each group has a closed form (``_ties.py``). If a group straddles the cut-off R, only its first
-places are within R. Given the number h of hits in these places, they form a group like any other.
-The divisor may depend on h (``"hits"``), so expected AP is an expectation over h, and worst and
-best AP are extrema over h. One more hit at the end of the first R ranks can *lower* the quotient.
+places are within R. Given the number h of hits in these places, the places form a group like any
+other. The divisor may depend on h (``"hits"``), so expected AP is an expectation over h, and worst
+and best AP are extrema over h. One more hit at the end of the first R ranks can *lower* the
+quotient.
 
 References: McSherry and Najork, ECIR 2008, and He, Cakir, Bargal, Sclaroff, "Hashing as Tie-Aware
 Learning to Rank", CVPR 2018, give the expectation without a cut-off. The handling of the group at

@@ -3,7 +3,7 @@
 Hamming distance has only K + 1 values, so up to ties, two histograms describe the ranking of N
 codes for one query: how many codes lie at each distance, and how many of them are relevant. Every
 metric in this package is a function of these counts. They need no sorting, do not change when the
-database is shuffled, and need Q (K + 1) elements instead of Q N.
+database is shuffled, and need Q * (K + 1) elements instead of Q * N.
 
 A database image is relevant to a query if the two share at least one label.
 """

@@ -13,7 +13,7 @@ from hashnet_jax.losses import labels_on_device, similarity
 from hashnet_jax.metrics._checks import check_retrieval
 from hashnet_jax.metrics._counts import DistanceCounts, split_counts
 
-# Queries and database codes compared at once: 2**24 distances take 64 MiB.
+# Numbers of queries and database codes to compare at once: 2**24 distances take 64 MiB.
 _QUERY_BLOCK = 256
 _DATABASE_BLOCK = 2**16
 
@@ -26,15 +26,16 @@ def distance_counts(
     *,
     bits: int,
 ) -> DistanceCounts:
-    """Counts codes by distance on device; works under ``jax.jit`` with static ``bits``.
+    """Counts the codes at each distance on device; works under ``jax.jit`` with static ``bits``.
 
-    All Q N distances are held in memory at once. For large inputs, call it on blocks and add or
+    All Q x N distances are held in memory at once. For large inputs, call it on blocks and add or
     concatenate the counts, as :func:`distance_counts_blocks` does. The padding bits of the last
     byte must be zero, which a traced function cannot check.
 
     Args:
-      packed_queries: uint8 ``[Q, ceil(K/8)]``, see :func:`hashnet_jax.codes.pack_bits`.
-      packed_database: uint8 ``[N, ceil(K/8)]``.
+      packed_queries: packed query codes, uint8 ``[Q, ceil(K/8)]``, see
+        :func:`hashnet_jax.codes.pack_bits`.
+      packed_database: packed database codes, uint8 ``[N, ceil(K/8)]``.
       labels_q: class ids, integer ``[Q]``, or multi-hot labels ``[Q, C]``.
       labels_db: labels in the same format, ``[N]`` or ``[N, C]``.
       bits: K, the number of bits per code.
@@ -80,8 +81,9 @@ def distance_counts_blocks(
     """Computes :func:`distance_counts` block by block on jax's default device, in bounded memory.
 
     Args:
-      packed_queries: uint8 ``[Q, ceil(K/8)]``, see :func:`hashnet_jax.codes.pack_bits`.
-      packed_database: uint8 ``[N, ceil(K/8)]``.
+      packed_queries: packed query codes, uint8 ``[Q, ceil(K/8)]``, see
+        :func:`hashnet_jax.codes.pack_bits`.
+      packed_database: packed database codes, uint8 ``[N, ceil(K/8)]``.
       labels_q: class ids, integer ``[Q]``, or multi-hot labels ``[Q, C]``.
       labels_db: labels in the same format, ``[N]`` or ``[N, C]``.
       bits: K, the number of bits per code.

@@ -43,11 +43,12 @@ def distance_counts_host(
 ) -> DistanceCounts:
     """Computes the same counts as :func:`distance_counts` on the host, in bounded memory.
 
-    Memory use grows with N and with Q K, but not with Q N.
+    Memory use grows with N and with Q * K, but not with Q * N.
 
     Args:
-      packed_queries: uint8 ``[Q, ceil(K/8)]``, see :func:`hashnet_jax.codes.pack_bits`.
-      packed_database: uint8 ``[N, ceil(K/8)]``.
+      packed_queries: packed query codes, uint8 ``[Q, ceil(K/8)]``, see
+        :func:`hashnet_jax.codes.pack_bits`.
+      packed_database: packed database codes, uint8 ``[N, ceil(K/8)]``.
       labels_q: class ids, integer ``[Q]``, or multi-hot labels ``[Q, C]``.
       labels_db: labels in the same format, ``[N]`` or ``[N, C]``.
       bits: K, the number of bits per code.
@@ -99,7 +100,7 @@ def _count_by_class(
     labels_db: Shaped[np.ndarray, " N"],
     size: int,
 ) -> Int32[np.ndarray, "Q 2 {size}"]:
-    """Counts irrelevant and relevant codes by distance, given class ids.
+    """Counts the irrelevant and the relevant codes at each distance, given class ids.
 
     The database is sorted by class, so the codes relevant to a query are a slice of it.
     """
@@ -135,7 +136,7 @@ def _count_multi_hot(
     labels_db: Shaped[np.ndarray, "N C"],
     size: int,
 ) -> Int32[np.ndarray, "Q 2 {size}"]:
-    """Counts irrelevant and relevant codes by distance, given multi-hot labels."""
+    """Counts the irrelevant and the relevant codes at each distance, given multi-hot labels."""
     # Labels are packed into bits like codes: one AND tests 32 classes for a shared label.
     query_labels, database_labels = (
         _words(np.packbits(labels != 0, axis=1)) for labels in (labels_q, labels_db)

@@ -54,7 +54,7 @@ def precision_recall(counts: DistanceCounts) -> PrecisionRecall:
 
     Raises:
       ValueError: if the counts are not ``[Q, K+1]`` with Q >= 1.
-      TypeError: if they are not integers.
+      TypeError: if the counts are not integers.
 
     Examples:
       >>> counts = DistanceCounts(np.array([[1, 0, 1]]), np.array([[1, 1, 2]]))
@@ -118,7 +118,7 @@ def precision_at(
 ) -> Float[Array | np.ndarray, " R"]:
     """Computes the precision@N curve: precision of the first N codes, averaged over queries.
 
-    This is the expectation over all ways of breaking ties: a group that straddles rank N
+    The result is the expectation over all ways of breaking ties: a group that straddles rank N
     contributes its relevant codes times the fraction of its places that are within N.
 
     Args:

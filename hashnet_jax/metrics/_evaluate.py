@@ -33,14 +33,17 @@ def evaluate(
     """Computes MAP@R of packed codes, along with the underlying counts, in bounded memory.
 
     Args:
-      packed_queries: uint8 ``[Q, ceil(K/8)]``, see :func:`hashnet_jax.codes.pack_bits`.
-      packed_database: uint8 ``[N, ceil(K/8)]``.
+      packed_queries: packed query codes, uint8 ``[Q, ceil(K/8)]``, see
+        :func:`hashnet_jax.codes.pack_bits`.
+      packed_database: packed database codes, uint8 ``[N, ceil(K/8)]``.
       labels_q: class ids, integer ``[Q]``, or multi-hot labels ``[Q, C]``.
       labels_db: labels in the same format, ``[N]`` or ``[N, C]``.
       bits: K, the number of bits per code.
       cutoff: R >= 1, or ``None`` for the whole database.
-      divisor: ``"hits"``, ``"min"`` or ``"cutoff"``, see :func:`mean_average_precision`.
-      no_hit: ``"zero"`` or ``"drop"``, see :func:`mean_average_precision`.
+      divisor: divisor of AP, ``"hits"``, ``"min"`` or ``"cutoff"``, see
+        :func:`mean_average_precision`.
+      no_hit: treatment of queries without a hit, ``"zero"`` or ``"drop"``, see
+        :func:`mean_average_precision`.
       on_device: whether to count on jax's default device, in blocks, instead of on the host. If
         that device is a CPU, the host is faster. The results are identical.
 

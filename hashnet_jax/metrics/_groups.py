@@ -15,7 +15,7 @@ class Groups(NamedTuple):
     before: Float[Array | np.ndarray, "Q groups"]
     """Number of codes ranked before the group."""
     before_hits: Float[Array | np.ndarray, "Q groups"]
-    """Number of hits among them."""
+    """Number of hits before the group."""
     size: Float[Array | np.ndarray, "Q groups"]
     """Number of codes in the group."""
     hits: Float[Array | np.ndarray, "Q groups"]
@@ -37,7 +37,7 @@ class Edge(NamedTuple):
     before: Float[Array | np.ndarray, "Q 1"]
     """Number of codes ranked before the group."""
     before_hits: Float[Array | np.ndarray, "Q 1"]
-    """Number of hits among them."""
+    """Number of hits before the group."""
     size: Float[Array | np.ndarray, "Q 1"]
     """Number of codes in the group."""
     hits: Float[Array | np.ndarray, "Q 1"]
@@ -45,9 +45,9 @@ class Edge(NamedTuple):
     inside: Float[Array | np.ndarray, "Q 1"]
     """Number of the group's places within R."""
     fewest: Float[Array | np.ndarray, "Q 1"]
-    """The fewest hits that these places can hold."""
+    """The minimum number of hits in these places."""
     most: Float[Array | np.ndarray, "Q 1"]
-    """The most hits that these places can hold."""
+    """The maximum number of hits in these places."""
 
 
 class Sums(NamedTuple):

@@ -59,8 +59,8 @@ class MeanAveragePrecision:
       queries_without_hit: the expected number of queries without a hit within R.
       queries: Q, the number of queries.
       cutoff: R, or ``None`` for the whole database.
-      divisor: ``"hits"``, ``"min"`` or ``"cutoff"``.
-      no_hit: ``"zero"`` or ``"drop"``.
+      divisor: divisor of AP, ``"hits"``, ``"min"`` or ``"cutoff"``.
+      no_hit: treatment of queries without a hit, ``"zero"`` or ``"drop"``.
 
     Examples:
       >>> result = MeanAveragePrecision(0.64, 0.6431, 0.646, 3.0, 5000, 1000, "hits", "zero")
@@ -121,8 +121,8 @@ def mean_average_precision(
         use it for reported numbers. For jax arrays, it is computed on their device (optionally
         under ``jax.jit``) in float32, accurate to 1e-6.
       cutoff: R >= 1, or ``None`` for the whole database. Static under ``jax.jit``.
-      divisor: ``"hits"``, ``"min"`` or ``"cutoff"``, see :func:`average_precision`.
-      no_hit: ``"zero"`` or ``"drop"``.
+      divisor: divisor of AP, ``"hits"``, ``"min"`` or ``"cutoff"``, see :func:`average_precision`.
+      no_hit: treatment of queries without a hit, ``"zero"`` or ``"drop"``.
 
     Returns:
       :class:`MeanAveragePrecision`.
@@ -156,7 +156,7 @@ def check_no_hit(no_hit: str) -> None:
 def mean_over_queries(
     ap: AveragePrecision, *, cutoff: int | None, divisor: str, no_hit: str
 ) -> MeanAveragePrecision:
-    """Averages AP@R over queries; ``cutoff`` and ``divisor`` are those of ``ap``."""
+    """Averages AP@R over queries; ``ap`` was computed with ``cutoff`` and ``divisor``."""
     xp = array_namespace(ap.expected)
     if no_hit == "zero":
         worst = xp.mean(xp.where(ap.may_miss, 0, ap.worst))

@@ -18,7 +18,8 @@ from hashnet_jax.metrics._mean_average_precision import (
     mean_over_queries,
 )
 
-# Scores computed at once, in pairs of a query and a database vector. Each takes about 200 bytes.
+# Number of scores to compute at once, one per pair of a query and a database vector. Each score
+# takes about 200 bytes.
 _BLOCK = 2**21
 
 
@@ -45,8 +46,9 @@ def mean_average_precision_scores(
       labels_q: class ids, integer ``[Q]``, or multi-hot labels ``[Q, C]``.
       labels_db: labels in the same format, ``[N]`` or ``[N, C]``.
       cutoff: R >= 1, or ``None`` for the whole database.
-      divisor: ``"hits"``, ``"min"`` or ``"cutoff"``, see :func:`average_precision`.
-      no_hit: ``"zero"`` or ``"drop"``, see :func:`mean_average_precision`.
+      divisor: divisor of AP, ``"hits"``, ``"min"`` or ``"cutoff"``, see :func:`average_precision`.
+      no_hit: treatment of queries without a hit, ``"zero"`` or ``"drop"``, see
+        :func:`mean_average_precision`.
 
     Returns:
       :class:`MeanAveragePrecision` in float64.
@@ -91,7 +93,7 @@ def score_counts(
     the order of irrelevant codes among themselves. Rows with fewer entries end with zeros.
 
     Args:
-      scores: float32 ``[Q, N]``.
+      scores: score of each database vector for each query, float32 ``[Q, N]``.
       similar: bool ``[Q, N]``, whether a code is relevant to a query.
 
     Returns:

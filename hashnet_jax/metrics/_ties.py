@@ -93,10 +93,10 @@ def hits_within(
     neither overflow nor cancel, unlike quotients of factorials.
 
     Args:
-      size: n ``[Q, 1]``.
-      hits: r ``[Q, 1]``, in 0..n.
-      inside: ``[Q, 1]``, the number of first places, in 0..n.
-      reach: >= 0, the largest distance from the mode to return. By Hoeffding's inequality, a count
+      size: n, the group size, ``[Q, 1]``.
+      hits: r, the number of relevant codes in the group, ``[Q, 1]``, in 0..n.
+      inside: number of first places, ``[Q, 1]``, in 0..n.
+      reach: >= 0, the maximum distance from the mode to return. By Hoeffding's inequality, a count
         farther than ``t`` from the mean has probability below ``2 exp(-2 t**2 / inside)``.
 
     Returns:

@@ -27,7 +27,8 @@ def encode(
     :func:`hashnet_jax.model.check_finite`.
 
     Args:
-      params: :class:`HashNetParams`, from :func:`hashnet_jax.load` or :func:`hashnet_jax.init`.
+      params: the network, :class:`HashNetParams`, from :func:`hashnet_jax.load` or
+        :func:`hashnet_jax.init`.
       images: uint8 RGB images ``[B, H, W, 3]`` of any size, which are resized, centre-cropped and
         normalised according to ``params.spec``; or preprocessed float images ``[B, S, S, 3]``
         with S = ``params.spec.image_size``.

@@ -15,8 +15,8 @@ def check_finite(params: HashNetParams, *, source: str = "a network") -> None:
     code without an error. The command line calls this function after loading a network.
 
     Args:
-      params: :class:`hashnet_jax.HashNetParams`. Arrays that are traced, or that are partly on
-        other hosts, are not checked.
+      params: the network, :class:`hashnet_jax.HashNetParams`. Arrays that are traced, or that are
+        partly on other hosts, are not checked.
       source: description of where the network comes from, for the error message.
 
     Raises:

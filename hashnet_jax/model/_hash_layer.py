@@ -17,7 +17,7 @@ def hash_layer(params: HashNetParams) -> HashNetParams:
     """Extracts a network's hash layer, without the backbone.
 
     Args:
-      params: :class:`hashnet_jax.HashNetParams`.
+      params: the network, :class:`hashnet_jax.HashNetParams`.
 
     Returns:
       :class:`hashnet_jax.HashNetParams` with the same spec, for which
@@ -44,7 +44,7 @@ def with_hash_layer(params: HashNetParams, layer: HashNetParams) -> HashNetParam
     """Replaces a network's hash layer.
 
     Args:
-      params: :class:`hashnet_jax.HashNetParams` of a whole network.
+      params: the whole network, :class:`hashnet_jax.HashNetParams`.
       layer: a hash layer from :func:`hash_layer`, usually after training.
 
     Returns:

@@ -49,8 +49,8 @@ def init(key: Key[Array, ""], spec: ModelSpec) -> HashNetParams:
     """Initializes a network with random weights.
 
     Args:
-      key: a ``jax.random.key``.
-      spec: :class:`ModelSpec`.
+      key: a ``jax.random.key`` for the random weights.
+      spec: the network's spec, :class:`ModelSpec`.
 
     Returns:
       :class:`HashNetParams`, float32.
@@ -70,8 +70,8 @@ def init_hash_layer(key: Key[Array, ""], spec: ModelSpec) -> HashNetParams:
     Compiling the initialization of a deep backbone takes longer than loading its weights.
 
     Args:
-      key: a ``jax.random.key``.
-      spec: :class:`ModelSpec`.
+      key: a ``jax.random.key`` for the random weights.
+      spec: the network's spec, :class:`ModelSpec`.
 
     Returns:
       :class:`HashNetParams` with the same hash layer as ``init(key, spec)``. The backbone's
@@ -101,7 +101,7 @@ def logits(params: HashNetParams, images: NetworkInput) -> Float[Array, "B K"]:
     """Computes the logits z at inference, with running statistics and without dropout.
 
     Args:
-      params: :class:`HashNetParams`.
+      params: the network, :class:`HashNetParams`.
       images: float ``[B, S, S, 3]``, preprocessed, S = ``params.spec.image_size``.
 
     Returns:
@@ -123,7 +123,7 @@ def extract_features(params: HashNetParams, images: NetworkInput) -> Float[Array
     """Computes the backbone's features at inference.
 
     Args:
-      params: :class:`HashNetParams`.
+      params: the network, :class:`HashNetParams`.
       images: float ``[B, S, S, 3]``, preprocessed, S = ``params.spec.image_size``.
 
     Returns:
@@ -157,7 +157,7 @@ def training_logits(
     run.
 
     Args:
-      params: :class:`HashNetParams`.
+      params: the network, :class:`HashNetParams`.
       images: float ``[B, S, S, 3]``, preprocessed, S = ``params.spec.image_size``.
       key: a ``jax.random.key`` for dropout, the same on all devices.
       axis_name: the mapped axis over which batch statistics are computed, if any.

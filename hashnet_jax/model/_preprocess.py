@@ -18,7 +18,7 @@ def normalize(
 
     Args:
       images: uint8 ``[B, H, W, 3]``, RGB.
-      spec: :class:`hashnet_jax.ModelSpec`.
+      spec: the network's spec, :class:`hashnet_jax.ModelSpec`.
 
     Returns:
       float32 of the same shape.
@@ -41,7 +41,7 @@ def preprocess(
 
     Args:
       images: uint8 ``[B, H, W, 3]``, RGB, of any height and width.
-      spec: :class:`hashnet_jax.ModelSpec`.
+      spec: the network's spec, :class:`hashnet_jax.ModelSpec`.
 
     Returns:
       float32 ``[B, S, S, 3]``, S = ``spec.image_size``.

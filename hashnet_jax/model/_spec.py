@@ -18,12 +18,13 @@ class ModelSpec:
     """Static description of a network, which is hashable and saved with the weights.
 
     Attributes:
-      backbone: a name in ``hashnet_jax.backbones.BACKBONES``.
+      backbone: name of a backbone in ``hashnet_jax.backbones.BACKBONES``.
       bits: K, the code length, >= 1.
       image_size: side length of the backbone's square input image, in pixels.
       resize: side length of the square that images are resized to before the centre crop to
         ``image_size``, ignoring their aspect ratio; in pixels, >= ``image_size``.
-      mean, std: per RGB channel, on a 0..1 scale; the backbone receives (x/255 - mean)/std.
+      mean, std: mean and standard deviation of each RGB channel, on a 0..1 scale; the backbone
+        receives (x/255 - mean)/std.
       dtype: dtype of the computation, ``"float32"`` or ``"bfloat16"``; parameters are float32.
 
     Raises:
@@ -113,12 +114,12 @@ class ModelSpec:
         """Returns the spec with the image sizes, mean and std that the public weights expect.
 
         Args:
-          backbone: a name in ``hashnet_jax.backbones.BACKBONES``.
+          backbone: name of a backbone in ``hashnet_jax.backbones.BACKBONES``.
           bits: K, the code length, >= 1.
           dtype: dtype of the computation.
 
         Raises:
-          ValueError: as for :class:`ModelSpec`.
+          ValueError: if values are out of range; see :class:`ModelSpec`.
 
         Examples:
           >>> spec = ModelSpec.for_backbone("vit_b16", bits=64)

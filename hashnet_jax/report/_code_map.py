@@ -19,7 +19,7 @@ class CodeMap:
     """The distinct codes of a sample of images.
 
     Attributes:
-      plane: position of each code.
+      plane: position of each code in the plane.
       images: number of images with each code.
       classes: most frequent first label of the images with each code, or ``NO_LABEL``.
     """
@@ -38,7 +38,7 @@ class CodeMap:
         return self.classes == label
 
     def central_code(self, label: int) -> int:
-        """Returns the index of the class's code nearest to the mean position of its images."""
+        """Returns the index of the code that is nearest to the mean position of the class."""
         codes = np.flatnonzero(self.members(label))
         middle = np.average(self.plane[codes], axis=0, weights=self.images[codes])
         return int(codes[np.abs(self.plane[codes] - middle).sum(axis=1).argmin()])

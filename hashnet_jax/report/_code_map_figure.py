@@ -44,7 +44,7 @@ def map_figure(run: FinishedRun, dataset: Dataset, *, seed: int = 0) -> ReportFi
     the names do not fit, the figure has a legend.
 
     Args:
-      run: the run.
+      run: the finished run.
       dataset: the run's data set, for the class names.
       seed: seed for t-SNE and for sampling from a large database.
 
@@ -146,7 +146,7 @@ def _beside(
         [anchor],
         color,
         distance=radius + 2,
-        may_be_far=False,  # a distant label could be mistaken for that of other codes
+        may_be_far=False,  # a distant label could be mistaken for the label of other codes
         directions=ABOVE_FIRST,
         weight=weight,
         size=size,

@@ -1,4 +1,4 @@
-"""Draws retrieval metrics by Hamming radius and histograms of Hamming distances."""
+"""Draws retrieval metrics for each Hamming radius, and histograms of Hamming distances."""
 
 from typing import NamedTuple
 
@@ -32,7 +32,7 @@ class _Line(NamedTuple):
 
 
 class _Kind(NamedTuple):
-    """The percentage of relevant or irrelevant pairs at each distance, and their mean."""
+    """The percentage of relevant or irrelevant pairs at each distance, and their mean distance."""
 
     name: str
     share: Float[np.ndarray, " K+1"]

@@ -18,13 +18,13 @@ class DuplicateTile(NamedTuple):
     """A picture on the page.
 
     Attributes:
-      path: path of the file.
-      distance: Hamming distance of its code from that of the group's first picture.
-      copies: number of the set of near copies that it belongs to, or None.
-      pixels: number of bits in which its perceptual hash differs from that of the set's first
-        picture, or None.
+      path: path to the file.
+      distance: Hamming distance between the codes of this picture and the group's first picture.
+      copies: index, from 1, of the set of near copies that contains this picture, or None.
+      pixels: number of bits in which the perceptual hashes of this picture and the set's first
+        picture differ, or None.
       same_file: whether another file in the set has the same bytes.
-      unreadable: the reason it cannot be read, or None.
+      unreadable: why the file cannot be read, or None if it can be read.
     """
 
     path: str
@@ -55,8 +55,9 @@ def write_duplicates_page(
         other.
       searched: number of pictures that were compared.
       bits: K, the number of bits per code.
-      radius: R, the largest distance of linked codes.
-      copy_bits: the largest difference between the perceptual hashes of linked near copies.
+      radius: R, the maximum distance between linked codes.
+      copy_bits: the maximum number of bits in which the perceptual hashes of linked near copies
+        differ.
     """
     shown = _shown(groups)
     left = len(groups) - len(shown)

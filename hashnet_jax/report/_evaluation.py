@@ -100,7 +100,7 @@ def _entry(mean: MeanAveragePrecision) -> dict[str, Any]:
 
 
 def _tools(rules: dict[str, str], cutoff: int | None) -> list[str]:
-    """Returns the tools that compute MAP at this cut-off by these rules."""
+    """Returns the tools that compute MAP at this cut-off under this convention."""
     tools = ["hashnet_jax"] if rules == OWN else []
     for name, convention in CONVENTIONS.items():
         if convention == rules and (cutoff is None or name not in _WITHOUT_CUTOFF):
@@ -109,7 +109,7 @@ def _tools(rules: dict[str, str], cutoff: int | None) -> list[str]:
 
 
 def _radius(counts: DistanceCounts) -> dict[str, Any]:
-    """Computes recall, and precision under the three conventions in use, within radius 2."""
+    """Computes recall and, under the three usual conventions, precision within radius 2."""
     radius = min(RADIUS, counts.total.shape[1] - 1)
     ball, pooled = within_radius(counts, radius=radius), precision_recall(counts)
     filled = ball.queries - int(ball.empty_queries)

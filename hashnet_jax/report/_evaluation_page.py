@@ -22,7 +22,7 @@ def write_evaluation_page(
     Args:
       path: file to write the page to.
       card: the card, from :func:`hashnet_jax.report.evaluate_files`.
-      figures: from :func:`hashnet_jax.report.retrieval_figures`.
+      figures: the figures to show, from :func:`hashnet_jax.report.retrieval_figures`.
     """
     # Imported here because it needs matplotlib.
     from hashnet_jax.report._page_parts import (

@@ -33,7 +33,7 @@ def evaluation_text(card: EvaluationCard, *, reported: str | None = None) -> str
 
     Args:
       card: the card, from :func:`hashnet_jax.report.evaluate_files`.
-      reported: a MAP to look for, e.g. "0.638"; see :func:`is_possible`.
+      reported: a published MAP to compare with, e.g. "0.638"; see :func:`is_possible`.
     """
     # These lines are not wrapped, so that paths are not broken.
     lines = [f"{term + ':':<16} {file}" for term, file in _file_rows(card)]
@@ -76,7 +76,7 @@ def _sections(card: EvaluationCard) -> list[tuple[str, Rows]]:
 
 
 def map_table(card: EvaluationCard) -> Table:
-    """Returns the table of MAP by cut-off, divisor and treatment of queries without a hit."""
+    """Returns a table of MAPs for each cut-off, divisor and treatment of queries without a hit."""
     rows: list[tuple[Cell, ...]] = [
         (
             map_name(entry),

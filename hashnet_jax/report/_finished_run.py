@@ -139,7 +139,7 @@ def check_dataset(run: FinishedRun, dataset: Dataset) -> None:
     """Raises a ValueError if the labels in a data set differ from those in the run.
 
     Args:
-      run: the run.
+      run: the finished run.
       dataset: the data set, loaded with the options in the run's config.
     """
     for name, part in (("query", run.query), ("database", run.database)):

@@ -21,7 +21,7 @@ class Shown:
       index: index of the image in the data set's source.
       name: file name, or ``""`` if the data set has no names.
       image: thumbnail of the image.
-      labels: names of its classes.
+      labels: names of the image's classes.
     """
 
     index: int
@@ -65,7 +65,7 @@ def gallery(run: FinishedRun, dataset: Dataset, *, seed: int = 0) -> list[Query]
     true proportions.
 
     Args:
-      run: the run.
+      run: the finished run.
       dataset: the run's data set.
       seed: seed for selecting queries and breaking ties.
 

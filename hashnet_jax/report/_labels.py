@@ -31,9 +31,9 @@ class Label:
       anchors: candidate points to place it beside, in data coordinates, in order of preference.
       color: text colour.
       distance: distance from the anchor, in points.
-      may_be_far: whether it may also be placed at twice that distance.
+      may_be_far: whether the label may also be placed at twice that distance.
       directions: directions from the anchor to try, ``CORNERS_FIRST`` or ``ABOVE_FIRST``.
-      required: whether to draw it even if there is no free place.
+      required: whether to draw the label even if there is no free place.
       weight: font weight, "normal" or "bold".
       size: font size, in points.
     """

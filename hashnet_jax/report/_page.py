@@ -25,7 +25,7 @@ class Report:
 
     Attributes:
       card: protocol card, from :func:`hashnet_jax.report.protocol_card`.
-      retrieval_figures: retrieval figures, which come first.
+      retrieval_figures: figures about retrieval, which are shown first.
       training_figures: figures about training and codes.
       radius_table: precision and recall per radius.
       class_table: MAP per class.

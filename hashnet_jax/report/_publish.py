@@ -8,7 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hashnet_jax.distributed.files import make_folder, sha256, sync_folder, write_whole
+from hashnet_jax.distributed.files import (
+    make_folder,
+    remove_folder,
+    sha256,
+    sync_folder,
+    write_whole,
+)
 from hashnet_jax.distributed.json_values import record, table, text
 from hashnet_jax.distributed.reading import DamagedFile, check_sha256, damage_named, read_json
 from hashnet_jax.distributed.seals import is_sealed, sealed, unsealed
@@ -47,7 +53,7 @@ def publish(folder: Path, files: Mapping[str, bytes]) -> None:
     """
     staging, aside = folder / _STAGING, folder / _STAGING / "old"
     if staging.exists():
-        shutil.rmtree(staging)
+        remove_folder(staging)
     for name, content in files.items():
         for parent in (staging, aside, folder):
             make_folder((parent / name).parent)
@@ -67,7 +73,7 @@ def publish(folder: Path, files: Mapping[str, bytes]) -> None:
             if (aside / name).exists():
                 os.replace(aside / name, folder / name)
         raise
-    shutil.rmtree(staging)
+    shutil.rmtree(staging, ignore_errors=True)  # otherwise removed by the next call
 
 
 def why_outdated(run_dir: str | os.PathLike[str]) -> str | None:

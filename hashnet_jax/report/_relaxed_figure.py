@@ -23,7 +23,7 @@ def relaxed_codes(
     """Computes the queries' relaxed codes h at the run's final beta.
 
     Args:
-      run: the run.
+      run: the finished run.
       dataset: the run's data set.
       params: the run's network.
       seed: seed for sampling ``HISTOGRAM_QUERIES`` queries if there are more.

@@ -77,7 +77,7 @@ def bound_result(content: Mapping[str, Any], run_dir: str | os.PathLike[str]) ->
     """Adds the hashes of the run's other files to the content of `result.json`.
 
     Args:
-      content: the content without hashes.
+      content: the content of `result.json`, without hashes.
       run_dir: folder of the run; its other files must be complete.
 
     Returns:

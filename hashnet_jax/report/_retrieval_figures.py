@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def retrieval_figures(counts: DistanceCounts) -> "list[ReportFigure]":
-    """Draws precision-recall, precision@N, precision by Hamming radius, and distances.
+    """Draws the figures for precision-recall, precision@N, the Hamming radius, and distances.
 
     Args:
       counts: :class:`hashnet_jax.metrics.DistanceCounts` of NumPy arrays ``[Q, K+1]``.

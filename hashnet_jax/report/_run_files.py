@@ -30,7 +30,7 @@ class CodeSet(NamedTuple):
     """Codes of the queries or the database.
 
     Attributes:
-      codes: packed codes.
+      codes: packed codes, uint8 ``[N, ceil(K/8)]``.
       labels: class ids ``[N]``, or multi-hot labels ``[N, C]``.
       indices: indices of the images in the data set's source.
     """
@@ -60,7 +60,7 @@ def read_history(path: Path, *, step: int, total_steps: int) -> list[dict[str, A
     """Reads the lines of `metrics.jsonl` that contain a loss.
 
     Args:
-      path: path of the file.
+      path: path to the file.
       step: step of the network that was evaluated.
       total_steps: number of steps of the run.
 
@@ -106,7 +106,7 @@ def read_codes(path: Path, *, bits: int, sizes: Mapping[str, int]) -> tuple[Code
     """Reads `codes.npz`.
 
     Args:
-      path: path of the file.
+      path: path to the file.
       bits: K, the number of bits per code.
       sizes: number of images in each part of the split.
 

@@ -35,7 +35,7 @@ def write_search_page(
       results: ``(query, [(distance, picture), ...])`` for each query, nearest first; queries
         and pictures are paths.
       bits: K, the number of bits per code.
-      scores: the scores of the results of each query, if they are sorted by score; None if they
+      scores: the scores of each query's results, if the results are sorted by score; None if they
         are sorted by distance.
     """
     queries = ", ".join(Path(query).name for query, _ in results[:3])

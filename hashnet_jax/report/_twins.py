@@ -21,7 +21,8 @@ class Twins(NamedTuple):
       same_code: number of queries whose code is also in the database.
       same_code_and_labels: number of queries whose code and labels are also in the database.
       comparable: number of database codes whose labels also occur among the queries.
-      comparable_twins: number of these whose code and labels are equal to those of another one.
+      comparable_twins: number of comparable database codes that have the same code and labels as
+        another database image.
     """
 
     queries: int
@@ -51,8 +52,8 @@ def leak_hint(twins: Twins) -> Iterator[str]:
     """Yields a hint if queries have twins in the database far more often than database codes do.
 
     Equal codes are not an error: a good network maps many images of a class to the same code. In
-    that case, however, many database codes are also equal to each other. If few of them are, while
-    almost all queries have a twin, then the queries are probably contained in the database.
+    that case, however, many database codes are also equal to each other. If few database codes are,
+    while almost all queries have a twin, then the queries are probably contained in the database.
     """
     if (
         twins.queries >= _FEWEST_QUERIES

@@ -28,15 +28,15 @@ def write_report(
       dataset: the run's data set.
       params: the run's network.
       seed: seed for the gallery, for t-SNE, and for sampling from large data sets.
-      output: folder to write the files to, if not the run's own; created if it does not exist.
+      output: folder for the report, created if it does not exist; None for the run folder.
 
     Returns:
-      The path of `report.html`.
+      The path to `report.html`.
 
     Raises:
       FileNotFoundError: if the run is not finished.
       ModuleNotFoundError: if matplotlib or scikit-learn is not installed.
-      ValueError: if the run's files are inconsistent, or the data set is not that of the run.
+      ValueError: if the run's files are inconsistent, or ``dataset`` is not the run's data set.
     """
     # Imported here because cards and search pages do not need matplotlib or scikit-learn.
     from hashnet_jax.report._compose import compose

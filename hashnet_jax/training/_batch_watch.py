@@ -29,7 +29,7 @@ class BatchWatch:
         self._fewest_constant = math.inf
 
     def add(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Adds the metrics of the next batch, as from :func:`hashnet_jax.training.train_step`."""
+        """Adds the next batch's metrics, as returned by :func:`hashnet_jax.training.train_step`."""
         constant = int(numbers["constant_bits"])
         held = {
             "similar": numbers["similar_share"] == 0.0,

@@ -23,7 +23,7 @@ class CheckpointReader:
     """Reads the checkpoints in a folder; used by the first process only.
 
     Args:
-      folder: absolute path of the folder.
+      folder: absolute path to the folder.
       orbax: the same folder in orbax's format.
       keep: the validation MAPs of the checkpoints.
       run: text that identifies the run.
@@ -77,7 +77,7 @@ class CheckpointReader:
             return record
 
     def read_latest(self, arrays: Any) -> tuple[Any, dict[str, Any]]:
-        """Reads the latest undamaged checkpoint, and moves damaged ones after it aside."""
+        """Reads the latest undamaged checkpoint, and renames damaged checkpoints after it."""
         damaged: dict[int, DamagedFile] = {}
         for step in reversed(self._orbax.steps()):
             try:

@@ -24,8 +24,8 @@ class Record(NamedTuple):
       position: position in the data, a JSON object.
       validation_map: MAP on the validation queries in 0..1, or None if it was not measured.
       best_step: step with the best validation MAP up to this step, or None if none was measured.
-      run: identifies the run that wrote it; "" if unknown.
-      arrays_sha256: hash of the arrays; None if written by version 0.1.
+      run: text that identifies the run that wrote the checkpoint; "" if unknown.
+      arrays_sha256: hash of the arrays; None if version 0.1 wrote the checkpoint.
     """
 
     step: int
@@ -46,7 +46,7 @@ def record_from_json(content: Mapping[str, Any], *, step: int, run: str) -> Reco
     Args:
       content: the output of :meth:`Record.to_json`, or the bare position from version 0.1.
       step: the step under which the checkpoint is stored.
-      run: identifies the run that reads it.
+      run: text that identifies the run that reads the checkpoint.
 
     Raises:
       ValueError: if the record is damaged, or belongs to another step or another run.

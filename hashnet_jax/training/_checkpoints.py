@@ -44,7 +44,7 @@ class Checkpoints:
         validation.
       read_only: whether to forbid writing. Otherwise, incomplete checkpoints left by a killed run
         are removed in the background, which two processes must not do at the same time.
-      run: string that identifies the run. Checkpoints written with a different one are rejected.
+      run: string that identifies the run. Checkpoints written by a different run are rejected.
       say: called with a line of text if a checkpoint is damaged or cannot be verified.
 
     Examples:
@@ -101,7 +101,7 @@ class Checkpoints:
         """Saves ``state`` under its step, in the background.
 
         Args:
-          state: :class:`TrainState`.
+          state: the train state, :class:`TrainState`.
           position: position in the data, as a JSON object.
           validation_map: MAP on the validation queries in 0..1, if measured.
 
@@ -192,7 +192,7 @@ class Checkpoints:
 def _received(
     template: TrainState, read: Callable[[Any], tuple[Any, dict[str, Any]]]
 ) -> tuple[TrainState, dict[str, Any]]:
-    """Calls ``read`` in the first process, and returns the state and position in all of them."""
+    """Calls ``read`` in the first process, and returns the state and position in every process."""
     arrays = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), arrays_of_state(template))
 
     def read_position() -> dict[str, Any]:

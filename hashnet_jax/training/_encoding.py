@@ -27,15 +27,16 @@ def encode_dataset(
 ) -> UInt8[np.ndarray, "N bytes"]:
     """Encodes the images ``source[i]`` for i in ``indices``, in that order.
 
-    With several processes, each encodes its share, and all of them return all codes.
+    With several processes, each process encodes its share of the images, and every process returns
+    all codes.
 
     Args:
-      params: :class:`hashnet_jax.HashNetParams`.
+      params: the network, :class:`hashnet_jax.HashNetParams`.
       source: the images, accessed by index; see :mod:`hashnet_jax.data.sources`.
       indices: indices of the images, int ``[N]``.
-      devices: from :func:`hashnet_jax.distributed.devices.local_devices`.
-      batch_size: images per batch, a multiple of the number of devices. The last batch is padded,
-        so that only one shape is compiled.
+      devices: devices to use, from :func:`hashnet_jax.distributed.devices.local_devices`.
+      batch_size: number of images per batch, a multiple of the number of devices. The last batch is
+        padded, so that only one shape is compiled.
       workers: number of worker processes that load batches; 0 uses threads in this process.
       progress: an open :class:`hashnet_jax.distributed.progress.Progress` that counts images, or
         None.
@@ -77,10 +78,10 @@ def encode_batches(
     """Encodes batches, loading and dispatching the next batch while one is being encoded.
 
     Args:
-      params: :class:`hashnet_jax.HashNetParams`.
+      params: the network, :class:`hashnet_jax.HashNetParams`.
       batches: pairs ``(tag, images)``, with images as for :func:`hashnet_jax.encode`, which must
         not be modified afterwards.
-      devices: from :func:`hashnet_jax.distributed.devices.local_devices`.
+      devices: devices to use, from :func:`hashnet_jax.distributed.devices.local_devices`.
 
     Yields:
       ``(tag, packed)`` in the order of the batches, with ``packed`` uint8 ``[B, ceil(K/8)]``.

@@ -62,17 +62,17 @@ def load_or_compute_features(
     """Loads the features of all images in the split from ``folder``, or computes and saves them.
 
     The file's name contains a hash of everything the features depend on: the backbone's weights,
-    the preprocessing, and the content of the images in the split. The features of different
-    pictures are therefore never loaded, even if the pictures have the same names and labels. To
-    compute this hash, all picture files are read once, but not decoded. The name also contains a
-    hash of the features: a damaged file is reported on stderr and its features are computed again.
+    the preprocessing, and the content of the images in the split. The features of different images
+    are therefore never loaded, even if the images have the same names and labels. To compute this
+    hash, all image files are read once, but not decoded. The name also contains a hash of the
+    features: a damaged file is reported on stderr and its features are computed again.
 
     Args:
       folder: folder for the file; created if missing. If the file cannot be written, a note is
         printed to stderr, and the features are only kept in memory.
-      params: :class:`hashnet_jax.HashNetParams`, including the backbone.
-      dataset: :class:`hashnet_jax.data.Dataset`.
-      devices: from :func:`hashnet_jax.distributed.devices.local_devices`.
+      params: the network, :class:`hashnet_jax.HashNetParams`, including the backbone.
+      dataset: the data set, :class:`hashnet_jax.data.Dataset`.
+      devices: devices to use, from :func:`hashnet_jax.distributed.devices.local_devices`.
       workers: number of worker processes that load images; 0 uses threads in this process.
 
     Returns:
@@ -113,10 +113,10 @@ def compute_features(
     """Computes features in inference mode, with running statistics and without dropout.
 
     Args:
-      params: :class:`hashnet_jax.HashNetParams`.
+      params: the network, :class:`hashnet_jax.HashNetParams`.
       source: the images, accessed by index; see :mod:`hashnet_jax.data.sources`.
       indices: indices of the images, int ``[N]``, N >= 1.
-      devices: from :func:`hashnet_jax.distributed.devices.local_devices`.
+      devices: devices to use, from :func:`hashnet_jax.distributed.devices.local_devices`.
       workers: number of worker processes that load images; 0 uses threads in this process.
       progress: an open :class:`hashnet_jax.distributed.progress.Progress` that counts images, or
         None.
@@ -162,11 +162,11 @@ def feature_batches(
     :func:`hashnet_jax.data.pipeline.training_batches`.
 
     Args:
-      features: :class:`CachedFeatures`.
-      dataset: :class:`hashnet_jax.data.Dataset`.
-      start: number of the first batch, i.e. the data position.
+      features: the cached features, :class:`CachedFeatures`.
+      dataset: the data set, :class:`hashnet_jax.data.Dataset`.
+      start: index of the first batch, i.e. the data position.
       batch_size: B, size of the global batch.
-      stop: number of the batch after the last one.
+      stop: index one past the last batch.
       seed: seed for the data order, >= 0.
 
     Returns:
@@ -194,7 +194,7 @@ def encode_features(
 
     Args:
       layer: params of a hash layer, see :func:`hashnet_jax.model.hash_layer`.
-      features: :class:`CachedFeatures`.
+      features: the cached features, :class:`CachedFeatures`.
       indices: indices of the images, int ``[N]``, N >= 1.
 
     Returns:

@@ -17,8 +17,8 @@ class FeatureScale:
     rate and one weight decay for all of them, it works better on standardized features.
 
     Attributes:
-      mean: float32 ``[D]``.
-      std: float32 ``[D]``, > 0; 1 for features that are constant.
+      mean: the mean of each feature, float32 ``[D]``.
+      std: the standard deviation of each feature, float32 ``[D]``, > 0; 1 for constant features.
 
     Examples:
       >>> scale = FeatureScale.of(np.array([[0.0, 5.0], [2.0, 5.0]], np.float32))

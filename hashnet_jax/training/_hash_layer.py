@@ -10,8 +10,8 @@ class HashLayer(NamedTuple):
     """A linear hash layer.
 
     Attributes:
-      kernel: ``[D, K]``.
-      bias: ``[K]``.
+      kernel: weight matrix ``[D, K]``.
+      bias: bias vector ``[K]``.
 
     Examples:
       >>> HashLayer(np.ones((2, 1)), np.array([0.5])).logits(np.ones((3, 2))).tolist()

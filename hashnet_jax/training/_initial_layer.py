@@ -58,11 +58,11 @@ def lda_itq_layer(
     *,
     seed: int,
 ) -> HashLayer:
-    """Computes discriminant directions, and rotates them such that their signs fit best.
+    """Computes discriminant directions, and rotates them to be as close as possible to their signs.
 
     The directions maximize total scatter relative to within-class scatter, as in linear
     discriminant analysis. The within-class scatter is shrunk towards the identity, so the layer
-    also keeps directions that do not separate the training classes. The rotation is that of ITQ.
+    also keeps directions that do not separate the training classes. The rotation is found with ITQ.
 
     References: Fisher, "The use of multiple measurements in taxonomic problems", 1936. Gong,
     Lazebnik, "Iterative quantization: a Procrustean approach to learning binary codes", CVPR 2011.

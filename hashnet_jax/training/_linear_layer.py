@@ -122,7 +122,7 @@ def train_layers(
       labels: labels of the training images, in the format that the loss expects.
       order: the training images in each batch, for T steps.
       spec: momentum, weight decay and stages of the learning rate; its learning rates are not used.
-      rates: initial learning rates.
+      rates: initial learning rates, one per layer.
 
     Returns:
       The trained layers, with a leading axis of length R. A layer is not finite if its training

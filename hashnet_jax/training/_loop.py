@@ -28,7 +28,7 @@ class Interrupted(Exception):
     """Raised when training has received SIGINT (Ctrl-C) or SIGTERM and saved its state.
 
     Attributes:
-      signal_number: number of the signal.
+      signal_number: number of the received signal.
 
     Examples:
       >>> raise Interrupted(120, signal.SIGTERM)
@@ -70,23 +70,23 @@ def fit(
 
     Args:
       state: an initial :class:`hashnet_jax.training.TrainState`; it is copied, not donated.
-      dataset: :class:`hashnet_jax.data.Dataset`.
+      dataset: the data set, :class:`hashnet_jax.data.Dataset`.
       folder: an open :class:`hashnet_jax.training.RunFolder`.
-      augmentation: a name in ``hashnet_jax.data.augmentation.AUGMENTATIONS``.
+      augmentation: name of an augmentation in ``hashnet_jax.data.augmentation.AUGMENTATIONS``.
       batch_size: size of the global batch, a multiple of the number of devices.
       seed: seed for data order and augmentation, >= 0.
-      devices: from :func:`hashnet_jax.distributed.devices.local_devices`.
+      devices: devices to use, from :func:`hashnet_jax.distributed.devices.local_devices`.
       checkpoint_every: number of steps between checkpoints; the last step is always saved.
       log_every: number of steps between lines in `metrics.jsonl`.
       validate: function ``params -> MAP`` on the validation queries, or None.
       validate_every: number of steps between validations; 0 for never.
-      validation_cutoff: R of the MAP@R that ``validate`` returns, which is logged with it; None for
-        the whole database.
+      validation_cutoff: R of the MAP@R that ``validate`` returns, logged together with the MAP;
+        None for the whole database.
       workers: number of worker processes that load batches; 0 uses threads in this process.
       batches: function ``start -> iterator`` over batches ``start``, ``start + 1``, ..., where
         batch t depends only on t; None for the augmented images of ``dataset``.
-      run: text that identifies the run, e.g. a hash of its config. Checkpoints written with a
-        different one are refused.
+      run: text that identifies the run, e.g. a hash of its config. Checkpoints written by a
+        different run are refused.
       say: called in the first process with a line of text if a checkpoint is damaged or cannot be
         verified, or if the metrics show that the codes have collapsed or that no pairs are similar.
 
@@ -147,7 +147,7 @@ def _resume(checkpoints: Checkpoints, state: TrainState) -> tuple[TrainState, in
     """Restores the latest undamaged checkpoint, if there are any checkpoints.
 
     Returns:
-      The state, the number of the next batch, and the hash of the metrics up to that point.
+      The state, the index of the next batch, and the hash of the metrics up to that point.
     """
     restored = checkpoints.restore_latest(state)
     if restored is None:

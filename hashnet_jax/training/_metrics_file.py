@@ -18,9 +18,9 @@ class MetricsFile:
     the last checkpoint are repeated and logged again.
 
     Args:
-      path: path of the file; None if another process writes it.
+      path: path to the file; None if another process writes it.
       step: step of the checkpoint that training continues from; 0 for a new run.
-      sha256: hash of these lines, from :meth:`sync`; None if unknown.
+      sha256: hash of the lines for steps <= ``step``, from :meth:`sync`; None if unknown.
       say: called with a line of text if the file is missing.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Records step metrics in `metrics.jsonl` and in the progress display, and watches them."""
+"""Records step metrics in `metrics.jsonl` and the progress display, and watches for collapse."""
 
 import math
 from collections.abc import Mapping

@@ -26,7 +26,7 @@ def learning_rate_schedule(spec: TrainSpec, multiplier: float = 1.0) -> optax.Sc
     ``learning_rate * multiplier * decay_rate ** floor(step * decays / total_steps)``
 
     Args:
-      spec: :class:`TrainSpec`.
+      spec: the training hyperparameters, :class:`TrainSpec`.
       multiplier: factor applied to the learning rate, > 0.
 
     Returns:
@@ -61,7 +61,7 @@ def optimizer(spec: TrainSpec) -> optax.GradientTransformation:
     "Explicit inductive bias for transfer learning with convolutional networks", ICML 2018.
 
     Args:
-      spec: :class:`TrainSpec`.
+      spec: the training hyperparameters, :class:`TrainSpec`.
 
     Returns:
       An optimizer for ``params.variables["params"]``.

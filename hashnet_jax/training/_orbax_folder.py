@@ -20,7 +20,7 @@ class OrbaxFolder:
     a warning and the folder stays unchanged even without it.
 
     Args:
-      path: absolute path of the folder.
+      path: absolute path to the folder.
       keep: decides which checkpoints are kept.
       tidy: whether to remove incomplete checkpoints left by a killed run.
     """

@@ -20,9 +20,9 @@ from hashnet_jax.training._linear_layer import (
 )
 from hashnet_jax.training._spec import TrainSpec
 
-# Learning rates of the hash layer that are tried, in units of `rate_unit`.
+# Learning rates to try for the hash layer, in units of `rate_unit`.
 RATES = (2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
-# Seeds of the initial layer and of the data order. They differ from those of most runs.
+# Seeds for the initial layer and the data order. Most runs use other seeds.
 SEEDS = (100, 101, 102)
 
 
@@ -75,7 +75,7 @@ def search_learning_rate(
       dataset: the data set with its split.
       bits: K, the number of bits per code.
       spec: the training hyperparameters; `learning_rate` is not used.
-      batch_size: images per batch.
+      batch_size: number of images per batch.
       cutoff: R in MAP@R; None for all images.
 
     Returns:

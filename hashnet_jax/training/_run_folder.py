@@ -40,7 +40,7 @@ class RunFolder:
         model.npz        the trained network, for hashnet_jax.load
         codes.npz        packed codes, labels and indices for queries and database
         result.json      the protocol's MAP and how it was obtained, written last
-        report.html      the report by hashnet_jax.report, with card.json and figures/
+        report.html      the report from hashnet_jax.report, with card.json and figures/
 
     The operating system releases the lock no matter how the process ends. With several processes,
     only the first one accesses the folder; in the others, writing does nothing, and reading JSON
@@ -48,11 +48,11 @@ class RunFolder:
     not locked.
 
     Args:
-      run_dir: path of the folder.
+      run_dir: path to the folder.
       resume: whether to continue the run in the folder.
 
     Attributes:
-      path: path of the folder.
+      path: path to the folder.
 
     Raises:
       FileExistsError: if the folder is not empty and ``resume`` is false.

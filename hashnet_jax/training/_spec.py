@@ -46,13 +46,13 @@ class TrainSpec:
         :func:`hashnet_jax.losses.pair_weights`.
       continuous_similarity: whether to weight similar pairs of multi-label images by their Jaccard
         similarity (HashNet+C).
-      beta_schedule: a name in ``hashnet_jax.schedules.SCHEDULES``.
+      beta_schedule: name of a schedule in ``hashnet_jax.schedules.SCHEDULES``.
       backbone_mode: ``"train"`` (batch statistics, dropout) or ``"inference"`` (frozen running
         statistics, no dropout).
-      loss: a name in ``hashnet_jax.losses.LOSSES``.
+      loss: name of a loss in ``hashnet_jax.losses.LOSSES``.
 
     Raises:
-      ValueError: if any value is out of range; the message has one line per value.
+      ValueError: if any value is out of range; the message has one line per invalid value.
 
     Examples:
       >>> TrainSpec(total_steps=0, momentum=1.0)

@@ -22,7 +22,7 @@ class TrainState:
     Attributes:
       step: int32 scalar, number of steps taken.
       beta: float32 scalar, beta for the next step.
-      params: :class:`hashnet_jax.HashNetParams`.
+      params: the network, :class:`hashnet_jax.HashNetParams`.
       opt_state: state of :func:`hashnet_jax.training.optimizer`.
       key: a ``jax.random.key``; each step folds in ``step`` before drawing from it.
       spec: the static :class:`hashnet_jax.training.TrainSpec`.
@@ -46,9 +46,9 @@ def init_state(
     """Returns the initial state, by default with random weights.
 
     Args:
-      key: a ``jax.random.key``.
-      model_spec: :class:`hashnet_jax.ModelSpec`.
-      train_spec: :class:`hashnet_jax.training.TrainSpec`.
+      key: a ``jax.random.key`` for the random weights.
+      model_ spec: the network's spec, :class:`hashnet_jax.ModelSpec`.
+      train_ spec: the training hyperparameters, :class:`hashnet_jax.training.TrainSpec`.
       initialize: function ``(key, model_spec) -> params`` that returns the initial network.
 
     Returns:

@@ -33,7 +33,7 @@ def train_step(
     """Updates the parameters once, and beta for the next step.
 
     Args:
-      state: :class:`hashnet_jax.training.TrainState`.
+      state: the train state, :class:`hashnet_jax.training.TrainState`.
       batch: ``{"image": ..., "label": ...}``. Images are ``[B, S, S, 3]``, either uint8, to
         be normalized here, or float and already normalized. If only the hash layer is trained,
         they are features ``[B, D]``. Labels are class ids ``[B]`` or multi-hot ``[B, C]``. When
@@ -106,7 +106,7 @@ def configured_loss(
     """Builds the loss that ``spec`` selects, for the labels of a batch.
 
     Args:
-      spec: :class:`hashnet_jax.training.TrainSpec`.
+      spec: the training hyperparameters, :class:`hashnet_jax.training.TrainSpec`.
       labels: class ids, integer ``[B]``, or multi-hot labels ``[B, C]``.
       bits: K, which determines the slope of the link if ``spec.alpha`` is None.
       axis_name: name of the mapped axis, if any.

@@ -23,7 +23,7 @@ from hashnet_jax.weights._find import backbones_with_weights
 from hashnet_jax.weights._mismatch import check_tensors
 from hashnet_jax.weights._tensor_files import read_tensors
 
-# Tensors by name.
+# Tensors, keyed by name.
 Tensors = Mapping[str, Shaped[Array | np.ndarray, "..."]]
 
 
@@ -34,7 +34,8 @@ def load_backbone(params: HashNetParams, path: str | os.PathLike[str]) -> HashNe
     ``ModelSpec.for_backbone(backbone)``, or from a spec with these weights' mean and std.
 
     Args:
-      params: :class:`hashnet_jax.HashNetParams` with a backbone that has public weights.
+      params: the network, :class:`hashnet_jax.HashNetParams` with a backbone that has public
+        weights.
       path: a .pth or .pt file written by ``torch.save(model.state_dict(), path)``, or a
         .safetensors file.
 
@@ -58,7 +59,7 @@ def convert_backbone(params: HashNetParams, tensors: Tensors) -> HashNetParams:
     """Replaces the backbone's weights with the given tensors.
 
     Args:
-      params: :class:`hashnet_jax.HashNetParams`.
+      params: the network, :class:`hashnet_jax.HashNetParams`.
       tensors: ``{name: array}`` with the names and shapes used in the public weights files, see
         :class:`hashnet_jax.backbones.PublicWeights`; the classifier may be included.
 

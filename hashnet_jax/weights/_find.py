@@ -12,12 +12,12 @@ def find_weights(backbone: str, pretrained: str | os.PathLike[str] = "auto") -> 
     """Finds the weights file that ``pretrained`` refers to.
 
     Args:
-      backbone: a name in ``hashnet_jax.backbones.BACKBONES``.
+      backbone: name of a backbone in ``hashnet_jax.backbones.BACKBONES``.
       pretrained: the path to a weights file; the folder of a finished run, whose `model.npz` is
         used; or ``"auto"`` for the file shipped with an installed package.
 
     Returns:
-      The path of an existing file.
+      The path to an existing file.
 
     Raises:
       ValueError: with "auto", if no package ships weights for the backbone.

@@ -11,7 +11,7 @@ from hashnet_jax.backbones import BACKBONES
 from hashnet_jax.model import ModelSpec
 from hashnet_jax.weights._find import backbones_with_weights
 
-MAX_LISTED_NAMES = 20  # maximum per kind of mismatch
+MAX_LISTED_NAMES = 20  # maximum number of names to list per kind of mismatch
 
 
 def check_tensors(
@@ -25,10 +25,10 @@ def check_tensors(
     If the names match other backbones, the message lists them.
 
     Args:
-      tensors: the tensors by name.
-      shapes: the expected shapes of all required tensors, by name.
+      tensors: the tensors, keyed by name.
+      shapes: the expected shapes of all required tensors, keyed by name.
       allowed: the names of all tensors that may be present.
-      spec: the spec of the network that the tensors are for.
+      spec: spec of the network that the tensors are loaded into.
     """
     problems = {
         "missing": [name for name in shapes if name not in tensors],

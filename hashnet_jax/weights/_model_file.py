@@ -30,10 +30,10 @@ def save(folder: str | os.PathLike[str], params: HashNetParams) -> Path:
 
     Args:
       folder: an existing folder; any `model.npz` in it is replaced.
-      params: :class:`HashNetParams`.
+      params: the network, :class:`HashNetParams`.
 
     Returns:
-      The path of the file.
+      The path to the file.
 
     Raises:
       FileNotFoundError: if there is no such folder.

@@ -9,8 +9,7 @@ import pytest
 import hashnet_jax
 from hashnet_jax.cli import main
 from hashnet_jax.data import DATASETS, Options
-from hashnet_jax.model import extract_features, preprocess
-from hashnet_jax.training import HashLayer, lda_itq_layer
+from hashnet_jax.training import CachedFeatures, FeatureScale, HashLayer, lda_itq_layer
 from tests.support.tiny import TINY
 
 UNSEEN = {"unseen_classes": 3, "queries_per_class": 5, "train_per_class": 20}
@@ -33,14 +32,18 @@ def test_training_starts_with_discriminant_directions_of_standardized_features(t
     """With a learning rate of almost 0, the initial hash layer is what is saved."""
     network = trained_with(tmp_path, "--learning-rate", "1e-12")
     dataset = DATASETS["digits"](Options(**UNSEEN))
-    images = np.stack([dataset.source[i] for i in range(len(dataset.source))])
-    features = np.asarray(extract_features(network, preprocess(images, network.spec)))
-    train = features[dataset.split.train]
-    mean, std = train.mean(0), np.where(train.std(0) > 0, train.std(0), 1)
-    start = lda_itq_layer((train - mean) / std, dataset.labels[dataset.split.train], 12, seed=0)
+    split, labels = dataset.split, dataset.labels
+    [file] = (tmp_path / "run").glob("features-*.npy")
+    indices = np.unique(np.concatenate([split.train, split.query, split.database]))
+    features = CachedFeatures(np.load(file), indices)
+    train = features.take(split.train)
+    scale = FeatureScale.of(train)
+    start = lda_itq_layer(scale.apply(train), labels[split.train], 12, seed=0)
     layer = network.variables["params"]["hash"]
-    logits = HashLayer(*(np.asarray(layer[name]) for name in ("kernel", "bias"))).logits(features)
-    np.testing.assert_allclose(logits, start.logits((features - mean) / std), atol=1e-3)
+    found = HashLayer(np.asarray(layer["kernel"]), np.asarray(layer["bias"]))
+    np.testing.assert_allclose(
+        found.logits(features.array), start.logits(scale.apply(features.array)), atol=1e-3
+    )
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["train"]["decay_target"] == "initial"
     assert json.loads((tmp_path / "run" / "result.json").read_text())["recipe"] == "unseen"

@@ -1,5 +1,6 @@
 """Tests atomic writes, and locks that allow one writer at a time."""
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -7,7 +8,7 @@ import sys
 
 import pytest
 
-from hashnet_jax.distributed.files import exclusive_lock, sha256, write_whole
+from hashnet_jax.distributed.files import exclusive_lock, remove_folder, sha256, write_whole
 from tests.support.two_processes import ROOT
 
 
@@ -69,3 +70,18 @@ def test_importing_the_package_loads_neither_tqdm_nor_multihost_utils():
         [sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_a_folder_that_cannot_be_removed_is_named(tmp_path, monkeypatch):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "c").write_text("")
+
+    def unlink(path, **kwargs):
+        raise OSError(errno.EIO, os.strerror(errno.EIO), "c")  # as shutil names it
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", unlink)
+        with pytest.raises(OSError, match=f"Input/output error: '{tmp_path / 'a'}'"):
+            remove_folder(tmp_path / "a")
+    remove_folder(tmp_path / "a")
+    assert not (tmp_path / "a").exists()

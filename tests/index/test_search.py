@@ -49,7 +49,7 @@ def case(made, tmp_path, monkeypatch):
 
 
 def write_codes(folder, packed, bits):
-    """Writes a folder of codes without pictures."""
+    """Writes a codes folder without pictures."""
     folder.mkdir()
     np.save(folder / "codes.npy", packed)
     (folder / "ids.txt").write_text("".join(f"{i}.jpg\n" for i in range(len(packed))))

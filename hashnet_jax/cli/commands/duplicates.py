@@ -33,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         type=int,
         default=2,
         metavar="R",
-        help="largest Hamming distance between two linked pictures; a group may also contain "
+        help="maximum Hamming distance between two linked pictures; a group may also contain "
         "pictures that are further apart, if a chain of links connects them (default: 2)",
     )
     add("--json", action="store_true", help="print JSON instead of a table")

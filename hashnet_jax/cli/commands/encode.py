@@ -1,4 +1,4 @@
-"""`hashnet encode`: encodes pictures into a folder of codes."""
+"""`hashnet encode`: encodes pictures into a codes folder."""
 
 import argparse
 from pathlib import Path
@@ -9,7 +9,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Adds the command to the subparsers of `hashnet`."""
     parser = commands.add_parser(
         "encode",
-        help="encode pictures into a folder of codes",
+        help="encode pictures into a codes folder",
         description="Encodes pictures and writes codes.npy, ids.txt and manifest.json to a\n"
         "folder. Unreadable pictures are reported and skipped. If interrupted, run the\n"
         "same command again to continue.",

@@ -16,9 +16,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         "export", help="export the codes of a store for other programs", description=DESCRIPTION
     )
-    parser.add_argument(
-        "store", metavar="STORE", help="folder of the store, or its location in object storage"
-    )
+    parser.add_argument("store", metavar="STORE", help="store folder or location in object storage")
     parser.add_argument(
         "out",
         metavar="OUT",

@@ -44,9 +44,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "pictures", metavar="PICTURES", nargs="+", help="pictures, or folders of pictures"
     )
     _add_action(actions, "info", "describe a store", "Describes a store.")
-    imports = _add_action(actions, "import", "import a folder of codes", IMPORT)
+    imports = _add_action(actions, "import", "import a codes folder", IMPORT)
     imports.add_argument(
-        "codes", metavar="CODES", type=Path, help="folder of codes written by `hashnet encode`"
+        "codes", metavar="CODES", type=Path, help="codes folder written by `hashnet encode`"
     )
     for action in (update, add, remove, imports):
         action.set_defaults(after_interrupt="; run the same command again to continue")
@@ -87,7 +87,7 @@ def _add_action(actions: Any, name: str, help: str, description: str) -> argpars
         "--store",
         metavar="STORE",
         required=True,
-        help="folder of the store, or its location in object storage, e.g. s3://bucket/store",
+        help="store folder or location in object storage, e.g. s3://bucket/store",
     )
     action.set_defaults(parser=action)
     return action

@@ -1,4 +1,4 @@
-"""`hashnet info`: describes a run folder or a folder of codes."""
+"""`hashnet info`: describes a run folder or a codes folder."""
 
 import argparse
 from pathlib import Path
@@ -9,11 +9,11 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Adds the command to the subparsers of `hashnet`."""
     parser = commands.add_parser(
         "info",
-        help="describe a run folder or a folder of codes",
-        description="Describes the network of a finished run or the contents of a folder of codes.",
+        help="describe a run folder or a codes folder",
+        description="Describes the network of a finished run or the contents of a codes folder.",
     )
     parser.add_argument(
-        "folder", metavar="RUN|CODES", type=Path, help="folder of a finished run or folder of codes"
+        "folder", metavar="RUN|CODES", type=Path, help="folder of a finished run or codes folder"
     )
     return parser
 

@@ -16,8 +16,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         help="find the encoded pictures nearest to each query",
         usage="hashnet search RUN QUERY ... --store STORE [OPTION ...]\n"
         "       hashnet search RUN CODES QUERY ... [OPTION ...]",
-        description="Prints the pictures in a store, or in a folder of codes, that are nearest to\n"
-        "each query by Hamming distance. The index of a folder of codes is built on\n"
+        description="Prints the pictures in a store, or in a codes folder, that are nearest to\n"
+        "each query by Hamming distance. The index of a codes folder is built on\n"
         "first use, and stored in the folder in faiss's format.",
         add_options=add_options,
     )
@@ -91,7 +91,7 @@ def _add_index(add: Any) -> None:
         "--probes",
         type=int,
         metavar="N",
-        help="number of lists that a query searches; needs --store and --index ivf (default: "
+        help="number of index lists to search per query; needs --store and --index ivf (default: "
         f"{DEFAULT_PROBES})",
     )
 

@@ -1,6 +1,6 @@
-"""A search service over HTTP: a page for a browser, and a JSON API.
+"""A search service over HTTP: a web page, and a JSON API.
 
-It requires the libraries that ``pip install 'hashnet_jax[serve]'`` installs.
+The service requires the libraries that ``pip install 'hashnet_jax[serve]'`` installs.
 """
 
 from hashnet_jax.index.service._app import LOCAL_HOSTS, check_token, create_app

@@ -14,7 +14,7 @@ from hashnet_jax.index.service._searcher import Searcher
 class Picture(BaseModel):
     """A picture in the index."""
 
-    id: Annotated[str, Field(description="Path of the picture when it was indexed.")]
+    id: Annotated[str, Field(description="Path to the picture when it was indexed.")]
     name: Annotated[str, Field(description="File name, with unprintable characters escaped.")]
     label: Annotated[str | None, Field(description="Label of the picture.")]
 
@@ -28,7 +28,7 @@ class Neighbour(Picture):
 class Answer(BaseModel):
     """The pictures nearest to a query, nearest first, with ties broken by id."""
 
-    version: Annotated[int, Field(description="Version of the store that was searched.")]
+    version: Annotated[int, Field(description="Store version that was searched.")]
     bits: Annotated[int, Field(description="Number of bits per code.")]
     searched: Annotated[int, Field(description="Number of codes that were searched.")]
     code: Annotated[str, Field(description="Packed code of the query in hexadecimal.")]
@@ -47,25 +47,25 @@ class Added(BaseModel):
     """A picture that was added."""
 
     id: str
-    version: Annotated[int, Field(description="Version of the store that contains it.")]
+    version: Annotated[int, Field(description="Store version after the picture was added.")]
 
 
 class Removed(BaseModel):
     """A picture that was removed."""
 
-    version: Annotated[int, Field(description="Version of the store after the removal.")]
+    version: Annotated[int, Field(description="Store version after the picture was removed.")]
 
 
 class Status(BaseModel):
     """The state of the service."""
 
     status: str
-    version: Annotated[int, Field(description="Version of the store that is searched.")]
-    codes: Annotated[int, Field(description="Number of codes that are searched.")]
+    version: Annotated[int, Field(description="Store version that is currently searched.")]
+    codes: Annotated[int, Field(description="Number of codes in that version.")]
     bits: Annotated[int, Field(description="Number of bits per code.")]
     fault: Annotated[
         str,
-        Field(description="The reason that a newer version cannot be read, or an empty string."),
+        Field(description="Why a newer store version cannot be read, or an empty string."),
     ]
 
 

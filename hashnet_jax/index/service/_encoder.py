@@ -20,7 +20,7 @@ class Encoder:
     Args:
       params: the network.
       batch_size: number of pictures per batch, >= 1.
-      device: from :func:`hashnet_jax.distributed.devices.local_devices`.
+      device: the device to use, from :func:`hashnet_jax.distributed.devices.local_devices`.
 
     Raises:
       ValueError: if ``batch_size`` < 1.

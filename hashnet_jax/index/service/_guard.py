@@ -31,11 +31,11 @@ THUMBNAILS = "/api/thumbnail"
 class Guard:
     """Middleware that refuses requests beyond the limits.
 
-    Requests under /api/ are counted while they are in progress, and those for thumbnails separately
-    from the others, because a page requests many thumbnails at the same time.
+    Requests under /api/ are counted while they are in progress, but requests for thumbnails are
+    counted separately, because a page requests many thumbnails at the same time.
 
     Args:
-      app: the application.
+      app: the ASGI application to wrap.
       limits: limits on requests.
       metrics: where to count the responses.
     """

@@ -29,7 +29,7 @@ _SUFFIXES = {
 
 
 def decode_upload(data: bytes, *, side: int, max_pixels: int) -> UInt8[np.ndarray, "side side 3"]:
-    """Decodes an uploaded picture as :func:`hashnet_jax.index.encode_pictures` does a file.
+    """Decodes an uploaded picture in the same way as a picture file that is indexed.
 
     Args:
       data: content of the file.
@@ -88,12 +88,12 @@ class Thumbnails:
         """Returns the thumbnail of a picture as a JPEG file.
 
         Args:
-          path: path of the picture.
+          path: path to the picture.
           known: tag of the thumbnail that the client has, or None.
 
         Returns:
           ``(tag, content)``. The tag changes if the file changes; the content is None if the client
-          has it already.
+          already has this thumbnail.
 
         Raises:
           Refused: with status 404 if the file is missing, and 422 if it cannot be read.

@@ -79,14 +79,14 @@ router = APIRouter(prefix="/api")
 
 @router.post("/search/picture", responses=problems(400, 415), tags=["search"])
 async def search_by_picture(service: Running, picture: Upload, k: K = 10) -> Answer:
-    """Finds the pictures nearest to an uploaded one."""
+    """Finds the pictures nearest to an uploaded picture."""
     code, found = await service.search_picture(picture.file, k)
     return _answer(code, found)
 
 
 @router.get("/search/id", responses=problems(404), tags=["search"])
 async def search_by_id(service: Running, id: Id, k: K = 10) -> Answer:
-    """Finds the pictures nearest to a picture in the index, which is itself included."""
+    """Finds the pictures nearest to a picture in the index. The result includes that picture."""
     code = service.current.snapshot.codes[_row(service.current, id)]
     return _answer(code, await service.search_code(code, k))
 
@@ -146,7 +146,7 @@ async def thumbnail(request: Request, service: Running, id: Id) -> Response:
 
 
 def add_code_search(to: APIRouter, bits: int) -> None:
-    """Adds the route for searching by code. The length of a code depends on the network."""
+    """Adds the route for searching by code. The required code length depends on the network."""
     width = -(-bits // 8)
     pattern = f"^[0-9a-fA-F]{{{2 * width}}}$"
     explained = f"Packed code of {bits} bits in hexadecimal, zero-padded to whole bytes."

@@ -23,7 +23,7 @@ class Searcher:
       snapshot: the codes, sorted by id.
 
     Attributes:
-      snapshot: the snapshot.
+      snapshot: the snapshot that is searched.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -34,7 +34,7 @@ class Searcher:
         return len(self.snapshot)
 
     def row(self, picture: str) -> int | None:
-        """Returns the row of a picture, or None if it is not in the snapshot."""
+        """Returns the row index of a picture, or None if the picture is not in the snapshot."""
         ids = self.snapshot.ids
         row = bisect.bisect_left(range(len(self)), picture, key=lambda i: ids[i].as_py())
         return row if row < len(self) and ids[row].as_py() == picture else None
@@ -50,7 +50,7 @@ class Searcher:
 
         Returns:
           ``(distances, rows)``, both ``[min(k, N)]``, in order of increasing distance, with ties
-          broken by row, and therefore by id.
+          broken by row index, and therefore by id.
         """
         distances = distances_from(words_of(code[None])[0], self._words)
         rows = nearest_rows(distances, k=k)

@@ -1,4 +1,4 @@
-"""Runs a service until it is told to stop."""
+"""Runs a service until the process receives a stop signal."""
 
 import math
 import os
@@ -59,8 +59,8 @@ def serve(
     """Serves requests until SIGTERM or SIGINT, and then finishes those already accepted.
 
     Args:
-      service: the service.
-      listening: from :func:`listen`.
+      service: the service to run.
+      listening: the listening socket, from :func:`listen`.
       token: see :func:`hashnet_jax.index.service.create_app`.
       allowed_hosts: see :func:`hashnet_jax.index.service.create_app`.
       on_ready: called when the network has been compiled.

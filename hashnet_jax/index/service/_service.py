@@ -34,15 +34,15 @@ Found = tuple[Searcher, Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]
 class Service:
     """Encodes pictures and searches a store, for any number of concurrent requests.
 
-    It keeps no state except what it has read from the store, so several services can share one
-    store. Its coroutines may only be called inside the context of :meth:`running`.
+    The service keeps no state except what it has read from the store, so several services can share
+    one store. Its coroutines may only be called inside the context of :meth:`running`.
 
     Args:
       params: the network.
-      store: folder of a store with codes of this network, or its location in object storage.
+      store: folder, or location in object storage, of a store with codes from this network.
       limits: limits on requests.
       batch_size: number of pictures per batch, >= 1.
-      poll_seconds: time between checks for a new version of the store.
+      poll_seconds: number of seconds between checks for a new version of the store.
       uploads: folder for uploaded pictures; None to refuse uploads.
       device: device for the network; None for the first one.
 
@@ -195,7 +195,7 @@ class Service:
                     self._use(newest)
 
     def _newest(self) -> Searcher | None:
-        """Reads the newest version of the store; returns None if it is in use already."""
+        """Reads the newest version of the store; returns None if that version is already in use."""
         # An open store does not notice if it is replaced with another one, which could even have
         # the same version.
         used = self.current.snapshot

@@ -1,4 +1,4 @@
-"""The page for a browser, the description of the API, and the routes for operators."""
+"""The web page, the description of the API, and the routes for operators."""
 
 import string
 from pathlib import Path

@@ -24,8 +24,8 @@ def reopen(uri: str, manifest: StoreManifest) -> Store:
     """Reopens a store, and checks that it has not been replaced with one from another network.
 
     Raises:
-      FileNotFoundError: if it is missing.
-      DamagedFile: a ValueError, if it is damaged or from another network.
+      FileNotFoundError: if the store is missing.
+      DamagedFile: a ValueError, if the store is damaged or from another network.
     """
     store = open_store(uri)
     if store.manifest.weights_sha256 != manifest.weights_sha256:
@@ -37,7 +37,7 @@ class Writer:
     """Writes to a store. Its methods must not be called by two threads at the same time.
 
     Args:
-      uri: folder of the store, or its location in object storage.
+      uri: store folder or location in object storage.
       manifest: the manifest of the store.
       uploads: folder for uploaded pictures; None to refuse uploads.
     """
@@ -50,14 +50,14 @@ class Writer:
     def add(
         self, data: bytes, suffix: str, code: UInt8[np.ndarray, " bytes"], label: str | None
     ) -> tuple[str, int]:
-        """Saves a picture in the folder for uploads, and adds it to the store.
+        """Saves a picture in the upload folder, and adds it to the store.
 
         Returns:
-          ``(id, version)``. The id is the path of the file, whose name depends only on the content,
+          ``(id, version)``. The id is the path to the file, whose name depends only on the content,
           so adding a picture again replaces it.
 
         Raises:
-          Refused: with status 403 if there is no folder for uploads.
+          Refused: with status 403 if there is no upload folder.
         """
         if self._uploads is None:
             raise Refused(403, "The service has no folder for uploaded pictures.")
@@ -85,7 +85,7 @@ class Writer:
           The new version of the store.
 
         Raises:
-          Refused: with status 404 if it is not in the store.
+          Refused: with status 404 if the picture is not in the store.
         """
         store = reopen(self._uri, self._manifest)
         if not _contains(store, picture):
