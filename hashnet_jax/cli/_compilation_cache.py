@@ -5,6 +5,9 @@ import os
 import platform
 from pathlib import Path
 
+# The setting of JAX that names the folder.
+FOLDER = "jax_compilation_cache_dir"
+
 # The programs that were used least recently are deleted first.
 MAX_BYTES = 2**30
 
@@ -20,7 +23,7 @@ def enable() -> None:
     """
     import jax
 
-    if jax.config.jax_compilation_cache_dir is not None:
+    if getattr(jax.config, FOLDER) is not None:
         return
     folder = cache_folder()
     try:
@@ -29,7 +32,7 @@ def enable() -> None:
         return
     if not os.access(folder, os.W_OK):
         return
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update(FOLDER, str(folder))
     jax.config.update("jax_compilation_cache_max_size", MAX_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_SECONDS)
 

@@ -33,8 +33,8 @@ def distances(
 
     Raises:
       TypeError: if either array is not uint8.
-      ValueError: if the arrays are not both 2-D with the same number of bytes per code, at least
-        one.
+      ValueError: if an array is not 2-D, or the codes of both do not have the same number of bytes,
+        >= 1.
 
     Examples:
       >>> from hashnet_jax.codes import pack_bits
@@ -59,8 +59,8 @@ def top_k(
 
     The database is split into groups of consecutive codes. A first pass computes the smallest
     distance in each group. The k groups with the smallest minima, ties broken by position, contain
-    the k nearest codes, because any other group ranks behind k groups that each have a code ranking
-    ahead of all its codes. Only those k groups are searched code by code, and the first pass ranks
+    the k nearest codes: each of them has a code that ranks ahead of every code in any other group.
+    Only these k groups are searched code by code, and the first pass ranks
     only one element per group (N / 64 for codes of up to 64 bits).
 
     Args:
@@ -73,8 +73,8 @@ def top_k(
 
     Raises:
       TypeError: if either array is not uint8, or ``k`` is not an int.
-      ValueError: if the arrays are not both 2-D with the same number of bytes per code, at least
-        one, or ``k`` is not in 1..N.
+      ValueError: if an array is not 2-D, the codes of both do not have the same number of bytes,
+        >= 1, or ``k`` is not in 1..N.
 
     Examples:
       >>> from hashnet_jax.codes import pack_bits

@@ -35,7 +35,7 @@ _check = record(
 
 @dataclasses.dataclass(frozen=True)
 class StoreManifest:
-    """Describes the codes in a store. It is saved in the metadata of the store's table.
+    """Describes the codes in a store; saved in the metadata of the store's table.
 
     Attributes:
       bits: K, the number of bits per code.

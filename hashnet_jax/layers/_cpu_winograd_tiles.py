@@ -29,7 +29,7 @@ class TransformMatrices(NamedTuple):
 
 @functools.cache
 def transform_matrices(m: int, r: int) -> TransformMatrices:
-    """Derives the transforms for m outputs per tile and kernel size r by the Toom-Cook algorithm.
+    """Derives the transforms for a kernel of size r and m outputs per tile (Toom-Cook algorithm).
 
     Examples:
       >>> tile, kernel, output = transform_matrices(2, 3)

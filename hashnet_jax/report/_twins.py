@@ -52,8 +52,8 @@ def leak_hint(twins: Twins) -> Iterator[str]:
     """Yields a hint if queries have twins in the database far more often than database codes do.
 
     Equal codes are not an error: a good network maps many images of a class to the same code. In
-    that case, however, many database codes are also equal to each other. If few database codes are,
-    while almost all queries have a twin, then the queries are probably contained in the database.
+    that case, however, many database codes are also equal to each other. If few database codes are
+    equal but almost all queries have a twin, the queries are probably contained in the database.
     """
     if (
         twins.queries >= _FEWEST_QUERIES

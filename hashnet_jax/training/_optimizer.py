@@ -94,14 +94,14 @@ def optimizer(spec: TrainSpec) -> optax.GradientTransformation:
 def _decay_towards_initial(coefficient: float) -> optax.GradientTransformation:
     """Adds ``coefficient * (parameter - initial value)`` to each gradient."""
 
-    def update(updates: Any, initial: Any, params: Any) -> tuple[Any, Any]:
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         decayed = jax.tree.map(
             lambda update, now, start: update + coefficient * (now - start),
             updates,
             params,
-            initial,
+            state,
         )
-        return decayed, initial
+        return decayed, state
 
     # A copy, because the step donates the buffers of the parameters.
     return optax.GradientTransformation(lambda params: jax.tree.map(jnp.copy, params), update)
