@@ -241,7 +241,7 @@ def check_positive_int(name: str, value: object) -> None:
 def visible_values(array: ArrayLike) -> np.ndarray | None:
     """Returns the values of an array, or ``None`` if it is traced or spans several hosts.
 
-    Functions that check values use it to skip the check when values are unavailable.
+    Functions that check values call this function, and skip the check if it returns ``None``.
 
     Examples:
       >>> visible_values(2.0)

@@ -1,7 +1,7 @@
 """Continuation schedules, which are functions ``step -> beta`` as in optax.
 
-Beta is passed to jitted functions as a traced scalar, so it never triggers recompilation. To add a
-schedule, write a function ``(*, total_steps) -> (step -> beta)`` and :func:`register` it.
+Beta is passed to jitted functions as a traced scalar, so a new value never triggers recompilation.
+To add a schedule, write a function ``(*, total_steps) -> (step -> beta)`` and :func:`register` it.
 
 Reference: Cao, Long, Wang, Yu, "HashNet: Deep Learning to Hash by Continuation", ICCV 2017,
 section 3.2 and algorithm 1.
@@ -33,7 +33,7 @@ def register(name: str, factory: ScheduleFactory) -> None:
     """Registers a schedule under a name for :class:`hashnet_jax.training.TrainSpec`.
 
     Args:
-      name: the value of ``TrainSpec.beta_schedule`` that selects it.
+      name: the value of ``TrainSpec.beta_schedule`` that selects the schedule.
       factory: takes ``total_steps``, the number of steps in the run, and returns a function
         ``step -> beta`` whose argument may be traced and whose result is a float32 scalar > 0.
 
@@ -60,7 +60,7 @@ def sqrt_schedule(
 
     ``beta(step) = sqrt(1 + growth * s / total_steps)``, where s is ``step`` rounded down to a
     multiple of ``total_steps / refreshes``. The defaults are the authors' own: sqrt(1 + 0.005 it),
-    refreshed every 200 of 10,000 iterations. It ends near 7, not at infinity.
+    refreshed every 200 of 10,000 iterations. Beta thus ends near 7, not at infinity.
 
     Args:
       total_steps: number of steps in the run, >= 1.
@@ -99,11 +99,11 @@ def sqrt_schedule(
 def stage_schedule(
     *, total_steps: int, betas: Sequence[float] = (1.0, 2.0, 4.0, 8.0, 16.0, math.inf)
 ) -> Schedule:
-    """The paper's algorithm 1, with stages 1 = beta_0 < beta_1 < ... < beta_m that end at sgn.
+    """The paper's algorithm 1, with stages 1 = beta_0 < beta_1 < ... < beta_m, ending with sgn.
 
     The finite stages share ``total_steps`` equally, and each continues from the weights of the
-    previous one. If the last beta is ``inf``, it applies from ``total_steps`` onwards: no gradient
-    passes through sgn, so this stage takes no steps and only defines the final network.
+    previous stage. If the last beta is ``inf``, it applies from ``total_steps`` onwards. Because no
+    gradient passes through sgn, this stage takes no steps and only defines the final network.
 
     Args:
       total_steps: number of steps in the run, at least one per finite stage.

@@ -20,7 +20,7 @@ class PublicWeights:
         weights file may hold, with None for tensors to skip; see
         :class:`hashnet_jax.backbones.Target`.
       url: URL of the weights file, or None.
-      package: the Python package that ships the file, and the file's path in it; or None.
+      package: the Python package that ships the file, and the file's path in the package; or None.
     """
 
     tensor_names: Callable[[], Mapping[str, Target | None]]
@@ -40,7 +40,8 @@ class Backbone:
       image_size: side length of the square input images that the backbone was designed for, in
         pixels.
       smallest: side length of the smallest images that the backbone accepts, in pixels.
-      resize: side that images are resized to before they are cropped to ``image_size``, in pixels.
+      resize: side length of the square that images are resized to before they are cropped to
+        ``image_size``, in pixels.
       mean, std: mean and standard deviation of each RGB channel on a 0..1 scale, as used to train
         the public weights.
       weights: the backbone's public weights, or None.
@@ -62,8 +63,8 @@ def register(name: str, backbone: Backbone) -> None:
     """Adds a backbone to ``BACKBONES``, where :class:`hashnet_jax.ModelSpec` finds it by name.
 
     Args:
-      name: the value of ``ModelSpec.backbone`` that selects it.
-      backbone: description of the backbone.
+      name: the value of ``ModelSpec.backbone`` that selects the backbone.
+      backbone: how to build the backbone, the images that it expects, and its public weights.
 
     Raises:
       ValueError: if the name is taken.

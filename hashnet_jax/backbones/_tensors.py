@@ -1,8 +1,9 @@
-"""Maps tensors in public weights files to arrays in our variables.
+"""Maps tensors in public weights files to arrays in this package's variables.
 
 Each backbone's module defines a mapping ``{name in the file: Target}``. A ``None`` target marks a
-tensor that may be in the file but is skipped on purpose: the classifier, which the hash layer
-replaces, and ``num_batches_tracked``, which running statistics with fixed momentum do not need.
+tensor that may be in the file but is skipped on purpose. The skipped tensors are those of the
+classifier, which the hash layer replaces, and ``num_batches_tracked``, which running statistics
+with a fixed momentum do not need.
 """
 
 import dataclasses
@@ -14,14 +15,15 @@ from jaxtyping import Shaped
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """The array that a tensor fills, and how its axes are permuted.
+    """The array that a tensor fills, and how the tensor's axes are permuted.
 
     Attributes:
       collection: collection of variables, ``"params"`` or ``"batch_stats"``.
       path: path to the array under ``[collection]["backbone"]``, with names joined by ``/``.
-      axes: axis i of our array is axis ``axes[i]`` of the file's tensor; empty if the axes agree.
+      axes: axis i of the array is axis ``axes[i]`` of the file's tensor; empty if both have their
+        axes in the same order.
       flattened: shape (C, H, W) of the feature map that is flattened before a dense layer, if any.
-        Torch flattens it in this order, while we flatten it as (H, W, C).
+        Torch flattens the map in this order, while this package flattens it as (H, W, C).
     """
 
     collection: str
@@ -30,7 +32,7 @@ class Target:
     flattened: tuple[int, int, int] | None = None
 
     def file_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Returns the shape in the file that corresponds to our array's ``shape``.
+        """Returns the shape of the file's tensor that fills an array of this ``shape``.
 
         Examples:
           >>> Target("params", "stem/conv/kernel", axes=(2, 3, 1, 0)).file_shape((7, 7, 3, 64))
@@ -43,7 +45,7 @@ class Target:
     def convert(
         self, tensor: Shaped[Array | np.ndarray, "..."]
     ) -> Shaped[Array | np.ndarray, "..."]:
-        """Converts a tensor from the file's layout to ours.
+        """Converts a tensor from the file's layout to the layout of the array that it fills.
 
         Examples:
           >>> Target("params", "fc/kernel", axes=(1, 0)).convert(np.zeros((10, 512))).shape
@@ -57,7 +59,13 @@ class Target:
 
 
 def conv_tensors(file: str, ours: str, *, bias: bool = False) -> dict[str, Target | None]:
-    """Maps the tensors of a convolution from the prefix ``file`` to the path ``ours``."""
+    """Maps the tensors of a convolution to their targets.
+
+    Args:
+      file: prefix of the tensors' names in the file.
+      ours: path to the layer's arrays; see :class:`Target`.
+      bias: whether the convolution has a bias.
+    """
     # Torch's OIHW becomes HWIO; a depthwise kernel goes from [C, 1, H, W] to [H, W, 1, C].
     names: dict[str, Target | None] = {
         f"{file}.weight": Target("params", f"{ours}/kernel", axes=(2, 3, 1, 0))
@@ -68,7 +76,10 @@ def conv_tensors(file: str, ours: str, *, bias: bool = False) -> dict[str, Targe
 def dense_tensors(
     file: str, ours: str, *, flattened: tuple[int, int, int] | None = None
 ) -> dict[str, Target | None]:
-    """Maps the tensors of a dense layer; see :class:`Target` for ``flattened``."""
+    """Maps the tensors of a dense layer to their targets.
+
+    See :func:`conv_tensors` for ``file`` and ``ours``, and :class:`Target` for ``flattened``.
+    """
     return {
         f"{file}.weight": Target("params", f"{ours}/kernel", axes=(1, 0), flattened=flattened),
         f"{file}.bias": Target("params", f"{ours}/bias"),
@@ -76,7 +87,7 @@ def dense_tensors(
 
 
 def layer_norm_tensors(file: str, ours: str) -> dict[str, Target | None]:
-    """Maps the tensors of a layer norm; see :func:`conv_tensors`."""
+    """Maps the tensors of a layer norm to their targets; see :func:`conv_tensors`."""
     return {
         f"{file}.weight": Target("params", f"{ours}/scale"),
         f"{file}.bias": Target("params", f"{ours}/bias"),
@@ -84,7 +95,7 @@ def layer_norm_tensors(file: str, ours: str) -> dict[str, Target | None]:
 
 
 def batch_norm_tensors(file: str, ours: str) -> dict[str, Target | None]:
-    """Maps the tensors of a batch norm; see :func:`conv_tensors`."""
+    """Maps the tensors of a batch norm to their targets; see :func:`conv_tensors`."""
     return layer_norm_tensors(file, ours) | {
         f"{file}.running_mean": Target("batch_stats", f"{ours}/mean"),
         f"{file}.running_var": Target("batch_stats", f"{ours}/var"),
@@ -93,5 +104,5 @@ def batch_norm_tensors(file: str, ours: str) -> dict[str, Target | None]:
 
 
 def skipped_tensors(file: str) -> dict[str, Target | None]:
-    """Skips the weight and bias of a layer that has no counterpart here, such as the classifier."""
+    """Skips the weight and bias of a layer that our network lacks, such as the classifier."""
     return {f"{file}.weight": None, f"{file}.bias": None}

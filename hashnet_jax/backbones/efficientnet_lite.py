@@ -23,7 +23,7 @@ STEM_FILTERS, HEAD_FILTERS = 32, 1280
 
 
 class BlockSpec(NamedTuple):
-    """Expansion factor, kernel size and stride (in pixels), and output filters of a block."""
+    """A block's expansion factor, kernel size and stride (in pixels), and number of filters."""
 
     expansion: int
     kernel: int
@@ -51,9 +51,9 @@ BLOCKS = tuple(
 class ConvNorm(nn.Module):
     """A bias-free convolution with TensorFlow's padding, followed by batch normalisation.
 
-    With stride 2 and an even input size, "SAME" pads one more pixel at the end than at the start;
-    torch's symmetric padding would shift the windows. Batch normalisation uses the momentum and
-    epsilon of Google's training.
+    With stride 2 and an even input size, "SAME" padding adds one more pixel at the end than at the
+    start; torch's symmetric padding would shift the windows. Batch normalisation uses the momentum
+    and epsilon that Google trained with.
     """
 
     filters: int

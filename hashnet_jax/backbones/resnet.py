@@ -51,7 +51,7 @@ class ConvNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """A residual block with two 3x3 convolutions, or a bottleneck with four times the filters."""
+    """Two 3x3 convolutions or a bottleneck (which has ``4 * filters`` outputs), and a shortcut."""
 
     filters: int
     stride: int

@@ -52,7 +52,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """A pre-norm residual block: attention, followed by an MLP that is four times as wide."""
+    """A pre-norm residual block: attention, then an MLP with ``4 * D`` hidden units."""
 
     heads: int
     dtype: DTypeLike = jnp.float32
@@ -68,7 +68,9 @@ class Block(nn.Module):
 
 
 class ViT(nn.Module):
-    """Maps images [B, H, W, 3] to features [B, 384] (S) or [B, 768] (B), for H and W >= 16.
+    """Maps images [B, H, W, 3] to features [B, D]; H and W must be at least 16.
+
+    D is 384 for ViT-S/16, and 768 for ViT-B/16.
 
     Position embeddings are tied to one image size, so weights published for 224 pixels require that
     size. Rows and columns beyond the last whole patch are ignored.

@@ -3,15 +3,16 @@
 ::
 
     hashnet train --dataset DATASET               train a network and save it to a run folder
-    hashnet report RUN                            write the run's report, or print its card
+    hashnet report RUN                            write a run's report, or print its protocol card
+    hashnet evaluate --query-codes FILE ...       compute the MAP of codes from any program
     hashnet index update RUN PICTURES... --store STORE
                                                   keep a store of codes in sync with pictures
     hashnet export STORE OUT                      export the codes of a store for other programs
     hashnet encode RUN PICTURES... -o CODES       encode pictures into a codes folder
     hashnet search RUN QUERY... --store STORE     find the pictures with the nearest codes
-    hashnet search RUN CODES QUERY...             the same in a codes folder
+    hashnet search RUN CODES QUERY...             find them in a codes folder instead
     hashnet serve RUN --store STORE               search from a browser, and over HTTP
-    hashnet duplicates --store STORE              find pictures with similar codes, and copies
+    hashnet duplicates --store STORE              find pictures with similar codes, and near copies
     hashnet info RUN|CODES                        describe a run folder or a codes folder
 
 Each command is a module in ``commands/`` that defines ``add_parser(commands)`` and ``run(args)``.

@@ -1,7 +1,8 @@
 """Suppresses tracebacks that libraries print from their background threads.
 
 When the disk is full, orbax and tensorstore print up to 70 tracebacks from the threads that write a
-checkpoint. They also raise the error in the main thread, where the command reports it in one line.
+checkpoint. The libraries also raise the error in the main thread, where the command reports it in
+one line.
 """
 
 import logging
@@ -15,7 +16,7 @@ _shown: list[Callable[[Any], object]] = []  # the hook that was installed before
 def hold_back() -> None:
     """Suppresses background errors until the process exits.
 
-    The threads of tensorstore outlive the command.
+    The errors are suppressed even after the command, because tensorstore's threads outlive it.
     """
     for library in ("absl", "asyncio"):
         logging.getLogger(library).addFilter(_has_no_traceback)

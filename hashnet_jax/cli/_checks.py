@@ -28,8 +28,8 @@ def check_run(run: Run) -> None:
     Raises:
       ValueError: if the batch size is incompatible with the devices or the data, a frozen backbone
         is used with multiple processes, validation is enabled without validation images, or the
-        data of a resumed run has changed since it started. The message has one line per invalid
-        setting.
+        data of a resumed run has changed since the run started. The message has one line per
+        invalid setting.
     """
     if problems := list(_setting_problems(run)):
         raise ValueError("\n".join(problems))
@@ -85,7 +85,7 @@ def check_processes(run: Run) -> None:
 
 
 def check_names(dataset: Dataset, folder: RunFolder) -> None:
-    """Raises a ValueError if the pictures of a resumed run have changed since it started."""
+    """Raises a ValueError if the pictures of a resumed run have changed since the run started."""
     saved = folder.read_json("pictures.json")
     if saved is None:
         return
@@ -110,7 +110,7 @@ def check_names(dataset: Dataset, folder: RunFolder) -> None:
 
 
 def check_split(dataset: Dataset, folder: RunFolder) -> None:
-    """Raises a ValueError if the split of a resumed run has changed since it started."""
+    """Raises a ValueError if the split of a resumed run has changed since the run started."""
     saved, expected = folder.read_arrays("split.npz"), split_arrays(dataset)
     if saved is None:
         return
@@ -127,7 +127,7 @@ def check_split(dataset: Dataset, folder: RunFolder) -> None:
 
 
 def split_arrays(dataset: Dataset) -> dict[str, np.ndarray]:
-    """Returns the contents of `split.npz`: the image indices of each part, and all labels."""
+    """Returns the contents of `split.npz`: the image indices of each split part, and all labels."""
     return dataset.split.parts() | {"labels": dataset.labels}
 
 

@@ -1,4 +1,4 @@
-"""Keeps compiled programs in the user's cache folder, so each is compiled only once."""
+"""Keeps compiled programs in the user's cache folder, so that each is compiled only once."""
 
 import hashlib
 import os
@@ -16,10 +16,11 @@ MIN_SECONDS = 0.2
 
 
 def enable() -> None:
-    """Makes JAX keep compiled programs, unless its own settings already say where, or not to.
+    """Makes JAX keep compiled programs in the user's cache folder.
 
-    JAX reads the settings ``JAX_COMPILATION_CACHE_DIR`` and ``JAX_ENABLE_COMPILATION_CACHE=false``
-    from the environment. Nothing is kept if the folder cannot be written.
+    The user can choose another folder with the environment variable ``JAX_COMPILATION_CACHE_DIR``,
+    or turn the cache off with ``JAX_ENABLE_COMPILATION_CACHE=false``; JAX itself reads both. No
+    program is kept if the cache folder is not writable.
     """
     import jax
 
@@ -40,7 +41,8 @@ def enable() -> None:
 def cache_folder() -> Path:
     """Returns the folder for programs that were compiled for this kind of processor.
 
-    A home folder can be shared by machines whose processors have different instructions.
+    Each kind has its own folder, because machines that share a home folder may have processors with
+    different instruction sets.
     """
     import platformdirs
 

@@ -1,4 +1,4 @@
-"""Records which data a run uses and where it was found, in `data.json`."""
+"""Records in `data.json` which data a run uses, and where the data was found."""
 
 from typing import Any
 

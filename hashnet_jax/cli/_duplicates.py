@@ -24,11 +24,12 @@ _HEAD = "bits  pixels  kind           picture"
 def print_duplicates(
     store: str, *, radius: int, as_json: bool = False, html: Path | None = None
 ) -> None:
-    """Prints groups of pictures with similar codes, and which of them are near copies.
+    """Prints groups of pictures with similar codes, and which pictures in a group are near copies.
 
     Args:
       store: store folder or location in object storage.
-      radius: maximum distance between linked codes, >= 0.
+      radius: maximum Hamming distance between the codes of two linked pictures, >= 0; a group
+        contains all pictures that are connected by a chain of links.
       as_json: whether to print JSON instead of a table.
       html: output file for an HTML page that shows the pictures, or None.
 

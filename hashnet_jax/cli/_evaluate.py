@@ -1,4 +1,4 @@
-"""Evaluates codes from any program, and outputs every MAP as text, JSON, HTML and figures."""
+"""Evaluates codes from any program, and outputs their MAP as text, JSON, HTML and figures."""
 
 import json
 import math
@@ -29,17 +29,17 @@ def print_evaluation(
     reported: str | None = None,
     as_json: bool = False,
 ) -> tuple[dict[str, Any], DistanceCounts]:
-    """Prints the MAP of codes under every convention.
+    """Prints the MAP of codes under every convention for computing MAP.
 
     Args:
       files: codes and labels of the queries and the database.
-      cutoffs: values of R, in addition to the whole database.
+      cutoffs: values of R for which to compute MAP@R, in addition to MAP over the whole database.
       conventions: names of the tools whose conventions to show; by default, all conventions.
       reported: a published MAP; the conventions under which it is possible are marked.
       as_json: whether to print JSON instead of text.
 
     Returns:
-      The card and the counts, for :func:`write_outputs`.
+      The evaluation card, and the distance counts; :func:`write_outputs` needs both.
     """
     card, counts = evaluate_files(files, cutoffs=cutoffs, conventions=conventions)
     if reported is not None:
@@ -73,7 +73,7 @@ def check_outputs(cutoffs: Sequence[int], reported: str | None, html: Path | Non
 def write_outputs(
     card: dict[str, Any], counts: DistanceCounts, html: Path | None, figures: Path | None
 ) -> None:
-    """Writes the page and the folder of figures, if requested, and prints their paths."""
+    """Writes the HTML page and the folder of figures, if requested, and prints their paths."""
     if html is None and figures is None:
         return
     drawn = retrieval_figures(counts)

@@ -2,8 +2,8 @@
 
 The metadata of a field describes its option:
 
-- ``help``: the `--help` text, which may mention other parameters in backticks. A field without it
-  has no option.
+- ``help``: the `--help` text, which may mention other parameters in backticks. A field without a
+  ``help`` entry has no option.
 - ``flag``: the option's name. By default, ``batch_size`` becomes `--batch-size`.
 - ``metavar``: the placeholder for the value. Defaults to the choices or words.
 - ``choices``: a zero-argument function that returns the allowed names, e.g. the keys of a registry.
@@ -121,7 +121,7 @@ class Value:
     """Converts the text of an option to the type of its field.
 
     Attributes:
-      words: maps words to values.
+      words: maps words that the option accepts to values of the field.
     """
 
     def __init__(self, field: dataclasses.Field[Any]) -> None:

@@ -37,13 +37,13 @@ _SIGNS = {"new": "+", "changed": "~", "gone": "-", "relabelled": "="}
 
 
 class Unreadable:
-    """Prints the first unreadable pictures, and counts the others."""
+    """Prints the paths of the first unreadable pictures, and counts the others."""
 
     def __init__(self) -> None:
         self._count = 0
 
     def __call__(self, path: str, reason: str) -> None:
-        """Prints an unreadable picture, or only counts it."""
+        """Prints the path of an unreadable picture and the reason, or only counts the picture."""
         self._count += 1
         if self._count <= MAX_UNREADABLE_SHOWN:
             print(f"unreadable {printable(path)}: {printable(reason)}", file=sys.stderr)
@@ -73,17 +73,17 @@ def update(
     """Updates a store, or only adds pictures to it, and prints what has changed.
 
     Args:
-      uri: the store, which is created if it does not exist.
+      uri: store folder or location in object storage; created if it does not exist.
       run: run folder that contains `model.npz`.
       pictures: picture files, folders and globs.
       batch_size: number of pictures per batch.
-      devices: number of devices; None for all.
+      devices: number of devices that encode; None for all.
       engine: where to encode, "local" (this machine) or "ray" (a Ray cluster).
       address: address of the Ray cluster, or None to start Ray on this machine.
       workers: number of Ray workers, or None; see :class:`hashnet_jax.index.RayEngine`.
       label: label of all pictures, or None.
       folder_labels: whether to label each picture with the name of its folder.
-      only_add: whether to keep pictures in the store that are gone from disk.
+      only_add: whether pictures that are gone from disk remain in the store.
       dry_run: whether to only print what would change.
     """
     named = expand(pictures)
@@ -131,7 +131,7 @@ def import_codes(uri: str, codes: Path) -> None:
 
 
 def print_info(uri: str) -> None:
-    """Describes a store."""
+    """Prints the properties of a store, such as its size and version."""
     store = open_store(uri)
     manifest, steps = store.manifest, store.manifest.preprocessing
     facts = {
@@ -154,7 +154,7 @@ def export(uri: str, out: Path) -> None:
     """Exports a store to Parquet, faiss or a codes folder, depending on the suffix of ``out``.
 
     Raises:
-      ValueError: if ``out`` has another suffix.
+      ValueError: if ``out`` has any other suffix.
     """
     if out.suffix not in _EXPORT_SUFFIXES:
         raise ValueError(

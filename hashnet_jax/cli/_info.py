@@ -22,7 +22,7 @@ from hashnet_jax.weights import load
 
 
 def describe_folder(folder: Path) -> dict[str, Any]:
-    """Describes a folder as a dict of names and values, in display order.
+    """Describes a folder as a dict of property names and their values, in display order.
 
     Raises:
       FileNotFoundError: if the folder contains neither a finished run nor codes.

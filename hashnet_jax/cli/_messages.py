@@ -1,8 +1,8 @@
 """Translates the package's messages for command-line users.
 
-In these messages, parameters are in backticks. Each is replaced with the option or argument that
-sets it: `batch_size` becomes --batch-size, `resume=True` becomes --resume. Anything else in
-backticks, such as a command, is left unchanged.
+In these messages, parameters are in backticks. Each parameter is replaced with the option or
+argument that sets it: `batch_size` becomes --batch-size, `resume=True` becomes --resume. Anything
+else in backticks, such as a command, is left unchanged.
 """
 
 import argparse
@@ -23,7 +23,7 @@ class Flag(NamedTuple):
 
     Attributes:
       name: the option, e.g. "--steps", or the name of a positional argument, e.g. "RUN".
-      negative: the option that turns it off, e.g. "--no-freeze-backbone"; "" if there is none.
+      negative: the option that turns the parameter off, e.g. "--no-freeze-backbone", or "".
       is_switch: whether the option takes no value.
       words: maps words to values, e.g. ``{"rest": True, "rest-without-train": False}``.
     """
@@ -35,7 +35,7 @@ class Flag(NamedTuple):
 
 
 def flags_of(parser: argparse.ArgumentParser) -> dict[str, Flag]:
-    """Returns the flags of a command, keyed by the parameters they set.
+    """Returns the flags of a command, keyed by the parameters that they set.
 
     Examples:
       >>> parser = argparse.ArgumentParser()

@@ -76,10 +76,10 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         choices=RECIPES,
         default=argparse.SUPPRESS,
         metavar="NAME",
-        help=f"{', '.join(RECIPES[:-1])} or {RECIPES[-1]}: sets --alpha, --offset and, with a "
-        "frozen backbone, --standardize, --weight-decay, --decay-target and --hash-init; unseen "
-        "requires a frozen backbone (default: improved with a frozen backbone and no --variant, "
-        "or else paper)",
+        help=f"{', '.join(RECIPES[:-1])} or {RECIPES[-1]}: a recipe sets --alpha, --offset and, "
+        "with a frozen backbone, --standardize, --weight-decay, --decay-target and --hash-init; "
+        "unseen requires a frozen backbone (default: improved with a frozen backbone and no "
+        "--variant, otherwise paper)",
     )
     for name, field in fields.items():
         group = field.metadata.get("group")
@@ -109,7 +109,7 @@ def _dataset_in(argv: Sequence[str]) -> str:
 
 
 def overrides(args: argparse.Namespace) -> dict[str, Any]:
-    """Returns the given config options, including those in ``PRESETS``, keyed by name."""
+    """Returns the config options in ``args``, including those in ``PRESETS``, keyed by name."""
     return {name: value for name, value in vars(args).items() if name in (*CONFIG_FIELDS, *PRESETS)}
 
 

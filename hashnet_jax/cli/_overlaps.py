@@ -1,4 +1,4 @@
-"""Counts images that occur in more than one part of the split, once per run."""
+"""Counts, once per run, the images that occur in more than one part of the split."""
 
 from collections.abc import Mapping
 
@@ -27,7 +27,8 @@ def check_overlaps(dataset: Dataset, folder: RunFolder, when: str) -> str:
     Args:
       dataset: the run's data set.
       folder: the run's folder.
-      when: whether to compare image contents: "always", "never" or "auto" (only if it is cheap).
+      when: whether to compare image contents: "always", "never" or "auto" (only if the
+        comparison is cheap).
 
     Returns:
       A description of the counts, or "" in every process except the first.
@@ -49,7 +50,7 @@ def check_overlaps(dataset: Dataset, folder: RunFolder, when: str) -> str:
 
 
 def _check_same_images(found: Mapping[str, Mapping[str, int | None]], counted: Counts) -> None:
-    """Raises a ValueError if the saved per-index overlap counts do not match the data set."""
+    """Raises a ValueError if the saved counts of shared image indices do not match the data set."""
     for pair, counts in counted.items():
         if found[pair]["same_image"] != counts["same_image"]:
             raise ValueError(

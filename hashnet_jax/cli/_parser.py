@@ -14,7 +14,7 @@ AddOptions = Callable[[argparse.ArgumentParser, Sequence[str]], None]
 
 
 class CommandParser(argparse.ArgumentParser):
-    """An argument parser that declares its options lazily, since this may require slow imports.
+    """An argument parser that declares its options lazily, as declaring them may need slow imports.
 
     Args:
       add_options: called as ``add_options(parser, argv)`` before the first parse, where ``argv``
@@ -35,7 +35,7 @@ class CommandParser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Prints an error about the arguments, which it may quote, and exits with status 2."""
+        """Prints an error message, which may quote the arguments, and exits with status 2."""
         super().error("\n".join(map(printable, message.split("\n"))))
 
 

@@ -47,7 +47,7 @@ def read_located_config(run_dir: Path) -> Config:
 
 
 def located(config: Config, saved: Mapping[str, Any], run_dir: Path) -> Config:
-    """Returns the config with updated paths; a path is unchanged if nothing is found.
+    """Returns the config with updated paths; a path that is not found anywhere stays the same.
 
     Args:
       config: the run's config.
@@ -69,7 +69,7 @@ def located(config: Config, saved: Mapping[str, Any], run_dir: Path) -> Config:
 
 
 def _candidates(value: str, saved: Mapping[str, Any], run_dir: Path) -> Iterator[str]:
-    """Yields possible current paths to data that a run found at ``value``, likeliest first."""
+    """Yields possible current paths to data that a run found at ``value``, most likely first."""
     moved = saved.get("working_folder", os.getcwd()) != os.getcwd()
     if not moved or os.path.isabs(value):
         yield value

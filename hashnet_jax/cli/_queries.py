@@ -58,7 +58,7 @@ def encode_queries(params: HashNetParams, queries: Iterable[str]) -> Queries:
 
 
 def _batch_size(number: int) -> int:
-    """Returns a power of two, so that few batch sizes are ever compiled."""
+    """Returns the batch size: a power of two, so that programs are compiled for few sizes."""
     return min(MAX_QUERY_BATCH_SIZE, 1 << max(0, number - 1).bit_length())
 
 

@@ -22,7 +22,7 @@ def with_found_rate(run: Run) -> Run:
       run: a run with cached features, whose config has no learning rate.
 
     Raises:
-      DamagedFile: if the file is damaged.
+      DamagedFile: if `learning_rate.json` is damaged.
       ValueError: if there are too few training images.
     """
     found = run.folder.read_json(RATE_FILE)
@@ -66,6 +66,6 @@ def _search(run: Run) -> dict[str, Any]:
 
 
 def _range(numbers: Collection[int]) -> str:
-    """Formats the range of a count over all seeds, which may hold out different classes."""
+    """Formats the range of a count over all seeds, which may hold out different classes each."""
     ends = sorted({min(numbers), max(numbers)})
     return " to ".join(f"{number:,}" for number in ends)

@@ -39,7 +39,7 @@ def rewrite_report(run_dir: Path, *, seed: int, output: Path | None = None) -> P
       The path to `report.html`.
 
     Raises:
-      PermissionError: if the folder is read-only.
+      PermissionError: if the run folder is read-only and ``output`` is None.
       ValueError: if the run's files are damaged or inconsistent, or its data has changed.
     """
     run = read_finished_run(run_dir)

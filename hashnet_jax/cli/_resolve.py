@@ -37,7 +37,7 @@ MAX_DIFFERENCES_SHOWN = 4
 
 
 def run_folder_of(args: argparse.Namespace) -> Path:
-    """Returns the run folder in the arguments, or the default one."""
+    """Returns the run folder given in the arguments, or the default folder."""
     return default_folder(config_of(args)) if args.run_dir is None else args.run_dir
 
 
@@ -58,14 +58,14 @@ def resolve(args: argparse.Namespace) -> tuple[Config, RunFolder]:
     """Returns the config and folder of the run.
 
     A resumed run keeps its original config, except for the paths to its data. If the command of a
-    finished run is repeated, that run is returned.
+    finished run is repeated, the config and folder of that run are returned.
 
     Raises:
       FileExistsError: if the folder contains an unfinished run, or a finished run with different
         options.
       FileNotFoundError: if there is no run to resume, or the pretrained weights file is missing.
-      ValueError: if options are out of range, or would change the config of a resumed run, or its
-        config is damaged.
+      ValueError: if options are out of range or would change the config of a resumed run, or if
+        the saved config is damaged.
     """
     if args.resume:
         return _resumed(args)
@@ -138,7 +138,7 @@ def _resumed(args: argparse.Namespace) -> tuple[Config, RunFolder]:
 
 
 def _with_moved_weights(config: Config, given: dict[str, Any]) -> Config:
-    """Removes ``pretrained`` from the given options if it is a new path to the run's weights."""
+    """Removes ``pretrained`` from ``given`` if it is only a new path to the run's weights."""
     place = given.get("pretrained")
     if place in (None, *WORDS, config.pretrained) or config.pretrained_sha256 is None:
         return config

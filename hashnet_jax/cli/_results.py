@@ -39,7 +39,7 @@ def validator(run: Run) -> Callable[[HashNetParams], float] | None:
     """Returns a function ``params -> MAP@R``, or None if validation is disabled.
 
     The validation images are the queries, and the training images are the database. R is the
-    cut-off of the run; if there are fewer training images, all of them are ranked.
+    cut-off of the run; if there are fewer than R training images, all of them are ranked.
     """
     if not run.config.validate_every:
         return None
@@ -66,7 +66,7 @@ def encode(
 
     Args:
       run: the run in progress.
-      params: the network, or only its hash layer if the run has features.
+      params: the network, or only its hash layer if the run has cached features.
       indices: indices of the images in the data set.
       what: label of the progress bar; None for no progress bar.
     """
@@ -95,7 +95,7 @@ def write_result(run: Run, params: HashNetParams, *, step: int, started: float) 
 
     Args:
       run: the run in progress.
-      params: the trained network, or only its hash layer if the run has features.
+      params: the trained network, or only its hash layer if the run has cached features.
       step: training step of ``params``.
       started: value of `time.monotonic()` when the run started.
     """

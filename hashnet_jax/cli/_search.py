@@ -1,4 +1,4 @@
-"""Finds the pictures in a codes folder that are nearest to queries."""
+"""Finds the pictures in a codes folder that are nearest to each query."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -19,7 +19,7 @@ class Results(NamedTuple):
     Attributes:
       header: describes the search; becomes the first entries of the JSON output.
       queries: the paths to the queries.
-      found: the neighbours of each query.
+      found: for each query, its neighbours, nearest first or by decreasing score.
       stores: the names of the stores; empty if a codes folder was searched.
     """
 
@@ -36,7 +36,7 @@ def check_output(html: Path | None) -> None:
 
 
 def output(results: Results, *, as_json: bool, html: Path | None) -> None:
-    """Prints results as a table or JSON, and writes a page if ``html`` is not None."""
+    """Prints results as a table or JSON, and writes an HTML page if ``html`` is not None."""
     print(_json(results) if as_json else _table(results))
     if html is not None:
         from hashnet_jax.report import write_search_page

@@ -53,10 +53,11 @@ def print_nearest_in_stores(
       run_dir: run folder that contains `model.npz`.
       stores: store folders or locations in object storage.
       queries: picture files, folders and globs.
-      k: maximum number of neighbours per query; None for 10, or for all within ``radius``.
+      k: maximum number of neighbours per query; None for 10, or for all neighbours within
+        ``radius`` if it is given.
       radius: maximum distance; None for no limit.
-      kind: "flat" compares each query with every code in memory; "ivf" uses the index of the
-        store, which is built if necessary.
+      kind: "flat" loads the codes into memory and compares each query with every code; "ivf" uses
+        the index of the store, which is built if necessary.
       probes: number of index lists to search per query; None for the default.
       rescore: number of nearest codes to rank by score, >= k; None to rank by Hamming distance.
       where: a SQL filter, e.g. ``"label = 'cat'"``; None for all pictures.
@@ -68,7 +69,7 @@ def print_nearest_in_stores(
         exist.
       ModuleNotFoundError: if LanceDB is needed and not installed.
       ValueError: if another network computed the codes of a store, no query can be read, or an
-        argument is out of range or incompatible with another.
+        argument is out of range or incompatible with another argument.
     """
     k = DEFAULT_K if k is None and radius is None else k
     _check(k, radius, kind, probes, rescore)

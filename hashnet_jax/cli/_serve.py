@@ -30,7 +30,7 @@ def serve_store(
     max_seconds: float,
     max_requests: int,
 ) -> None:
-    """Serves a store until SIGTERM or SIGINT.
+    """Serves a store until the process receives SIGTERM or SIGINT.
 
     Args:
       run_dir: run folder that contains `model.npz`.
@@ -38,8 +38,8 @@ def serve_store(
       host: address to listen on.
       port: port to listen on; 0 for any free port.
       uploads: folder for pictures that clients add; None if clients cannot add pictures.
-      token_file: file with the token for writing; None for the environment variable
-        ``HASHNET_TOKEN``.
+      token_file: file with the token that clients need to add or remove pictures; None to use the
+        environment variable ``HASHNET_TOKEN``.
       allowed_hosts: names by which clients may address the service, in addition to the names of
         this machine.
       batch_size: number of pictures per batch.

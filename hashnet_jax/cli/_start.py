@@ -22,7 +22,8 @@ def initial_state(config: Config) -> TrainState:
 
     Raises:
       FileNotFoundError: if the pretrained weights file does not exist.
-      ValueError: if the file does not match the network, or has changed since the run started.
+      ValueError: if the weights file does not match the network, or has changed since the run
+        started.
     """
     key = jax.random.key(config.seed)
     train = config.train
@@ -78,7 +79,7 @@ def start_state(config: Config, folder: RunFolder) -> TrainState:
     """Returns the state to start training from.
 
     Pretrained weights are not loaded if a checkpoint will replace them. With a frozen backbone,
-    they are always loaded, because its checkpoints contain only the hash layer.
+    they are always loaded, because the run's checkpoints contain only the hash layer.
     """
     if has_checkpoint(folder) and not config.freeze_backbone:
         return init_state(jax.random.key(config.seed), config.model, config.train)

@@ -160,7 +160,7 @@ def _show_finished(config: Config, folder: RunFolder, execution: Execution) -> N
     """Prints the result of a finished run, and writes its report if it does not exist yet.
 
     Raises:
-      DamagedFile: if one of the run's files is damaged, or belongs to another run.
+      DamagedFile: if one of the run's files is damaged, or was written by another run.
     """
     if not processes.is_first():
         return
@@ -175,13 +175,13 @@ def _show_finished(config: Config, folder: RunFolder, execution: Execution) -> N
 
 
 def _show_report(config: Config, path: Path, execution: Execution) -> None:
-    """Prints the path to the report, which is rewritten if it does not belong to this result."""
+    """Prints the path to the report, which is rewritten if it does not match the run's result."""
     report, problem = path / "report.html", why_outdated(path)
     if problem is None:
         print(f"report: {printable(report)}")
         return
     if report.is_file():
-        print(printable(f"note: {report} does not belong to this result. {problem}"))
+        print(printable(f"note: {report} does not match this result. {problem}"))
     if execution.report:
         add_report(path, DATASETS[config.dataset](config.data), hashnet_jax.load(path))
 

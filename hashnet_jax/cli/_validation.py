@@ -11,7 +11,7 @@ _METRICS = "metrics.jsonl"
 
 
 def validation_cutoff(run: Run) -> int | None:
-    """Returns R of the validation MAP@R, the same as for the queries; None for all images.
+    """Returns R for the validation MAP@R, which equals the R for the queries; None for all images.
 
     A run that validated with MAP@all in an earlier version continues to do so, because values with
     different cut-offs cannot be compared.
@@ -38,7 +38,7 @@ def describe_validation(run: Run) -> Iterator[str]:
 
 
 def validation_record(run: Run) -> dict[str, Any]:
-    """Returns the entry of `result.json` that describes the validation; empty without one."""
+    """Returns the entry of `result.json` that describes validation; empty if validation is off."""
     if not run.config.validate_every:
         return {}
     split = run.dataset.split

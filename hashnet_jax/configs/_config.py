@@ -29,13 +29,13 @@ _REMEDY = "restore it, or use the version that started the run"
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """All settings that affect the result of a run; saved in its folder as `config.json`.
+    """All settings that affect the result of a run, saved in the run folder as `config.json`.
 
     Attributes:
       dataset: name of a data set in ``hashnet_jax.data.DATASETS``.
-      model: :class:`hashnet_jax.ModelSpec`.
-      train: :class:`hashnet_jax.training.TrainSpec`.
-      data: :class:`hashnet_jax.data.Options`.
+      model: backbone, number of bits and preprocessing; see :class:`hashnet_jax.ModelSpec`.
+      train: loss, optimizer and schedules; see :class:`hashnet_jax.training.TrainSpec`.
+      data: paths to the data, and the split; see :class:`hashnet_jax.data.Options`.
       augmentation: name of an augmentation in ``hashnet_jax.data.augmentation.AUGMENTATIONS``; must
         be ``"none"`` with a frozen backbone, which sees each image only once.
       batch_size: global batch size, across all devices and processes.
@@ -228,13 +228,13 @@ class Config:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Config":
-        """Restores a config from the output of :meth:`to_json`, which may be sealed.
+        """Restores a config from the output of :meth:`to_json`, which may carry a seal (a hash).
 
         Fields that did not exist in older versions get their default values.
 
         Raises:
           ValueError: if fields are unknown, missing or of the wrong type, values are out of range,
-            or the seal is broken. The message has one line per problem, but names no file.
+            or the seal is broken. The message has one line per problem, but does not name the file.
 
         Examples:
           >>> from hashnet_jax.configs import CONFIGS

@@ -47,14 +47,15 @@ def derive(
     - A variant of the paper's method sets the loss and the schedule, and selects its recipe.
     - A recipe sets the fields listed in :mod:`hashnet_jax.configs.recipes`, some of which depend on
       the number of bits. Freezing the backbone selects the improved recipe.
-    - A backbone that requires larger images sets its default image size.
+    - If the images are too small for a new backbone, the image size becomes the one that the
+      backbone was designed for.
 
     Args:
       config: config to start from.
       changes: new values for fields of the config and its parts, e.g. ``{"bits": 16}``.
       variant: name of a variant in ``VARIANTS``, or None to keep the variant of ``config``.
       recipe: name of a recipe in ``RECIPES``, or None to keep the recipe of ``config``, unless a
-        variant or a frozen backbone selects another.
+        variant or a frozen backbone selects another recipe.
 
     Returns:
       The new config.
@@ -131,7 +132,7 @@ def _variant(name: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
     if fields["beta_schedule"] == "constant" != schedule:
         raise ValueError(
             f"`variant='{name}'` does not use continuation, but got "
-            f"`beta_schedule='{schedule}'`. Leave out one of them."
+            f"`beta_schedule='{schedule}'`. Leave out one of the two."
         )
     return fields
 

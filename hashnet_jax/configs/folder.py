@@ -4,8 +4,8 @@
     hashnet train --dataset folder --image-root DIR --backbone efficientnet_lite0 \\
         --pretrained auto --freeze-backbone
 
-Protocol: a tenth of each class, but at most 100 pictures, are queries. All other pictures are used
-for training and form the database.
+Protocol: a tenth of the pictures of each class, but at most 100 per class, are queries. All other
+pictures are used for training and form the database.
 Hyperparameters: by default, a small network is trained from scratch, which works on any machine.
 The second command is faster and gives better results.
 Expected: the MAP depends on the pictures, and there is no published result to compare with.

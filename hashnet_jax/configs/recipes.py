@@ -1,19 +1,21 @@
 """Recipes for training: the paper's, one that gives better codes, and one for unseen classes.
 
-A recipe sets the fields of TrainSpec below; :mod:`hashnet_jax.configs.variants` sets others, and
-can be combined with any recipe.
+A recipe sets the fields of TrainSpec below. It can be combined with any variant of the method,
+which sets other fields; see :mod:`hashnet_jax.configs.variants`.
 
 ``improved`` departs from the paper in four fields, each of which improves MAP on both data sets
 that were tried; see `docs/results.md`.
 
 - ``alpha`` is 0.8/sqrt(K). The inner product of two unrelated codes has a standard deviation of
-  sqrt(K), so their logits have the same spread for all code lengths. The paper's 10/K saturates
-  short codes: at 16 bits, this spread is 2.5.
-- ``offset``: a pair is undecided at a cosine of 0.1. At 0, the loss pushes all dissimilar codes
-  apart, beyond orthogonality. With K bits, this is not possible for many classes.
+  sqrt(K), so the logits of unrelated pairs have the same standard deviation, 0.8, for all code
+  lengths. The paper's ``alpha`` of 10/K saturates short codes: at 16 bits, this standard deviation
+  is 2.5.
+- ``offset`` is 0.1: a pair is as likely to be similar as dissimilar if the cosine of its codes is
+  0.1. With an offset of 0, the loss pushes all dissimilar codes apart, beyond orthogonality. With K
+  bits, this is not possible for many classes.
 - ``standardize``: the features of a frozen backbone have different scales, but SGD has one learning
   rate and one weight decay for all of them.
-- ``weight_decay`` is ten times as large, which standardized features allow.
+- ``weight_decay`` is ten times that of the ``paper`` recipe, which standardized features allow.
 
 ``unseen`` is for images of classes without training images. It requires a frozen backbone, and
 preserves more of the features' information about such classes, at the expense of the classes seen
@@ -21,7 +23,7 @@ in training. It departs from ``improved`` in three fields:
 
 - ``hash_init`` is "lda-itq": discriminant directions, rotated by ITQ.
 - ``decay_target``: weight decay pulls the hash layer towards its initial values instead of 0.
-- ``weight_decay`` is larger, so the layer stays close to them.
+- ``weight_decay`` is larger, so that the layer stays close to its initial values.
 """
 
 import math
@@ -83,5 +85,5 @@ def recipe_fields(name: str, *, bits: int, frozen: bool) -> dict[str, Any]:
 
 
 def default_recipe(*, frozen: bool) -> str:
-    """Returns the recipe for runs that select neither a recipe nor a variant of the paper."""
+    """Returns the recipe for runs that select neither a recipe nor a variant of the method."""
     return "improved" if frozen else "paper"

@@ -16,7 +16,7 @@ def split_by_class(
     Args:
       name: name of the data set, for error messages.
       labels: class ids ``[N]``.
-      options: numbers of images per class, and the seed.
+      options: numbers of images per class, and the seed of the split.
       pools: see :func:`hashnet_jax.data.per_class_split`; ``queries_per_class`` may be None only
         if pools are given.
 
@@ -56,7 +56,7 @@ def draw_split(
     train: PerClass,
     pools: Pools | None = None,
 ) -> Split:
-    """Splits single-label data by the protocol in the options, with the given numbers per class."""
+    """Splits single-label data according to ``options``, with the given numbers per class."""
     if options.unseen_classes:
         return unseen_class_split(
             labels,

@@ -27,15 +27,16 @@ class Dataset:
       source: images uint8 ``[H, W, 3]``, accessed by index; see :mod:`hashnet_jax.data.sources`.
       labels: class ids int ``[N]`` or multi-hot labels ``[N, C]``, indexed like the images.
       classes: names of the C classes.
-      split: :class:`hashnet_jax.data.Split`.
+      split: indices of the query, database and training images; see
+        :class:`hashnet_jax.data.Split`.
       notes: short remarks about the data, printed for the user.
       names: names of the N images, saved with the run; empty if the images have no names.
       skipped: ``(name, reason)`` for each file that was skipped or could not be read.
 
     Raises:
       ValueError: if the labels are invalid (see :func:`hashnet_jax.losses.check_label_values`), or
-        there are not as many labels as images, fewer classes than the labels distinguish, or the
-        split contains an index that does not belong to an image.
+        there are not as many labels as images, the labels distinguish more classes than ``classes``
+        names, or the split contains an index that is out of range.
     """
 
     name: str
@@ -80,7 +81,7 @@ def _check_classes(dataset: Dataset, used: Int64[np.ndarray, " n"]) -> None:
     if n_labels > n_classes:
         raise ValueError(
             f"`classes` must name all classes of the data set {dataset.name}, whose labels "
-            f"distinguish {n_labels:,}, got {n_classes:,} names."
+            f"distinguish {n_labels:,} classes, got {n_classes:,} names."
         )
 
 

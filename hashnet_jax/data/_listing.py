@@ -148,7 +148,7 @@ def _list_folders(root: Path) -> Listing:
 def _folders(root: Path) -> tuple[str, ...]:
     """Returns the names of the folders that may be classes.
 
-    Links are left out, since their targets may be classes under their own names.
+    Symbolic links are left out, since the folders that they point to may also be in ``root``.
     """
     try:
         with os.scandir(root) as scan:

@@ -28,8 +28,8 @@ class Numbers(NamedTuple):
     """The numbers in a file.
 
     Attributes:
-      name: the file as it was given, safe to print.
-      values: an array of booleans, integers or floats of any shape; ``[N, M]`` for text.
+      name: the path as passed by the caller, with unprintable characters escaped.
+      values: an array of booleans, integers or floats of any shape; ``[N, M]`` for a text file.
       lines: int64 ``[N]``, the line number of each row of a text file; None for other files.
     """
 
@@ -45,7 +45,7 @@ class Numbers(NamedTuple):
         return f"{self.values.dtype} {list(self.values.shape)}"
 
     def place(self, *index: int) -> str:
-        """Describes an entry or a row by its index in an array, or by its line in a text file."""
+        """Describes an entry or row by its index in an array, or its line number in a text file."""
         if self.lines is None:
             return f"{self.name}, entry {list(index)}"
         entry = f", entry {index[1] + 1}" if index[1:] else ""
@@ -55,7 +55,7 @@ class Numbers(NamedTuple):
 def read_numbers(source: str, what: str, *, joined: bool = False) -> Numbers:
     """Reads the numbers in a file.
 
-    The format is determined by the suffix, if it is `.npy` or `.npz`, or else by the first bytes.
+    The format is determined by the suffix if it is `.npy` or `.npz`, otherwise by the first bytes.
     Any other file is text with one row per line, and entries separated by spaces, commas or
     semicolons. Empty lines and lines that start with ``#`` are skipped.
 
@@ -70,9 +70,10 @@ def read_numbers(source: str, what: str, *, joined: bool = False) -> Numbers:
 
     Raises:
       FileNotFoundError: if the file does not exist.
-      DamagedFile: a ValueError, if the file has another format, is damaged or contains objects.
-      ValueError: if the file is empty, contains an array of another type, or contains several
-        arrays and none is named.
+      DamagedFile: a ValueError, if the file is not in one of these formats, is damaged or contains
+        Python objects.
+      ValueError: if the file is empty, its array is not boolean, integer or float, or it contains
+        several arrays and ``source`` names none of them.
     """
     path, key = _split(source)
     if not os.path.lexists(path):

@@ -1,4 +1,4 @@
-"""The data set options in a config, which determine where the data is and how it is split."""
+"""The options in a config that determine where a data set is and how it is split."""
 
 import dataclasses
 from dataclasses import field
@@ -17,23 +17,24 @@ class Options:
       manual_dir: folder with manually downloaded archives, or None for TFDS's default.
       lists: folder with list files, see :mod:`hashnet_jax.data.list_files`.
       image_root: folder with one subfolder per class, see :mod:`hashnet_jax.data.folder`; for list
-        files or a CSV file, the folder that their paths are relative to (None for the folder that
-        contains them).
+        files or a CSV file, the folder that the listed paths are relative to (None for the folder
+        that contains the list files or the CSV file).
       csv: CSV file with paths and labels, see :mod:`hashnet_jax.data.folder`.
       queries_per_class: number of queries per class (single-label data only); None for the whole
-        query pool, if the protocol has one.
+        query pool, if the protocol defines a query pool.
       train_per_class: number of training images per class (single-label data only); None for all.
       validation_per_class: number of validation images per class (single-label data only).
-      unseen_classes: number of classes, chosen by ``split_seed``, that form the queries and the
-        database. Training and validation images are from the other classes, and
+      unseen_classes: number of classes, chosen by ``split_seed``, whose images form the queries and
+        the database. Training and validation images are from the other classes, and
         ``train_in_database`` has no effect. 0 for the usual protocol, in which training sees all
-        classes (single-label data only).
+        classes. Single-label data only.
       queries: total number of queries (multi-label data only).
       train_images: total number of training images (multi-label data only).
-      validation_images: total number of validation images (multi-label data and lists only).
+      validation_images: total number of validation images (multi-label data and list files only).
       train_in_database: whether the database includes the training images. The default None
-        includes them; it must be None for lists, which define the database themselves.
-      allow_overlap: whether list files may have queries in the database or in the training set.
+        includes them. Must be None for list files, which define the database themselves.
+      allow_overlap: whether the queries in list files may also be in the database or in the
+        training set.
       split_seed: seed for the random split, >= 0.
 
     Raises:

@@ -23,13 +23,14 @@ def batch_positions(seed: int, t: int, *, n: int, batch_size: int) -> Int[np.nda
     """Returns the positions of batch t's images in an endless stream of shuffled epochs.
 
     An epoch consists of whole batches, since a batch that spans two epochs could contain an image
-    twice. Leftover images may appear in the next epoch, which is shuffled differently.
+    twice. The images left over at the end of an epoch may appear in the next one, which is shuffled
+    differently.
 
     Args:
       seed: seed for shuffling, >= 0.
       t: batch index, >= 0.
       n: number of training images.
-      batch_size: B, in 1..n.
+      batch_size: B, the number of images per batch, in 1..n.
 
     Returns:
       Distinct positions among the training images, int ``[B]`` in 0..n-1, read-only.
@@ -48,7 +49,7 @@ def _epoch_order(seed: int, epoch: int, n: int) -> Int[np.ndarray, " n"]:
     """Returns the order of the n training images in an epoch.
 
     grain's own shuffle takes about 20 microseconds to encrypt each index. For images as small as
-    digits, this takes far longer than all other processing.
+    those of the digits data set, this is far longer than all other processing of an image takes.
     """
     order = np.random.default_rng((seed, ORDER_STREAM, epoch)).permutation(n)
     order.setflags(write=False)

@@ -35,13 +35,13 @@ class RecordSource(Protocol):
 
 
 def class_ids(features: Any) -> LabelReader:
-    """Returns ``record -> class id`` (an int64 scalar), for data with one label per image."""
+    """Returns a function ``record -> class id (int64 scalar)``, for single-label data."""
     del features
     return lambda record: np.int64(record["label"])
 
 
 def object_labels(features: Any) -> LabelReader:
-    """Returns ``record -> multi-hot int8 [C]``, with all object categories, including crowds."""
+    """Returns a function ``record -> multi-hot int8 [C]`` of all objects, including crowds."""
     n_classes = features["objects"].feature["label"].num_classes
 
     def read(record: Record) -> Integer[np.ndarray, " C"]:
@@ -94,7 +94,7 @@ def record_named(builder: Any, split: str, index: int) -> contextlib.AbstractCon
 
 
 def _agree(labels: np.ndarray, source: RecordSource, read_label: LabelReader) -> bool:
-    """Returns whether a sample of the labels, evenly spaced over the split, matches the records."""
+    """Returns whether the cached labels match the records, for a sample spread over the split."""
     places = np.unique(np.linspace(0, len(source) - 1, _LABELS_COMPARED).astype(int))
     return all(
         np.array_equal(labels[i], read_label(source.records(i, i + 1)[0])) for i in places.tolist()
@@ -114,7 +114,7 @@ def _cache_stem(builder: Any, split: str, labels: str) -> str:
     """Returns a file name for a split's labels, with a hash of everything that they depend on.
 
     Hashing the records would take as long as reading the labels from them. Instead, the sizes and
-    modification times of the files show whether they have been replaced.
+    modification times of the files are hashed, which change if the files are replaced.
     """
     info = builder.info.splits[split]
     folder = Path(builder.data_path).resolve()

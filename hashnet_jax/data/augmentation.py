@@ -27,8 +27,9 @@ def register(name: str, augmentation: Augmentation) -> None:
 
     Args:
       name: name of the augmentation in :attr:`hashnet_jax.configs.Config.augmentation`.
-      augmentation: a function as described above. It must be defined at the top level of a module,
-        since worker processes import it by name.
+      augmentation: a function ``(images, spec, rng) -> images``, see
+        :mod:`hashnet_jax.data.augmentation`. It must be defined at the top level of a module, since
+        worker processes import it by name.
 
     Raises:
       ValueError: if the name is taken.
@@ -43,7 +44,7 @@ def register(name: str, augmentation: Augmentation) -> None:
 def resized_crop(
     images: UInt8[np.ndarray, "B R R 3"], spec: ModelSpec, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "B S S 3"]:
-    """Resizes a random crop of each image (8% to 100% of its area, aspect ratio 3:4 to 4:3).
+    """Resizes a random crop of each image: 8% to 100% of the area, aspect ratio 3:4 to 4:3.
 
     References:
       torchvision's RandomResizedCrop, which HashNet's PyTorch code uses.
@@ -61,9 +62,9 @@ def resized_crop_flip(
 def shift(
     images: UInt8[np.ndarray, "B R R 3"], spec: ModelSpec, rng: np.random.Generator
 ) -> UInt8[np.ndarray, "B S S 3"]:
-    """Randomly shifts the centre crop by up to an eighth of its side, padding with black.
+    """Randomly shifts the centre crop by up to 1/8 of its side length, padding with black.
 
-    This is meant for small images, which random crops would distort too much. Unlike
+    This augmentation is meant for small images, which random crops would distort too much. Unlike
     :func:`shift_flip`, it also suits images whose class depends on their orientation, such as
     digits.
     """

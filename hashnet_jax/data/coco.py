@@ -22,8 +22,8 @@ def load(options: Options) -> Dataset:
     """Loads COCO 2014, pooling its train and validation splits and dropping unlabelled images.
 
     Args:
-      options: the data set options, :class:`hashnet_jax.data.Options` with ``queries`` and
-        ``train_images``.
+      options: the data set options, :class:`hashnet_jax.data.Options` in which ``queries`` and
+        ``train_images`` must be set.
 
     Returns:
       :class:`hashnet_jax.data.Dataset` with multi-hot labels int8 ``[N, 80]``, which mark the

@@ -1,12 +1,13 @@
 """Reads binary codes from files written by any program.
 
-The encoding is determined from the array, and described by :attr:`CodeFile.encoding`:
+The encoding is detected from the array, and :attr:`CodeFile.encoding` describes it:
 
 - Without ``bits``, each column is a bit, and its entries are -1 and +1, or 0 and 1.
-- With ``bits`` K, an array has either K such columns, or is uint8 with ceil(K/8) columns: packed
-  codes as :func:`numpy.packbits` and :func:`hashnet_jax.codes.pack_bits` write them.
+- With ``bits`` K, an array either has K such columns, or is uint8 with ceil(K/8) columns that
+  contain packed codes, as :func:`numpy.packbits` and :func:`hashnet_jax.codes.pack_bits` write
+  them.
 
-Codes are therefore only taken to be packed if ``bits`` is given. For K = 1, both encodings have one
+Therefore, codes are treated as packed only if ``bits`` is given. For K = 1, both encodings have one
 column, and the array is packed if it contains a value above 1.
 """
 
@@ -28,10 +29,10 @@ class CodeFile(NamedTuple):
     """The binary codes in a file.
 
     Attributes:
-      name: the file as it was given, safe to print.
+      name: the ``source`` that was read, escaped so that it is safe to print.
       packed: packed codes, uint8 ``[N, ceil(K/8)]``.
       bits: K, the number of bits per code.
-      encoding: how the file was read, e.g. "int8 [200, 48] of -1 and +1".
+      encoding: how the array was interpreted, e.g. "int8 [200, 48] of -1 and +1".
     """
 
     name: str
@@ -81,8 +82,8 @@ def read_codes(source: str, *, bits: int | None = None) -> CodeFile:
     if bits not in (None, values.shape[1]):
         raise ValueError(
             f"{numbers.name} must have {bits} columns, or be uint8 with {bytes_per_code(bits)} "
-            f"columns if it is packed, because `bits`={bits}, but it is {numbers.form}. Pass the "
-            "number of bits of these codes."
+            f"columns if it is packed, since `bits` is {bits}, but it is {numbers.form}. Pass the "
+            "number of bits of these codes as `bits`."
         )
     packed, low = _packed(numbers)
     return CodeFile(numbers.name, packed, values.shape[1], f"{numbers.form} of {_SHOWN[low]}")
@@ -113,7 +114,7 @@ def _packed(numbers: Numbers) -> tuple[UInt8[np.ndarray, "N bytes"], int | None]
         place = numbers.place(row, int(np.argmax(values[row] == 0)))
         raise ValueError(
             f"{place}: codes must be -1 and +1, or 0 and 1, but this entry is 0, and others are "
-            "-1. Replace sign(logits), which is 0 at 0, with np.where(logits >= 0, 1, -1)."
+            "-1. Use np.where(logits >= 0, 1, -1) instead of sign(logits), since sign(0) is 0."
         )
     return packed, next(iter(first), None)
 

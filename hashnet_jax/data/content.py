@@ -1,4 +1,4 @@
-"""Identifies images by content, so that results for other images are never reused."""
+"""Identifies images by content, so that results computed from other images are never reused."""
 
 import concurrent.futures
 import hashlib

@@ -22,7 +22,7 @@ _RULE = "each line of the CSV file must be `path,label1;label2`"
 
 
 class _Picture(NamedTuple):
-    """A picture's name and labels, and the line that lists it."""
+    """The name and labels of a picture, and the number of the line that lists it."""
 
     name: str
     labels: tuple[str, ...]
@@ -40,8 +40,8 @@ def read_csv(file: Path, root: Path) -> tuple[dict[str, tuple[str, ...]], int]:
       root: folder that paths are relative to.
 
     Returns:
-      ``({path: labels}, repeated)``, with paths and labels sorted, and the number of lines that
-      repeat a picture.
+      ``({path: labels}, repeated)``, where paths and labels are sorted, and ``repeated`` is the
+      number of lines that repeat a picture.
 
     Raises:
       FileNotFoundError: if the file does not exist.
@@ -65,7 +65,7 @@ def read_csv(file: Path, root: Path) -> tuple[dict[str, tuple[str, ...]], int]:
 
 
 def _rows(file: Path, faults: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yields ``(line number, fields)``; stops at malformed CSV, and adds its line to ``faults``."""
+    """Yields ``(line number, fields)``; stops at a CSV error, and describes it in ``faults``."""
     # File names are bytes: surrogateescape preserves those that are not UTF-8.
     with open(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
         lines = csv.reader(opened, strict=True)

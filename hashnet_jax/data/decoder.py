@@ -1,7 +1,8 @@
 """Decodes pictures with Pillow, using the same formats and limits for all sources.
 
-Pillow detects formats by content, not by suffix, and supports many more than are allowed here.
-Some of its decoders are rarely tested, and one runs an external program (Ghostscript for EPS).
+Pillow detects formats by content, not by suffix, and supports many more formats than this module
+allows. Some of its decoders are rarely tested, and one runs an external program (Ghostscript for
+EPS).
 """
 
 import io
@@ -41,7 +42,7 @@ def decode_picture(
       file: an open binary file in one of ``FORMATS``.
       upright: whether to apply the EXIF orientation.
       draft: minimum side in pixels, or None. If given, a JPEG may be decoded at 1/2, 1/4 or 1/8 of
-        its size as long as both sides are at least this long.
+        its size, as long as both sides of the result are at least this long.
 
     Returns:
       The picture, uint8 ``[H, W, 3]``.
@@ -98,7 +99,7 @@ def _load(picture: Image.Image, file: BinaryFile) -> None:
 
 
 def _png_raw_mode(picture: Image.Image) -> str:
-    """Returns how Pillow unpacks the pixels of a PNG file, or "" for other formats."""
+    """Returns the raw mode that Pillow uses to unpack a PNG file, or "" for other formats."""
     if picture.format != "PNG" or not isinstance(picture, ImageFile.ImageFile):
         return ""
     return str(picture.tile[0].args) if picture.tile else ""

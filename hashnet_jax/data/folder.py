@@ -1,10 +1,10 @@
 """The user's own pictures: one subfolder per class, or a CSV file with paths and labels.
 
-With ``image_root``, each direct subfolder is a class that includes all pictures nested in it.
-With ``csv`` (see :mod:`hashnet_jax.data.csv_file`), paths are relative to ``image_root``, or by
-default to the folder that contains the CSV file. If each picture has exactly one label, the data is
-single-label, as with folders; otherwise it is multi-label, and a picture without labels is similar
-to no other picture.
+With ``image_root``, each direct subfolder is a class, which includes the pictures in all nested
+folders. With ``csv`` (see :mod:`hashnet_jax.data.csv_file`), paths are relative to ``image_root``,
+or by default to the folder that contains the CSV file. If each picture has exactly one label, the
+data is single-label, as with folders; otherwise it is multi-label, and a picture without labels
+counts as similar to no other picture.
 
 All pictures are decoded once at the start, and unreadable ones are reported and left out, so that
 they cannot make the run fail later.
@@ -35,9 +35,9 @@ def load(options: Options) -> Dataset:
 
     Args:
       options: the data set options, :class:`hashnet_jax.data.Options` with ``image_root`` or
-        ``csv``. By default, a tenth of each class is used as queries, at least 1 and at most 100
-        pictures (for multi-label data, a tenth of all pictures, at most 5,000), and all others are
-        training images.
+        ``csv``. By default, a tenth of each class, at least 1 and at most 100 pictures, is used as
+        queries (for multi-label data, a tenth of all pictures, at most 5,000), and all other
+        pictures are training images.
 
     Returns:
       :class:`hashnet_jax.data.Dataset` with class ids int64 ``[N]`` or multi-hot labels
@@ -83,7 +83,8 @@ def _encode_labels(
     """Returns the labels of the readable pictures.
 
     The labels are class ids if every picture has exactly one label, and multi-hot otherwise.
-    Unreadable pictures also count, so that one damaged file does not change the protocol.
+    This choice also considers unreadable pictures, so that one damaged file does not change the
+    protocol.
     """
     if len(classes) < 2:
         raise ValueError(

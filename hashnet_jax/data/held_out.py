@@ -1,4 +1,4 @@
-"""Chooses the images on which settings can be compared without using any queries."""
+"""Chooses images on which settings can be compared without using any queries of the split."""
 
 from typing import NamedTuple
 
@@ -33,18 +33,20 @@ class HeldOut(NamedTuple):
 def held_out(labels: Integer[np.ndarray, "N *C"], split: Split, *, seed: int = 0) -> HeldOut:
     """Returns images on which settings can be compared; none of them is a query of the split.
 
-    If the split has validation images, they are the queries, and its training images are the
-    database. Otherwise, a quarter of the training images is drawn from each class as queries, and
-    the others are the database. For multi-label images, the quarter is drawn regardless of class.
+    If the split has validation images, the validation images are the queries, and the training
+    images are the database. Otherwise, a quarter of the training images of each class is drawn as
+    queries, and the other training images are the database. For multi-label images, the quarter is
+    drawn regardless of class.
 
-    If the database contains only classes without training images, so does the database returned:
-    some of the training classes are held out, in the same proportion. A quarter of their images are
-    the queries, and the rest are the database.
+    If no class of the split's database has training images, the same holds for the returned images:
+    some of the training classes are held out, in about the proportion of the database's classes to
+    all classes. A quarter of the training images of each held-out class is used as queries, and the
+    rest as the database.
 
     Args:
       labels: labels of all images, class ids ``[N]`` or multi-hot ``[N, C]``.
       split: the data set's split.
-      seed: seed for the classes that are held out.
+      seed: seed for choosing the classes that are held out.
 
     Raises:
       ValueError: if there are too few images or classes to hold any out.
@@ -79,7 +81,7 @@ def _held_out_classes(labels: Integer[np.ndarray, " N"], split: Split, seed: int
     if number < MIN_CLASSES:
         raise ValueError(
             f"there must be at least {2 * MIN_CLASSES} classes with training images to hold some "
-            f"out, got {len(seen)}. Set fewer `unseen_classes`."
+            f"classes out, got {len(seen)}. Set fewer `unseen_classes`."
         )
     classes = np.random.default_rng(seed).permutation(seen)[:number]
     is_held_out = np.isin(labels[split.train], classes)
@@ -90,7 +92,7 @@ def _held_out_classes(labels: Integer[np.ndarray, " N"], split: Split, seed: int
 def _quarter(
     labels: Integer[np.ndarray, "N *C"], indices: Int64[np.ndarray, " n"]
 ) -> tuple[Int64[np.ndarray, " q"], Int64[np.ndarray, " r"]]:
-    """Splits images into a quarter, drawn from each class, and the rest."""
+    """Draws a quarter of the images of each class; returns these images and the others."""
     labels = labels[indices]
     order = np.random.default_rng(0).permutation(len(labels))
     groups = [order]

@@ -2,8 +2,8 @@
 
 A one-dimensional array, or text with one number per line, contains class ids. An array ``[N, C]``,
 or text with C numbers per line, contains multi-hot labels of 0 and 1. A column ``[N, 1]`` contains
-class ids, but it is rejected if all entries are 0 or 1, because they could also be multi-hot labels
-of one class.
+class ids, but it is rejected if all entries are 0 or 1, because it could also contain multi-hot
+labels of a single class.
 """
 
 from typing import NamedTuple
@@ -20,9 +20,9 @@ class LabelFile(NamedTuple):
     """The labels in a file.
 
     Attributes:
-      name: the file as it was given, safe to print.
+      name: the ``source`` that was read, escaped so that it is safe to print.
       values: class ids, int64 ``[N]``, or multi-hot labels, bool ``[N, C]``.
-      encoding: how the file was read, e.g. "int64 [200], class ids".
+      encoding: how the array was interpreted, e.g. "int64 [200], class ids".
     """
 
     name: str
@@ -41,8 +41,8 @@ def read_labels(source: str) -> LabelFile:
 
     Raises:
       FileNotFoundError: if the file does not exist.
-      ValueError: if the file cannot be read, is empty, has another shape, or contains an entry that
-        is neither a class id nor 0 or 1; the message names the first such entry.
+      ValueError: if the file cannot be read, is empty, has an unsupported shape, or contains an
+        entry that is neither a class id nor 0 or 1; the message names the first such entry.
 
     Examples:
       >>> import pathlib, tempfile
@@ -70,7 +70,7 @@ def _class_ids(numbers: Numbers) -> Int64[np.ndarray, " N"]:
     if values.dtype == bool:
         raise ValueError(
             f"{numbers.name} must be class ids [N] or multi-hot labels [N, C], but is "
-            f"{numbers.form}. Convert it with array.astype(int) if these are two classes."
+            f"{numbers.form}. Convert it with array.astype(int) if False and True are two classes."
         )
     # A float64 above 2**53 may have lost digits, and a larger integer does not fit in int64.
     limit = 2**63 if values.dtype.kind in "iu" else 2**53
@@ -86,8 +86,8 @@ def _class_ids(numbers: Numbers) -> Int64[np.ndarray, " N"]:
     if numbers.lines is None and numbers.values.ndim == 2 and not ((ids < 0) | (ids > 1)).any():
         raise ValueError(
             f"{numbers.name} must be class ids [N] or multi-hot labels [N, C] of several classes, "
-            f"but is {numbers.form} of 0 and 1. Convert it with array.ravel() if these are class "
-            "ids, or with array.astype(bool) if they are multi-hot labels of a single class."
+            f"but is {numbers.form} of 0 and 1. Convert it with array.ravel() if it contains class "
+            "ids, or with array.astype(bool) if it contains multi-hot labels of a single class."
         )
     return ids
 
@@ -99,7 +99,7 @@ def _multi_hot(numbers: Numbers) -> Bool[np.ndarray, "N C"]:
         row, column = (int(i) for i in np.unravel_index(np.argmax(wrong), wrong.shape))
         raise ValueError(
             f"{numbers.place(row, column)}: multi-hot labels must be 0 or 1, but this entry is "
-            f'{values[row, column]:g}. If -1 means "not of this class", convert them with labels '
-            "> 0. Class ids must be one per row."
+            f'{values[row, column]:g}. If -1 means "not of this class", convert the array with '
+            "labels > 0. If these are class ids, write one per row."
         )
     return values != 0

@@ -35,7 +35,7 @@ _REVERSED_LABELS = re.compile(r"(?:[01]\s++)*+")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Lists:
-    """The images in the three list files; an image that is in several lists has one index.
+    """The images in the three list files; an image that is in several lists has a single index.
 
     Attributes:
       paths: resolved paths to the N images.
@@ -83,8 +83,8 @@ def read_lists(
 
     Raises:
       FileNotFoundError: if a list or an image is missing.
-      ValueError: if a list is empty, a line is malformed or has a different number of labels, or
-        two lines give the same image different labels.
+      ValueError: if a list is empty, a line is malformed, lines have different numbers of labels,
+        or two lines give the same image different labels.
     """
     folder = Path(folder).expanduser()
     root = folder if image_root is None else Path(image_root).expanduser()
@@ -92,7 +92,7 @@ def read_lists(
     if missing:
         raise FileNotFoundError(
             f"`lists` must be a folder with {', '.join(LIST_FILES.values())}, but {folder} has no "
-            f"{', '.join(missing)}. Each line must be `path 0 1 0 ...`."
+            f"{', '.join(missing)}. Each line of these files must be `path 0 1 0 ...`."
         )
     lines_of = {part: _read_lines(folder / file) for part, file in LIST_FILES.items()}
     lines = [line for part in lines_of.values() for line in part]
@@ -115,7 +115,7 @@ def read_lists(
 
 
 def raise_faults(faults: Sequence[str], error: type[Exception], rule: str) -> None:
-    """If there are any faults, raises ``error`` with the rule and the first few faults."""
+    """If there are any faults, raises ``error`` with the violated rule and the first faults."""
     if faults:
         hidden = len(faults) - MAX_FAULTS_SHOWN
         more = [f"and {hidden:,} more"] if hidden > 0 else []

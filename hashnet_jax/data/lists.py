@@ -34,8 +34,8 @@ def load(options: Options) -> Dataset:
 
     Raises:
       FileNotFoundError: if a list or an image is missing.
-      ValueError: if a list is malformed, a query is in the database or the training set (unless
-        allowed), or an option does not apply to list files.
+      ValueError: if a list is malformed, a query is in the database or the training set and
+        ``allow_overlap`` is not set, or an option does not apply to list files.
     """
     if options.lists is None:
         raise ValueError(
@@ -58,7 +58,7 @@ def load(options: Options) -> Dataset:
 
 
 def _describe_overlaps(lists: Lists, options: Options) -> Iterator[str]:
-    """Describes queries that are also in another list; raises a ValueError unless allowed."""
+    """Describes queries that are also in another list; raises a ValueError if this is forbidden."""
     for part, indices in (("database", lists.database), ("train", lists.train)):
         file = LIST_FILES[part]
         shared = np.intersect1d(lists.query, indices)

@@ -7,7 +7,7 @@ published results include them, and leaving them out would change the protocol. 
 only counted and reported.
 
 Only pictures with identical pixels are found. Near-duplicates are more common: 3.3% of CIFAR-10's
-test images have one in the training set.
+test images have a near-duplicate in the training set.
 
 Reference: Barz, Denzler, "Do We Train on Test Data? Purging CIFAR of Near-Duplicates", Journal of
 Imaging 6(6), 2020.
@@ -79,7 +79,7 @@ def n_compared(dataset: Dataset) -> int:
 
 
 def has_content(counts: Mapping[str, Mapping[str, int | None]]) -> bool:
-    """Returns whether counts from :func:`overlaps` include the comparison by content."""
+    """Returns whether counts from :func:`overlaps` include results of a comparison by content."""
     return all(pair["same_picture"] is not None for pair in counts.values())
 
 

@@ -57,9 +57,10 @@ def look_at(path: StrPath) -> Look:
 def perceptual_hash(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "8"]:
     """Computes the pHash of a picture from the 64 lowest frequencies of its cosine transform.
 
-    The picture is converted to grey and resized to 32 x 32 pixels. Each bit is set if a coefficient
-    exceeds the median. Compression, scaling and small changes of brightness flip few of the bits,
-    and pictures with different content differ in about half of them.
+    The picture is converted to grey and resized to 32 x 32 pixels. Each bit is set if the
+    corresponding coefficient exceeds the median of all 64. Compression, scaling and small changes
+    of brightness flip few of the bits, and the hashes of pictures with different content differ in
+    about half of the bits.
 
     Args:
       image: the decoded picture, uint8 ``[H, W, 3]``.

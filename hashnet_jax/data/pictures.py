@@ -51,8 +51,8 @@ def read_picture(path: StrPath, *, draft: int | None = None) -> UInt8[np.ndarray
     Args:
       path: path to a file in one of the supported formats.
       draft: minimum side in pixels, or None. If given, a JPEG may be decoded at 1/2, 1/4 or 1/8 of
-        its size as long as both sides are at least this long, which is faster but changes pixel
-        values slightly.
+        its size, as long as both sides of the result are at least this long. This is faster but
+        changes pixel values slightly.
 
     Returns:
       The picture, uint8 ``[H, W, 3]``.
@@ -106,9 +106,9 @@ def find_pictures(root: StrPath, on_skip: Callable[[str, str], object]) -> Itera
     """Yields the pictures in a folder and its subfolders as they are found.
 
     Symbolic links are followed, but each folder is entered only once, so a link to a parent folder
-    causes no loop. A folder inside ``root`` is entered under its own path, and a folder outside it
-    through the first link found. Hidden files and folders are passed over, as are files without a
-    suffix in ``SUFFIXES``.
+    causes no loop. A folder inside ``root`` is entered under its own path, and a folder outside
+    ``root`` through the first link to it that is found. Hidden files and folders are passed over,
+    as are files whose suffix is not in ``SUFFIXES``.
 
     Args:
       root: path to the folder.
@@ -144,10 +144,10 @@ def find_pictures(root: StrPath, on_skip: Callable[[str, str], object]) -> Itera
 
 
 def is_passed_over(reason: str) -> bool:
-    """Returns whether :func:`find_pictures` gives this reason for files that are not pictures.
+    """Returns whether a reason from :func:`find_pictures` concerns files that are not pictures.
 
-    Other reasons concern files that a user may expect to be found: pictures in an unsupported
-    format, and folders that cannot be listed.
+    The other reasons concern files and folders that a user may expect to be searched: pictures in
+    an unsupported format, and folders that cannot be listed.
 
     Examples:
       >>> is_passed_over("hidden file"), is_passed_over("permission denied")

@@ -1,4 +1,4 @@
-"""Batches prefetched by grain: shuffled and augmented for training, in order for encoding.
+"""Batches prefetched by grain: shuffled and augmented for training, in a given order for encoding.
 
 Training batch t depends only on (seed, t): the order of the images is determined by the seed and
 the epoch, and their augmentation by the seed and t. A checkpoint therefore only needs to store the
@@ -50,13 +50,13 @@ def training_batches(
       spec: the network's spec, :class:`hashnet_jax.ModelSpec`.
       augmentation: name of an augmentation in :data:`hashnet_jax.data.augmentation.AUGMENTATIONS`.
       batch_size: B, the global batch size.
-      start: index of the first batch, i.e. the data position.
+      start: index of the first batch, which a checkpoint stores as its data position.
       stop: index one past the last batch.
       seed: seed for shuffling and augmentation, >= 0.
       threads: number of prefetching threads per process; None for ``DEFAULT_THREADS``, or 2 per
         worker process.
       workers: number of worker processes that load batches; 0 to load in this process.
-      rows: slice of each batch to load, if several processes share it (see
+      rows: slice of each batch to load, if several processes share each batch (see
         :func:`hashnet_jax.distributed.processes.share`); None for the whole batch.
 
     Returns:
@@ -86,7 +86,7 @@ def image_batches(
     threads: int | None = None,
     workers: int = 0,
 ) -> Iterator[UInt8[np.ndarray, "n size size 3"]]:
-    """Returns batches of squashed images in the order of ``indices``; the last may be smaller.
+    """Returns batches of images, squashed to squares, in the order of ``indices``.
 
     Args:
       source: the images, accessed by index; see :mod:`hashnet_jax.data.sources`.
@@ -96,7 +96,7 @@ def image_batches(
       threads, workers: see :func:`training_batches`.
 
     Returns:
-      An iterator over uint8 ``[B, size, size, 3]``.
+      An iterator over uint8 ``[B, size, size, 3]``; the last batch may be smaller.
     """
     in_order: Any = np.asarray(indices)
     batches = (
@@ -179,7 +179,7 @@ class _TrainingImages:
 
 
 class _SquashedBatch:
-    """Maps a batch of indices to the squashed images."""
+    """Maps a batch of indices to the corresponding squashed images."""
 
     def __init__(self, source: ImageSource, size: int) -> None:
         self._source, self._size = source, size

@@ -9,7 +9,7 @@ from hashnet_jax.data.label_files import LabelFile, read_labels
 
 
 class RetrievalFiles(NamedTuple):
-    """Matching codes and labels of Q queries and a database of N codes."""
+    """The codes and labels of Q queries and of N database images, checked to match."""
 
     query: CodeFile
     database: CodeFile
@@ -63,7 +63,7 @@ def read_retrieval_files(
             "queries and database must have the same number of bits, but "
             f"{files.query.name} has {files.query.bits} ({files.query.encoding}) and "
             f"{files.database.name} has {files.database.bits} ({files.database.encoding}). Pass "
-            "the codes of one network."
+            "codes from the same network."
         )
     _check_rows(files.query, files.query_labels)
     _check_rows(files.database, files.database_labels)
@@ -91,7 +91,7 @@ def _check_same_labels(files: RetrievalFiles) -> None:
     raise ValueError(
         "the labels of queries and database must both be class ids, or both multi-hot with the "
         f"same number of classes, but {query.name} has {_kind(query)}, and {database.name} has "
-        f"{_kind(database)}. Convert one of them."
+        f"{_kind(database)}. Convert one of them to the format of the other."
     )
 
 

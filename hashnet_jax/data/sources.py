@@ -52,7 +52,7 @@ class DigestibleSource(Protocol):
     """A source that can detect whether an image has changed without decoding it."""
 
     def digest(self, index: SupportsIndex, /) -> bytes:
-        """Returns a hash that differs if the pixels differ, and that may depend on the encoding."""
+        """Returns a hash that differs if the pixels differ, and may also depend on the encoding."""
         ...
 
 
@@ -140,7 +140,8 @@ class FileSource:
     """Picture files, decoded on access by :func:`hashnet_jax.data.pictures.read_picture`.
 
     The EXIF orientation is applied, as in image viewers. (torchvision's and TFDS's loaders, and
-    therefore the authors' code, ignore it; few images in the usual data sets are affected.)
+    therefore the code of HashNet's authors, ignore it; few images in the usual data sets are
+    affected.)
 
     Args:
       paths: paths to the N files.
@@ -179,7 +180,7 @@ class FileSource:
 
 
 def digest_image(source: ImageSource, index: SupportsIndex) -> bytes:
-    """Returns the 32-byte hash of an image's content, without decoding it if the source can."""
+    """Returns the 32-byte hash of an image's content; decodes the image only if necessary."""
     if isinstance(source, DigestibleSource):
         return source.digest(index)
     return digest_pixels(source[index])
@@ -215,7 +216,7 @@ def decode_squashed(data: bytes, size: int) -> UInt8[np.ndarray, "size size 3"]:
 
 
 def read_squashed(path: str | os.PathLike[str], size: int) -> UInt8[np.ndarray, "size size 3"]:
-    """Reads a picture file upright, and squashes the picture (see :func:`squash`)."""
+    """Reads a picture, applies its EXIF orientation, and squashes it (see :func:`squash`)."""
     return squash(read_picture(path, draft=JPEG_DRAFT_FACTOR * size), size)
 
 

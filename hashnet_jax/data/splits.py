@@ -1,4 +1,4 @@
-"""Splits a data set into training images, queries and a database, as a protocol requires.
+"""Splits a data set into training images, queries and a database according to a protocol.
 
 All random choices are seeded. Queries are never in the database or the training set, unless this
 is explicitly allowed.
@@ -92,7 +92,7 @@ def per_class_split(
       queries: number of queries per class, or ``{class id: number}``; None for the whole query
         pool.
       train: maximum number of training images per class, or ``{class id: number}``; a class with
-        fewer contributes them all. None for all.
+        fewer images contributes all of them. None for all images.
       validation: maximum number of validation images per class, drawn from the database images
         that are not training images.
       train_in_database: whether the database includes the training images.
@@ -153,7 +153,8 @@ def random_split(
       queries: number of queries, >= 1.
       train: number of training images, >= 1.
       validation: number of validation images, drawn from the database images that are not training
-        images. They remain in the database, whose size the protocol fixes.
+        images. Validation images remain in the database, since the protocol fixes the database
+        size.
       train_in_database: whether the database includes the training images.
       seed: seed for the random split, >= 0.
 
@@ -212,7 +213,7 @@ def draw_queries(
 
 
 def number_of_class(numbers: PerClass, label: int | np.integer) -> int | None:
-    """Returns the number of images of a class, or None for all."""
+    """Returns the number of images to draw from a class, or None for all images."""
     return numbers[int(label)] if isinstance(numbers, Mapping) else numbers
 
 

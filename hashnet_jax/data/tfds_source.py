@@ -1,4 +1,4 @@
-"""Reads TensorFlow Datasets by index, without TensorFlow; the only file that imports tfds.
+"""Reads TensorFlow Datasets by index, without TensorFlow. No other file imports tfds.
 
 Data sets must be prepared as array_record. Preparing a data set requires TensorFlow (the `prepare`
 extra), but reading it does not.
@@ -46,7 +46,7 @@ class TfdsSource:
     """One split of a prepared data set: encoded images on disk, decoded on access.
 
     The formats and limits are those of :func:`hashnet_jax.data.decoder.decode_picture`. The EXIF
-    orientation is ignored, because TFDS and the authors' code ignore it.
+    orientation is ignored, because TFDS and the code of HashNet's authors ignore it.
 
     Raises:
       DamagedFile: on access, if a record is damaged; the message names the folder and the record.
@@ -99,8 +99,8 @@ def open_builder(
     """Returns the TFDS builder for a data set, preparing the data first if necessary.
 
     Args:
-      name: name of the data set in TFDS, including the config if there are several, e.g.
-        ``"imagenet2012"`` or ``"coco/2014"``.
+      name: name of the data set in TFDS, followed by the name of a config if the data set has
+        several configs, e.g. ``"imagenet2012"`` or ``"coco/2014"``.
       data_dir: TFDS's data folder; by default ``$TFDS_DATA_DIR`` or ``~/tensorflow_datasets``.
       manual_dir: folder with manually downloaded archives; by default
         ``<data_dir>/downloads/manual``.
@@ -146,8 +146,9 @@ def read_split(
       labels: name of a label reader in :data:`hashnet_jax.data._tfds_labels.LABEL_READERS`.
 
     Returns:
-      ``(source, labels)``: images by index, in memory if they fit in ``MAX_DECODED_BYTES``; class
-      ids int64 ``[N]`` or multi-hot labels int8 ``[N, C]``.
+      ``(source, labels)``: ``source`` gives access to the images by index, and holds them in memory
+      if they fit in ``MAX_DECODED_BYTES``; ``labels`` are class ids int64 ``[N]`` or multi-hot int8
+      ``[N, C]``.
     """
     source = TfdsSource(builder, split)
     features: Any = builder.info.features

@@ -28,17 +28,17 @@ def unseen_class_split(
 ) -> Split:
     """Draws the queries and the database from some classes, and training images from the others.
 
-    The seed determines the unseen classes. With the same seed, a larger number of unseen classes
-    includes the smaller one. Validation images are from the seen classes, so that no choice during
-    training can depend on unseen classes. Images of the seen classes that are neither training nor
-    validation images are not used.
+    The seed determines the unseen classes. If only the number of unseen classes is increased, the
+    previous unseen classes remain unseen. Validation images are from the seen classes, so that no
+    choice during training can depend on unseen classes. Images of the seen classes that are neither
+    training nor validation images are not used.
 
     Args:
       labels: class ids ``[N]``; the protocol is not defined for several labels per image.
       unseen: number of unseen classes, in 2..C-2 for C classes, so that both training and search
         involve at least two classes.
       queries: number of queries per unseen class, or ``{class id: number}``; None for the whole
-        query pool. All other images of these classes in the database pool are the database.
+        query pool. All other images of the unseen classes in the database pool form the database.
       train: maximum number of training images per seen class, or ``{class id: number}``; None for
         all.
       validation: maximum number of validation images per seen class, drawn from the images that
@@ -99,7 +99,7 @@ def unseen_class_split(
 def describe_unseen(
     labels: Integer[np.ndarray, " N"], classes: Sequence[str], split: Split
 ) -> tuple[str, ...]:
-    """Returns a note that names the query classes if training has seen none of these classes.
+    """Returns a note that lists the classes of queries and database if all are unseen in training.
 
     Examples:
       >>> split = Split(train=[0, 1], query=[2], database=[3, 4])

@@ -87,8 +87,9 @@ def read_npz(
       The arrays, keyed by name.
 
     Raises:
-      DamagedFile: if the file is not a `.npz` file, an array does not have the size in its header,
-        a checksum is wrong, the arrays do not fit in the machine's memory, or ``check`` fails.
+      DamagedFile: if the file is not a `.npz` file, the size of an array does not match its header,
+        a checksum is wrong, the arrays do not fit in the machine's memory, or ``check`` raises an
+        error.
       OSError: if the file cannot be read.
 
     Examples:

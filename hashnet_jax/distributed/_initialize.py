@@ -21,7 +21,7 @@ SHUTDOWN_TIMEOUT_SECONDS = 20
 def initialize(
     coordinator: str | None, processes: int | None = None, process: int | None = None
 ) -> None:
-    """Connects this process to the others; call it before any computation.
+    """Connects this process to the others; must be called before any computation.
 
     Args:
       coordinator: address ``"HOST:PORT"`` of the first process; ``"auto"`` to read all three
@@ -68,14 +68,15 @@ def connected(
     """Connects this process to the others, and reports if one of them is lost within the block.
 
     If a process is killed, or its machine can no longer be reached, each of the others prints one
-    line and exits with status 1. If the first process is lost, they do so at once, otherwise within
-    ``HEARTBEAT_TIMEOUT_SECONDS`` and a few more seconds.
+    line and exits with status 1. If the first process is lost, the others do so at once. If another
+    process is lost, they do so at most a few seconds after ``HEARTBEAT_TIMEOUT_SECONDS``.
 
     Args:
-      coordinator: see :func:`initialize`; None for a single process, in which nothing is done.
+      coordinator: see :func:`initialize`. With None, there is a single process, and nothing is
+        done.
       processes: see :func:`initialize`.
       process: see :func:`initialize`.
-      remedy: function that returns advice for the user, which is printed at the end of that line.
+      remedy: function that returns advice for the user, which is appended to the printed line.
 
     Raises:
       ValueError: see :func:`initialize`.

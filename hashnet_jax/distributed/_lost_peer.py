@@ -79,7 +79,8 @@ def explained_abort(explain: Callable[[str], str]) -> Iterator[None]:
     """Prints one line and exits with status 1 if the runtime aborts within the block.
 
     Args:
-      explain: maps the runtime's error message to the line to print, or to "" to print nothing.
+      explain: function that maps the runtime's error message to the line to print, or to "" to
+        print nothing.
     """
     stderr = _NativeStderr()
 
@@ -103,7 +104,7 @@ def explained_abort(explain: Callable[[str], str]) -> Iterator[None]:
 
 
 def _leave() -> None:
-    """Exits immediately, since the main thread may wait for the lost process forever."""
+    """Exits immediately, since the main thread might wait for the lost process forever."""
     for child in multiprocessing.active_children():
         child.kill()
     # Flush in a thread, since the main thread may hold the lock of stdout.

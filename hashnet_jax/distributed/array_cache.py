@@ -1,4 +1,4 @@
-"""Arrays cached in files whose names contain the hash of their content::
+"""Arrays cached in files, each with a hash of the array's content in the file name::
 
     STEM-SHA256.npy
 

@@ -1,8 +1,9 @@
 """Runs functions on one device, or maps them over several.
 
 `jax.pmap` is in maintenance mode and has been implemented as a jit of `shard_map` since JAX 0.10.
-Nothing outside this file depends on it. With several processes, it maps over all their devices, and
-each process passes and receives only its own rows.
+Code outside this file does not depend on the use of `jax.pmap`. With several processes, functions
+are mapped over the devices of all processes, and each process passes and receives only its own
+rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ def local_devices(count: int | None = None) -> list[Device]:
       count: number of devices, >= 1; None for all.
 
     Raises:
-      ValueError: if this process has fewer devices.
+      ValueError: if this process has fewer than ``count`` devices.
 
     Examples:
       >>> len(local_devices(1))
@@ -62,8 +63,8 @@ def map_step(
       of devices. The buffers of ``state`` are donated: use only the returned state.
 
     Raises:
-      ValueError: if another process has fewer devices; ``step`` raises it if the batch cannot be
-        split evenly.
+      ValueError: if another process has fewer devices than ``devices`` lists. ``step`` raises a
+        ValueError if the batch cannot be split evenly.
 
     Examples:
       >>> import jax.numpy as jnp

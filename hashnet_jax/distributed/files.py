@@ -71,10 +71,11 @@ def disk_faults_named(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def remove_folder(folder: Path) -> None:
-    """Deletes a folder and what it contains; an error names the folder.
+    """Deletes a folder and its content.
 
     Raises:
-      OSError: if a file in it cannot be deleted. ``shutil.rmtree`` names it without its folder.
+      OSError: if the folder or a file in it cannot be deleted. The error always names the folder,
+        whereas ``shutil.rmtree`` may only give the name of the file in it.
 
     Examples:
       >>> import tempfile
@@ -91,7 +92,7 @@ def remove_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Creates a folder and its missing parents, and flushes them to disk to survive a crash.
+    """Creates a folder and its missing parents, flushed to disk so that they survive a crash.
 
     Args:
       folder: path to the folder.

@@ -117,11 +117,11 @@ def wait_for_all() -> None:
 
 
 def together(function: Callable[[], T]) -> T:
-    """Calls ``function()`` in each process, and raises in all of them if it fails in any.
+    """Calls ``function()`` in each process; if any call fails, raises an error in all processes.
 
     Raises:
-      ConnectionAbortedError: in the processes where it succeeded; the message names a process where
-        it failed.
+      ConnectionAbortedError: in the processes where ``function`` succeeded; the message names a
+        process where it failed.
 
     Examples:
       >>> together(lambda: 3)
@@ -147,7 +147,7 @@ def from_first(function: Callable[[], Any]) -> Any:
       function: zero-argument function returning a JSON value.
 
     Raises:
-      ConnectionAbortedError: in the other processes, if it fails in the first.
+      ConnectionAbortedError: in the other processes, if ``function`` fails in the first one.
 
     Examples:
       >>> from_first(lambda: {"step": 3})
@@ -190,7 +190,7 @@ def check_same(what: str, content: Any) -> None:
       content: a JSON value, or a NumPy array.
 
     Raises:
-      ValueError: in all processes, if the content in any process differs from the first process's.
+      ValueError: in all processes, if the content in any process differs from that in the first.
 
     Examples:
       >>> check_same("config", {"seed": 0})

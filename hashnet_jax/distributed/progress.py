@@ -14,8 +14,8 @@ class Progress:
     """Counts finished units of work and reports progress on stderr.
 
     On a terminal, it shows a bar with the rate and the time left. Elsewhere, it prints at most one
-    line every ``SECONDS_BETWEEN_LINES``, and one when all units are done, so a short job prints a
-    single line. With several processes, only the first one reports.
+    line every ``SECONDS_BETWEEN_LINES``, and a last line when all units are done, so a short job
+    prints a single line. With several processes, only the first one reports.
 
     Args:
       total: number of units.
@@ -68,9 +68,9 @@ class Progress:
             self._bar.refresh()
 
     def note(self, say: Callable[[str], object]) -> Callable[[str], object]:
-        """Returns a function that calls ``say`` with a line, without breaking the bar.
+        """Returns a function that passes a line to ``say`` without corrupting the progress bar.
 
-        With several processes, it does nothing in all but the first one.
+        With several processes, the returned function has no effect except in the first process.
         """
 
         def said(line: str) -> None:

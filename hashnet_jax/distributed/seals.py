@@ -28,7 +28,7 @@ def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unsealed(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Checks the seal of a JSON object, and returns the content without it.
+    """Checks the seal of a JSON object, and returns the content without the seal.
 
     Objects written by version 0.1 have no seal, and are returned unchanged; see :func:`is_sealed`.
 

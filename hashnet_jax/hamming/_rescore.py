@@ -24,27 +24,29 @@ def rescore(
 
     A Hamming distance counts all bits alike, whereas the logits show how certain each bit of the
     query is. The candidates are usually the nearest codes by Hamming distance, from :func:`top_k`;
-    the first k columns are then the k nearest by score among them. The function is pure, and memory
-    is bounded by a working set of 2**22 elements, unless a single query needs more (n K).
+    the first k columns of the result are then the k candidates with the highest scores. The
+    function is pure, and memory is bounded by a working set of 2**22 elements, unless a single
+    query needs more (n K elements).
 
     The logits of a query are rounded to multiples of a power of two, at most ``max(|z|) K /
     2**28``, so that scores are sums of integers: equal codes tie exactly, and every device and
     batch size gives the same ranking.
 
     Args:
-      logits: the queries' logits, float  ``[Q, K]``, all finite, see :func:`hashnet_jax.logits`.
+      logits: the queries' logits, float ``[Q, K]``, all finite, see :func:`hashnet_jax.logits`.
       packed_database: packed database codes, uint8 ``[N, ceil(K/8)]``.
       candidates: indices of codes, int ``[Q, n]``, without duplicates in a row; -1 for no
         candidate, e.g. if an approximate index finds fewer than n codes.
 
     Returns:
       ``(score, index)``, float32 and int32 ``[Q, n]``, in order of decreasing score, with ties
-      ordered by index; -inf and -1 at the end of a row for candidates of -1.
+      ordered by index. Candidates of -1 are at the end of a row, with a score of -inf and an index
+      of -1.
 
     Raises:
       TypeError: if ``packed_database`` is not uint8, or ``candidates`` are not integers.
-      ValueError: if the shapes do not match, or if a logit is not finite or a candidate is not in
-        -1..N-1, unless they are traced.
+      ValueError: if the shapes do not match, a logit is not finite, or a candidate is not in
+        -1..N-1. The values of traced arrays are not checked.
 
     Examples:
       >>> from hashnet_jax.codes import binarize, pack_bits
@@ -91,7 +93,7 @@ def _rescore(
 
 
 def _unit(logits: Float32[Array, "Q K"]) -> Float32[Array, "Q 1"]:
-    """Returns powers of two such that sums of K logits, in these units, fit in int32."""
+    """Returns powers of two such that sums of K logits, as multiples of these, fit in int32."""
     largest = jnp.max(jnp.abs(logits), axis=1, keepdims=True)
     # |z| < 2**exponent. The lower limit avoids a division by 0; its sums are 0 or negligible.
     _, exponent = jnp.frexp(jnp.maximum(largest, 1e-20))

@@ -29,12 +29,12 @@ def distances(
       packed_database: packed database codes, uint8 ``[N, ceil(K/8)]``.
 
     Returns:
-      int32 ``[Q, N]`` in 0..K.
+      The distances, int32 ``[Q, N]`` in 0..K.
 
     Raises:
       TypeError: if either array is not uint8.
-      ValueError: if an array is not 2-D, or the codes of both do not have the same number of bytes,
-        >= 1.
+      ValueError: if an array is not 2-D, or the codes in the two arrays do not have the same number
+        of bytes, >= 1.
 
     Examples:
       >>> from hashnet_jax.codes import pack_bits
@@ -60,8 +60,8 @@ def top_k(
     The database is split into groups of consecutive codes. A first pass computes the smallest
     distance in each group. The k groups with the smallest minima, ties broken by position, contain
     the k nearest codes: each of them has a code that ranks ahead of every code in any other group.
-    Only these k groups are searched code by code, and the first pass ranks
-    only one element per group (N / 64 for codes of up to 64 bits).
+    Only these k groups are searched code by code, and the first pass ranks only one element per
+    group (N / 64 elements for codes of up to 64 bits).
 
     Args:
       packed_queries: packed query codes, uint8 ``[Q, ceil(K/8)]``; Q may be 0.
@@ -73,8 +73,8 @@ def top_k(
 
     Raises:
       TypeError: if either array is not uint8, or ``k`` is not an int.
-      ValueError: if an array is not 2-D, the codes of both do not have the same number of bytes,
-        >= 1, or ``k`` is not in 1..N.
+      ValueError: if an array is not 2-D, the codes in the two arrays do not have the same number of
+        bytes, >= 1, or ``k`` is not in 1..N.
 
     Examples:
       >>> from hashnet_jax.codes import pack_bits

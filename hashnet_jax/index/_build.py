@@ -74,7 +74,7 @@ def encode_to_folder(
       FileExistsError: if ``output`` contains other files.
       BlockingIOError: if another process is writing to ``output``.
       ValueError: if ``batch_size`` is not a multiple of the number of devices, no picture is
-        readable, a weight is not finite, or a file in ``output`` is damaged.
+        readable, a weight of the network is not finite, or a file in ``output`` is damaged.
     """
     params = load(run)
     check_finite(params, source=f"the network in {run}")
@@ -158,7 +158,7 @@ def _finish(
         remove_folder(partial.parent if is_new else partial)
         raise ValueError(
             f"no readable pictures found in {', '.join(plan.inputs)} ({len(skipped):,} skipped). "
-            f"Pass files in one of the formats {', '.join(FORMATS)}, or folders that contain some."
+            f"Pass files in one of the formats {', '.join(FORMATS)}, or folders with such files."
         )
     manifest = Manifest.of(
         spec,

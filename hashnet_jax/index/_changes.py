@@ -10,7 +10,7 @@ class Changes:
     Attributes:
       new: number of pictures added.
       changed: number of pictures that were encoded again because their content had changed.
-      gone: number of pictures deleted because they no longer exist on disk.
+      gone: number of pictures deleted from the store because they no longer exist on disk.
       unreadable: number of pictures and folders that could not be read. If such a picture was in
         the store and its content has changed since, it was deleted from the store.
       relabelled: number of unchanged pictures with a new label.

@@ -44,15 +44,15 @@ def check_same_weights(manifest: Manifest, folder: str | Path, run: str | Path) 
 def check_codes(folder: str | Path, manifest: Manifest) -> None:
     """Checks that the codes and the picture paths match the manifest.
 
-    Both files are read once: 10 million 64-bit codes and their paths take about a second. Folders
-    written by version 0.1 have no hashes, so only the sizes are checked.
+    Each of the two files is read once: 10 million 64-bit codes and their paths take about a second.
+    Folders written by version 0.1 have no hashes, so only the sizes are checked.
 
     Args:
       folder: a codes folder.
       manifest: the manifest of ``folder``.
 
     Raises:
-      DamagedFile: a ValueError, if a file is damaged or belongs to other codes.
+      DamagedFile: a ValueError, if a file is damaged or does not match the manifest.
       FileNotFoundError: if a file is missing.
     """
     open_codes(folder, manifest)

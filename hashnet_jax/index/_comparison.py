@@ -1,7 +1,7 @@
 """Compares the picture files on disk with the rows of a store, without holding either in memory.
 
-Both lists are written to a private SQLite database. SQLite keeps it in memory while it is small,
-and otherwise in a temporary file, which it deletes. A query then finds the differences.
+Both lists are written to a private SQLite database. SQLite keeps a small database in memory, and a
+larger one in a temporary file, which it deletes. A SQL query then finds the differences.
 """
 
 import os
@@ -39,14 +39,14 @@ _MOST_NAMED = 1000
 
 
 class Task(NamedTuple):
-    """A picture that is not in the store, or whose file or label differs from its row there.
+    """A picture that is not in the store, or whose file or label differs from its row in it.
 
     Attributes:
       path: path to the picture file.
       label: the label that the picture's row should have.
       sha256: SHA-256 recorded in the store; None if the picture is new.
-      is_same_file: whether the file size and modification time match the store, i.e. only the label
-        differs.
+      is_same_file: whether the file's size and modification time match the picture's row, i.e. only
+        the label differs.
       is_relabelled: whether the label differs from the one in the store.
     """
 
@@ -62,7 +62,8 @@ class Comparison:
 
     Args:
       named: files and folders, from :func:`hashnet_jax.index.expand`.
-      label_of: returns the label of a path; None to leave the labels in the store as they are.
+      label_of: function that returns the label for a path; None to leave the labels in the store as
+        they are.
     """
 
     def __init__(self, named: Sequence[str], label_of: LabelOf | None) -> None:

@@ -34,10 +34,10 @@ def components(
 
     If two codes differ in at most R bits, and the bits are divided into R + 1 parts, then the codes
     are equal in at least one part. Therefore only codes that are equal in some part are compared.
-    For R + 1 parts of b bits, these are about (R + 1) U^2 / 2^b pairs of U distinct codes whose
-    bits are independent, and more if the codes form clusters. If there are too many such pairs,
-    because R is large or the bits of a part are nearly constant, all U^2 / 2 pairs are compared
-    instead. Memory use is O(N), regardless of the number of links.
+    With R + 1 parts of b bits each, about (R + 1) U^2 / 2^b pairs of the U distinct codes are
+    compared if the bits are independent, and more if the codes form clusters. If there are too many
+    such pairs, because R is large or the bits of a part are nearly constant, all U^2 / 2 pairs are
+    compared instead. Memory use is O(N), regardless of the number of links.
 
     Args:
       codes: packed codes, uint8 ``[N, ceil(K/8)]``.
@@ -90,7 +90,7 @@ def _key(words: _Words, mask: UInt64[np.ndarray, " W"]) -> _Keys:
 
 
 def _count(key: _Keys) -> int:
-    """Returns the number of pairs with equal keys."""
+    """Returns the number of pairs of codes with equal keys."""
     _, sizes = np.unique(key, return_counts=True)
     return int((sizes * (sizes - 1) // 2).sum())
 
@@ -120,7 +120,7 @@ def _linked_with_equal_keys(
 
 
 def _gathered(pairs: Iterator[_Pairs]) -> Iterator[_Pairs]:
-    """Concatenates pairs into batches that are large enough to merge."""
+    """Concatenates pairs into batches that are large enough to be merged efficiently."""
     waiting, number = [], 0
     for some in pairs:
         waiting.append(some)

@@ -102,7 +102,7 @@ def rows_by_label(label: Int[np.ndarray, " N"]) -> list[Int[np.ndarray, " n"]]:
 
 
 def _looks(ids: Sequence[str]) -> list[Look | str]:
-    """Reads all pictures in parallel threads; returns the reason for each unreadable one."""
+    """Returns the hashes of each picture, or why it cannot be read, using parallel threads."""
     looks: list[Look | str] = []
     if not ids:
         return looks

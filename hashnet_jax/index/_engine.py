@@ -42,7 +42,7 @@ class LocalEngine:
             check_batch_size(self.batch_size, len(self.devices))
 
     def __call__(self, run: str | Path, paths: Iterator[str]) -> Encoded:
-        """Encodes the pictures; loads the network only if at least one can be read."""
+        """Encodes the pictures; loads the network only if at least one picture can be read."""
 
         @functools.cache
         def params() -> HashNetParams:

@@ -71,7 +71,7 @@ def export_codes_folder(store: Store, folder: str | os.PathLike[str]) -> int:
 def export_faiss(store: Store, path: str | os.PathLike[str]) -> int:
     """Writes a flat binary faiss index, and the picture paths in the same order to `PATH.ids.txt`.
 
-    Line i of the text file is the path to the picture with code i. An existing file is replaced.
+    Line i of the text file is the path to the picture with code i. Existing files are replaced.
 
     Args:
       store: the store to export.
@@ -138,6 +138,6 @@ def _lines(snapshot: Snapshot) -> bytes:
         if "\n" in path:
             raise ValueError(
                 f"a file with one path per line cannot contain {path!r}, which has a line break. "
-                "Rename it, or export the store to Parquet."
+                "Rename the picture, or export the store to Parquet."
             )
     return "".join(f"{path}\n" for path in ids).encode()

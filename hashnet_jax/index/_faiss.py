@@ -183,7 +183,7 @@ def _hnsw(codes: PackedCodes, bits: int) -> Any:
 
 
 def _multihash(codes: PackedCodes, bits: int) -> Any:
-    """Stores a hash table for each substring of the codes; queries flip up to 2 bits of each."""
+    """Stores a hash table per substring of the codes; queries look up all keys within 2 bits."""
     width = min(bits, max(1, math.ceil(math.log2(len(codes) + 1))), 16)
     faiss = import_faiss("search")
     index = faiss.IndexBinaryMultiHash(8 * codes.shape[1], bits // width, width)

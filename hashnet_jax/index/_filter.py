@@ -12,11 +12,11 @@ def check_filter(table: Any, uri: str, where: str) -> str:
 
     Args:
       table: the LanceDB table.
-      uri: store folder or location in object storage.
+      uri: location of the store, a folder or an address in object storage.
       where: a SQL filter, e.g. ``"label = 'cat'"``.
 
     Returns:
-      The filter in parentheses. Without these, LanceDB ignores any text after the expression.
+      The filter in parentheses. Without parentheses, LanceDB ignores any text after the expression.
 
     Raises:
       DamagedFile: a ValueError, if the store cannot be read even without the filter.

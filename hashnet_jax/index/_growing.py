@@ -19,7 +19,7 @@ class GrowingFile:
     Args:
       file: the file, open for reading and writing.
       header: number of bytes at the start that are not hashed.
-      end: number of bytes that are valid. The rest is cut off.
+      end: number of bytes that are valid. The rest of the file is cut off.
     """
 
     def __init__(self, file: BinaryIO, *, header: int, end: int) -> None:

@@ -34,8 +34,8 @@ def import_codes_folder(
 
     Args:
       folder: a codes folder written by `hashnet encode`.
-      uri: the store, which is created if it does not exist.
-      on_unreadable: called with the path and the reason for each picture that is not imported,
+      uri: location of the store, which is created if it does not exist.
+      on_unreadable: called with the path and the reason for each picture that is not imported
         because its path is not UTF-8.
 
     Returns:
@@ -99,7 +99,7 @@ def _open_or_create(uri: str | os.PathLike[str], codes: Manifest, folder: Path) 
 
 
 def _blocks(folder: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yields the paths in blocks, with the index of the first path in each."""
+    """Yields the paths in blocks, each with the index of its first path."""
     with open(folder / IDS, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
         for start in itertools.count(0, _ROWS_PER_TRANSACTION):
             lines = list(itertools.islice(file, _ROWS_PER_TRANSACTION))
@@ -109,7 +109,7 @@ def _blocks(folder: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _trusted(file: PictureFile | str, written_ns: int) -> PictureFile:
-    """Returns the state of a file that was last modified before the codes were written."""
+    """Returns a file's state, or ``_UNKNOWN`` if it may have changed since it was encoded."""
     if isinstance(file, str) or file.mtime_ns >= written_ns:
         return _UNKNOWN
     return file

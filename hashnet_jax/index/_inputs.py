@@ -11,8 +11,9 @@ from hashnet_jax.data.pictures import find_pictures
 def expand(arguments: Iterable[str | os.PathLike[str]]) -> list[str]:
     """Expands paths and globs to the files and folders they match.
 
-    A folder inside a requested folder is omitted, since the outer folder already includes it,
-    unless it is hidden. A file is kept, since a folder includes only files that look like pictures.
+    A folder inside another requested folder is omitted, since searching the outer folder also finds
+    its pictures. Hidden folders are kept, since such a search skips them. Files are also kept,
+    since a search finds only files that look like pictures.
 
     Args:
       arguments: files, folders, or globs (``**`` for any depth). The path to an existing file is

@@ -66,7 +66,7 @@ def read_journal(partial: Path, plan: Plan) -> Journal | None:
     """Reads the journal of an interrupted run; returns None if there is none yet.
 
     Raises:
-      FileExistsError: if the journal belongs to a different request.
+      FileExistsError: if the journal records a different request.
       DamagedFile: a ValueError, if the journal or a file that it describes is damaged.
     """
     path = partial / JOURNAL
@@ -104,7 +104,7 @@ def check_same_plan(old: Mapping[str, Any], plan: Plan, output: Path) -> None:
 
 
 def remedy_for(partial: Path) -> str:
-    """Returns the remedy if a file in `.partial` is damaged."""
+    """Returns the advice for a user if a file in `.partial` is damaged."""
     return f"delete {partial} and start again"
 
 

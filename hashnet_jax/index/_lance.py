@@ -39,7 +39,7 @@ def faults_named(uri: str) -> Iterator[None]:
     """Converts errors raised by LanceDB.
 
     Args:
-      uri: store folder or location in object storage.
+      uri: location of the store, a folder or an address in object storage.
 
     Raises:
       BlockingIOError: if other processes kept changing the store at the same time.

@@ -49,7 +49,7 @@ class Manifest:
       preprocessing: description of how pictures were preprocessed.
       batch_size: number of pictures per batch during encoding; None if exported from a store.
       devices: number of devices used for encoding; None if exported from a store.
-      inputs: absolute paths to the requested files and folders, or the store.
+      inputs: absolute paths to the requested files and folders, or the location of the store.
       skipped: a dict with ``"path"`` and ``"reason"`` for each picture that could not be read.
       package: name and version of the package that wrote the folder.
       codes_sha256: SHA-256 of `codes.npy`; empty if version 0.1 wrote the folder.
@@ -79,7 +79,9 @@ class Manifest:
         if not all(type(number) is int and number >= 1 for number in numbers):
             raise ValueError(f"its counts and sizes must be integers >= 1, got {(*numbers,)}")
         if self.padding_bits != -self.bits % 8:
-            raise ValueError(f"{self.bits} bits do not have {self.padding_bits} padding bits")
+            raise ValueError(
+                f"codes of {self.bits} bits do not have {self.padding_bits} padding bits"
+            )
 
     @classmethod
     def of(
@@ -96,7 +98,7 @@ class Manifest:
         """Creates the manifest for codes computed by a network.
 
         Args:
-          spec: the network's spec. The other arguments are the attributes of the same names.
+          spec: the network's spec. Each other argument sets the attribute of the same name.
 
         Returns:
           The manifest.
@@ -158,8 +160,8 @@ def read_manifest(folder: str | Path) -> Manifest:
     if not path.is_file():
         if (Path(folder) / PARTIAL).is_dir():
             raise FileNotFoundError(
-                f"the codes in {folder} are unfinished. Repeat the call that started encoding "
-                "them to finish it."
+                f"the codes in {folder} are unfinished. To finish encoding, repeat the original "
+                "call."
             )
         raise FileNotFoundError(
             f"no codes found in {folder} ({MANIFEST} is missing). Encode pictures to this folder "
@@ -174,12 +176,12 @@ def read_manifest(folder: str | Path) -> Manifest:
 
 
 def written_by_0_1(manifest: Manifest) -> bool:
-    """Returns whether version 0.1 wrote the codes. If so, they have no hashes to check."""
+    """Returns whether the codes were written by hashnet_jax 0.1, which recorded no hashes."""
     return manifest.package.startswith("hashnet_jax 0.1.")
 
 
 def preprocessing(spec: ModelSpec) -> dict[str, Any]:
-    """Describes how a network's pictures are preprocessed."""
+    """Describes how pictures are preprocessed for a network."""
     return {
         "decode": "RGB 0..255, EXIF orientation applied, first frame only, white background",
         "resize": [spec.resize, spec.resize],

@@ -5,8 +5,8 @@
     listing         paths to the pictures to encode, one per line. Written once at the start, so
                     interruptions and pictures added later do not change the output
     codes.npy, ids.txt, skipped     output files, appended to after each batch
-    journal.json    the request, and the valid length of each output file. To continue, the
-                    files are truncated to these lengths
+    journal.json    the request, and the valid length of each output file. When encoding
+                    continues, the output files are truncated to these lengths
     lock            lock file, held by the process that writes to the folder
 """
 
@@ -50,10 +50,11 @@ def claim_output(output: str | Path, plan: Plan) -> Path | None:
       plan: the encoding request.
 
     Returns:
-      The `.partial` folder, or None if ``output`` contains the finished codes for this plan.
+      The `.partial` folder, or None if ``output`` already contains the codes for this plan.
 
     Raises:
-      FileExistsError: if ``output`` is a file or contains other files.
+      FileExistsError: if ``output`` is a file, contains files but no codes, or contains the codes
+        of a different request.
       DamagedFile: a ValueError, if ``output`` contains finished codes that are damaged.
     """
     output = Path(output)
@@ -126,7 +127,7 @@ def start_journal(
 def open_outputs(
     partial: Path, journal: Journal
 ) -> contextlib.AbstractContextManager[dict[str, GrowingFile]]:
-    """Opens the output files for appending, truncated to their valid lengths."""
+    """Truncates the output files to their valid lengths, and opens them for appending."""
     return open_growing(partial, journal.ends, HEADERS)
 
 
@@ -141,14 +142,14 @@ def save_journal(partial: Path, journal: Journal, files: Mapping[str, GrowingFil
 
 
 def publish(partial: Path, manifest: Manifest) -> Manifest:
-    """Moves the finished files to the output folder, with the manifest last; safe to repeat.
+    """Moves the finished files to the output folder, then writes the manifest; safe to repeat.
 
     Args:
       partial: the `.partial` folder, from :func:`claim_output`.
-      manifest: the manifest, without the hashes of the files.
+      manifest: the manifest, except for the hashes of the files.
 
     Returns:
-      The manifest that was written.
+      The manifest as written, with the hashes.
     """
     output = partial.parent
     if (partial / CODES).is_file():
@@ -168,12 +169,12 @@ def publish(partial: Path, manifest: Manifest) -> Manifest:
 
 
 def write_skip(file: BinaryIO | GrowingFile, path: str, reason: str) -> None:
-    """Appends the path to a skipped picture, and the reason, to a file."""
+    """Records a skipped picture in a file, as a line with the picture's path and the reason."""
     file.write(json.dumps({"path": path, "reason": reason}).encode() + b"\n")
 
 
 def read_skips(partial: Path) -> list[dict[str, str]]:
-    """Reads the skipped pictures, each as a dict with keys ``"path"`` and ``"reason"``."""
+    """Returns the skipped pictures, each as a dict with keys ``"path"`` and ``"reason"``."""
     path = partial / SKIPPED
     with damage_named(path, "a list of skipped pictures", remedy_for(partial)):
         with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""The state of a picture file, which a store records to detect later changes."""
+"""The size, time and hash of a picture file, recorded in a store to detect later changes."""
 
 import hashlib
 import os
@@ -27,7 +27,7 @@ class PictureFile(NamedTuple):
 
 
 def digest(path: str | os.PathLike[str]) -> PictureFile | str:
-    """Hashes a picture file without decoding it; returns the reason if it cannot be read."""
+    """Returns the state of a picture file, or the reason that the file cannot be read."""
     try:
         with opened(path) as file:
             status = os.fstat(file.fileno())
@@ -42,13 +42,13 @@ def load_picture(
 ) -> PictureFile | str:
     """Hashes a picture file, and decodes it like :func:`hashnet_jax.data.sources.read_squashed`.
 
-    The size and time are recorded before the first byte is read. If the file is modified after
-    that, the recorded values no longer match the file, and the next update encodes the picture
-    again.
+    The size and modification time are recorded before the first byte is read. If the file is
+    modified later, the recorded values no longer match the file, and the next update encodes the
+    picture again.
 
     Args:
       path: path to the file.
-      image: array for the pixels, uint8 ``[size, size, 3]``.
+      image: array that receives the pixels, uint8 ``[size, size, 3]``.
 
     Returns:
       The state of the file, or the reason that it cannot be read.

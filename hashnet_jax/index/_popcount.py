@@ -1,4 +1,4 @@
-"""Hamming distances by XOR and population count in NumPy, without compiling a program."""
+"""Hamming distances computed in NumPy by XOR and population count, without compilation."""
 
 import numpy as np
 from jaxtyping import Int64, UInt8, UInt16, UInt64
@@ -10,10 +10,11 @@ def words_of(codes: UInt8[np.ndarray, "N bytes"]) -> UInt64[np.ndarray, "N W"]:
     """Converts packed codes to 64-bit words, padded with zeros.
 
     Args:
-      codes: uint8 ``[N, ceil(K/8)]``. They are not copied if they fill whole words.
+      codes: packed codes, uint8 ``[N, ceil(K/8)]``; not copied if they are contiguous and fill
+        whole words.
 
     Returns:
-      uint64 ``[N, ceil(K/64)]``.
+      The words, uint64 ``[N, ceil(K/64)]``.
     """
     missing = -codes.shape[1] % _BYTES_PER_WORD
     padded = np.pad(codes, [(0, 0), (0, missing)]) if missing else np.ascontiguousarray(codes)
@@ -26,11 +27,11 @@ def distances_from(
     """Computes the Hamming distances of one code from N others.
 
     Args:
-      query: one row of the output of :func:`words_of`.
-      words: the N other codes, from :func:`words_of`.
+      query: the code as words, i.e. one row of the output of :func:`words_of`.
+      words: the N other codes as words, from :func:`words_of`.
 
     Returns:
-      ``[N]`` in 0..K, uint8 if a code fits in one word, and uint16 otherwise.
+      The distances, ``[N]`` in 0..K; uint8 if a code fits in one word, uint16 otherwise.
 
     Examples:
       >>> words = words_of(np.array([[0b1010], [0b1000]], np.uint8))

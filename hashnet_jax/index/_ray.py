@@ -42,11 +42,12 @@ _SCHEMA = pa.schema(
 
 @dataclasses.dataclass(frozen=True)
 class RayEngine:
-    """Encodes on the nodes of a Ray cluster, with one worker per GPU, or per node without GPUs.
+    """Encodes pictures on the nodes of a Ray cluster.
 
-    All nodes must have this version of hashnet_jax installed, and be able to read the pictures at
-    the same paths, e.g. on a network file system. The network is sent to them. A worker that is
-    lost is replaced, and its pictures are encoded again.
+    By default, there is one worker per GPU, or one per node if the cluster has no GPUs. All nodes
+    must have this version of hashnet_jax installed, and be able to read the pictures at the same
+    paths, e.g. on a network file system. The network is sent to all workers. A worker that is lost
+    is replaced, and its pictures are encoded again.
 
     Attributes:
       address: address of the cluster, e.g. "ray://head:10001" or "auto" on one of its nodes; None
@@ -54,7 +55,7 @@ class RayEngine:
       batch_size: number of pictures per batch on one device. A
         :class:`hashnet_jax.index.LocalEngine` with the same batch size and one device of the same
         kind computes the same codes.
-      workers: number of workers; None for one per GPU, or per node without GPUs.
+      workers: number of workers; None for one per GPU, or one per node if the cluster has no GPUs.
 
     Raises:
       ValueError: if ``batch_size`` or ``workers`` < 1.
@@ -70,7 +71,7 @@ class RayEngine:
             raise ValueError(f"`workers` must be >= 1, got {self.workers}.")
 
     def __call__(self, run: str | Path, paths: Iterator[str]) -> Encoded:
-        """Encodes the pictures; connects to Ray only if there are any."""
+        """Encodes the pictures; does not connect to Ray if there are no pictures."""
         width = bytes_per_code(read_spec(run).bits)
         while portion := list(itertools.islice(paths, PATHS_PER_PORTION)):
             ray = _connect(self.address)
@@ -129,7 +130,7 @@ class _Encoder:
 
 
 def _packed(paths: Sequence[Any], files: Files, codes: UInt8[np.ndarray, "n bytes"]) -> pa.Table:
-    """Packs a batch as a table; see ``_unpacked``."""
+    """Converts a batch to a table, which ``_unpacked`` converts back."""
     rows, left = [], iter(codes)
     for path, file in zip(paths, files, strict=True):
         if isinstance(file, PictureFile):

@@ -16,17 +16,19 @@ def rescored(
 ) -> tuple[list[list[tuple[int, int]]], list[list[float]]]:
     """Keeps the k codes with the highest scores ``<z, b>`` among those found for each query.
 
-    Only the codes that were found are read.
+    The score of a code b is its inner product with the logits z of the query. Only the codes that
+    were found are read.
 
     Args:
-      found: pairs ``(distance, i)`` for each query, from :func:`hashnet_jax.index.nearest`.
+      found: for each query, pairs of a distance and the index i of a code, from
+        :func:`hashnet_jax.index.nearest`.
       logits: the queries' logits, float32 ``[Q, K]``, all finite.
       codes: packed codes, uint8 ``[N, ceil(K/8)]``, see :func:`hashnet_jax.index.open_codes`.
-      k: number of neighbours to keep, >= 1.
+      k: maximum number of codes to keep per query, >= 1.
 
     Returns:
-      ``(found, scores)``: for each query, at most k pairs in order of decreasing score, with ties
-      broken by i, and their scores.
+      ``(found, scores)``: for each query, at most k pairs ``(distance, i)`` in order of decreasing
+      score, with ties broken by i; and the scores of these pairs.
 
     Raises:
       ValueError: if a logit is not finite.

@@ -46,7 +46,7 @@ class RowWriter:
             self._write_if_due()
 
     def renew(self, task: Task, file: PictureFile | None) -> None:
-        """Adds a row with a new label, an unchanged code and, unless it is None, ``file``."""
+        """Updates the label of a row and, unless None, the file state; keeps the code."""
         self._renewed[task.path] = task, file
         if len(self._renewed) >= _RENEWALS_PER_TRANSACTION:
             self._write_renewed()

@@ -1,8 +1,8 @@
-"""A snapshot saved next to the table, so that searches from the shell need not load LanceDB.
+"""A snapshot saved next to the table, so that searches from the shell do not load LanceDB.
 
 Importing LanceDB and reading a table takes seconds, but a saved snapshot is only mapped into
-memory. It contains a hash of the list of the table's versions, so it is never used after a change.
-The file ends with the SHA-256 of its content. It may be deleted at any time.
+memory. The snapshot contains a hash of the table's version list, and is not used once that list has
+changed. The file ends with the SHA-256 of all preceding bytes, and may be deleted at any time.
 """
 
 import errno
@@ -50,7 +50,7 @@ def load_snapshot(uri: str | os.PathLike[str], *, where: str | None = None) -> S
 
     Raises:
       FileNotFoundError: if there is no store at ``uri``.
-      DamagedFile: a ValueError, if the table there is damaged or not a store.
+      DamagedFile: a ValueError, if the table at ``uri`` is damaged or not a store.
       ValueError: if ``where`` is not a valid filter.
     """
     uri = os.fspath(uri)
@@ -90,7 +90,7 @@ def _path(uri: str) -> Path:
 
 
 def _versions(uri: str) -> str | None:
-    """Returns a hash of the list of a table's versions, which every change extends."""
+    """Returns a hash of the table's version list, to which every change adds an entry."""
     try:
         with os.scandir(Path(uri, f"{TABLE}.lance", "_versions")) as entries:
             manifests = (entry for entry in entries if entry.name.endswith(".manifest"))
@@ -106,7 +106,7 @@ def _size_and_time(entry: os.DirEntry[str]) -> tuple[int, int]:
 
 
 def _content(snapshot: Snapshot, versions: str) -> tuple[pa.Buffer, bytes]:
-    """Returns the content of the file: an Arrow file followed by its SHA-256."""
+    """Returns the content of a snapshot file: an Arrow file followed by its SHA-256."""
     binding = json.dumps({"versions": versions, "version": snapshot.version})
     fields = [schema_of(snapshot.manifest).field(name) for name in _COLUMNS]
     metadata = {MANIFEST_KEY: snapshot.manifest.to_json(), _BINDING_KEY: binding}
@@ -122,7 +122,7 @@ def _content(snapshot: Snapshot, versions: str) -> tuple[pa.Buffer, bytes]:
 
 
 def _read(uri: str) -> Snapshot | None:
-    """Returns the saved snapshot, or None if there is none for the newest version."""
+    """Returns the saved snapshot, or None if it is missing, outdated or damaged."""
     path, versions = _path(uri), _versions(uri)
     if versions is None or not path.is_file():
         return None

@@ -1,4 +1,4 @@
-"""A version of a store in memory, for exact search."""
+"""One version of a store, held in memory for exact search."""
 
 import dataclasses
 from collections.abc import Iterable

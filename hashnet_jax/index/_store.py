@@ -1,7 +1,7 @@
 """A store of codes that can be updated: a LanceDB table in a folder or in object storage.
 
-Every change is one transaction. A reader sees the version that was the newest when it started. If a
-process is killed, the store is in the state before or after its last transaction.
+Changes are made in transactions. A read sees the version that was the newest when the read started.
+If a process is killed, the store is in the state before or after that process's last transaction.
 """
 
 import datetime
@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 
 class Store:
-    """Codes of pictures, keyed by path. Create one with :func:`create_store`.
+    """A store of picture codes, keyed by path; see :func:`create_store`, :func:`open_store`.
 
     Attributes:
       uri: store folder or location in object storage.
@@ -78,7 +78,7 @@ class Store:
         return self.count()
 
     def count(self, where: str | None = None) -> int:
-        """Returns the number of rows that match a SQL filter; None for all rows."""
+        """Returns the number of rows that match a SQL filter, or of all rows without a filter."""
         with faults_named(self.uri):
             self._table.checkout_latest()
             return self._table.count_rows(where)
@@ -89,13 +89,13 @@ class Store:
         return pa.schema([whole.field(name) for name in columns], metadata=whole.metadata)
 
     def upsert(self, rows: pa.Table | pa.RecordBatch) -> None:
-        """Inserts rows, or replaces the rows with the same ids, in one transaction.
+        """Inserts rows, replacing existing rows that have the same ids, in one transaction.
 
         Args:
           rows: rows from :func:`hashnet_jax.index.make_rows`, with distinct ids.
 
         Raises:
-          ValueError: if the columns differ from the store's columns.
+          ValueError: if the columns of ``rows`` differ from the store's columns.
           OSError: if the store cannot be written.
         """
         if not rows.schema.equals(schema_of(self.manifest), check_metadata=False):
@@ -114,7 +114,7 @@ class Store:
         """Deletes the rows with the given ids; ids that are not in the store are ignored.
 
         Args:
-          ids: any number of ids. They are deleted in transactions of 1,000 ids each.
+          ids: any number of ids, deleted in transactions of up to 1,000 rows each.
         """
         for start in range(0, len(ids), _IDS_PER_FILTER):
             some = ", ".join(map(literal, ids[start : start + _IDS_PER_FILTER]))
@@ -149,14 +149,14 @@ class Store:
     def rows(self, columns: Sequence[str], *, where: str | None = None) -> Iterator[pa.RecordBatch]:
         """Yields the rows of the newest version in batches, in no particular order.
 
-        Every row is checked, unless only the ids are read.
+        Every row is compared with its checksum, unless only the ids are read.
 
         Args:
-          columns: names of columns, see :mod:`hashnet_jax.index`.
+          columns: names of the columns to read, see :mod:`hashnet_jax.index`.
           where: a SQL filter, e.g. ``"label = 'cat'"``; None for all rows.
 
         Yields:
-          Batches of rows.
+          Batches of rows with the given columns.
 
         Raises:
           DamagedFile: a ValueError, if a row does not match its checksum.
@@ -170,10 +170,10 @@ class Store:
             yield batch.select(list(columns))
 
     def check_rows(self, rows: pa.Table | pa.RecordBatch) -> None:
-        """Checks rows that were read from the table.
+        """Compares rows that were read from the table with their checksums.
 
         Args:
-          rows: the columns id, code, label and check; or all columns.
+          rows: rows with the columns id, code, label and check, or with all columns.
 
         Raises:
           DamagedFile: a ValueError, if a row does not match its checksum.
@@ -188,10 +188,10 @@ class Store:
           where: a SQL filter, e.g. ``"label = 'cat'"``; None for all rows.
 
         Returns:
-          The snapshot. A code of 64 bits and a path of 40 characters take about 60 bytes.
+          The snapshot. A row with a 64-bit code and a path of 40 characters takes about 60 bytes.
 
         Raises:
-          DamagedFile: a ValueError, if a code does not belong to its path.
+          DamagedFile: a ValueError, if a row does not match its checksum, or a path occurs twice.
         """
         with faults_named(self.uri):
             self._table.checkout_latest()
@@ -229,7 +229,7 @@ class Store:
         return any(list(index.columns) == ["id"] for index in self._table.list_indices())
 
     def check_filter(self, where: str) -> str:
-        """Returns a SQL filter in parentheses; raises a ValueError if it is invalid."""
+        """Returns a SQL filter in parentheses; raises a ValueError if the filter is invalid."""
         return check_filter(self._table, self.uri, where)
 
 
@@ -245,7 +245,8 @@ def create_store(uri: str | os.PathLike[str], manifest: StoreManifest) -> Store:
       The store.
 
     Raises:
-      FileExistsError: if the store already exists, or the folder contains other files.
+      FileExistsError: if the store already exists, or ``uri`` is a file or a folder that is not
+        empty.
     """
     uri = os.fspath(uri)
     if is_local(uri) and os.path.lexists(uri):
@@ -273,7 +274,7 @@ def open_store(uri: str | os.PathLike[str]) -> Store:
 
     Raises:
       FileNotFoundError: if there is no store at ``uri``.
-      DamagedFile: a ValueError, if the table there is damaged or not a store.
+      DamagedFile: a ValueError, if the table at ``uri`` is damaged or not a store.
     """
     uri = os.fspath(uri)
     if not store_exists(uri):
@@ -286,7 +287,9 @@ def open_store(uri: str | os.PathLike[str]) -> Store:
     with faults_named(uri):
         table = connect(uri).open_table(TABLE)
         if table.version < least:
-            raise ValueError(f"{HINT} names version {least}, but the newest is {table.version}")
+            raise ValueError(
+                f"{HINT} names version {least}, but the newest version is {table.version}"
+            )
         schema = table.schema
         text = (schema.metadata or {}).get(MANIFEST_KEY)
         if text is None:

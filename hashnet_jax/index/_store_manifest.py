@@ -45,7 +45,7 @@ class StoreManifest:
       backbone: name of the backbone.
       preprocessing: description of how pictures were preprocessed.
       package: name and version of the package that created the store.
-      format: version of the store's columns and metadata.
+      format: version of the format of the store's columns and metadata.
     """
 
     bits: int
@@ -60,17 +60,17 @@ class StoreManifest:
     def __post_init__(self) -> None:
         if self.format > FORMAT:
             raise ValueError(
-                f"its format is {self.format}, but this version reads formats up to {FORMAT}; "
-                "a newer version of hashnet_jax wrote it"
+                f"its format is {self.format}, which a newer version of hashnet_jax wrote; this "
+                f"version reads formats up to {FORMAT}"
             )
         if self.bits < 1:
             raise ValueError(f"its number of bits must be >= 1, got {self.bits}")
         if self.bit_order != BIT_ORDER or self.sign_of_zero != 1:
-            raise ValueError("its codes are packed in a different way")
+            raise ValueError("its codes are packed in an unsupported way")
 
     @classmethod
     def of(cls, spec: ModelSpec, *, weights_sha256: str) -> "StoreManifest":
-        """Creates the manifest for the codes of a network.
+        """Creates the manifest for codes computed by a network.
 
         Args:
           spec: the network's spec.
@@ -95,7 +95,7 @@ class StoreManifest:
 
     @classmethod
     def of_run(cls, run: str | Path) -> "StoreManifest":
-        """Creates the manifest for the codes of the network in a run folder.
+        """Creates the manifest for codes computed by the network in a run folder.
 
         Args:
           run: run folder that contains `model.npz`.
@@ -129,7 +129,7 @@ class StoreManifest:
 
 
 def check_same_network(manifest: StoreManifest, uri: str, run: str | Path) -> None:
-    """Checks that a run's network computed the codes in a store.
+    """Checks that the codes in a store were computed by the network in a run folder.
 
     Codes from different networks are not comparable.
 
@@ -148,6 +148,6 @@ def check_same_network(manifest: StoreManifest, uri: str, run: str | Path) -> No
             f"the codes in {uri} were computed by a different network ({manifest.backbone}, "
             f"{manifest.bits} bits, weights SHA-256 {manifest.weights_sha256[:12]}...) from the "
             f"one in {Path(run) / MODEL_FILE} ({own.backbone}, {own.bits} bits, SHA-256 "
-            f"{own.weights_sha256[:12]}...). Use the run that computed them, or index the pictures "
-            "into a new store."
+            f"{own.weights_sha256[:12]}...). Use the run whose network computed the codes, or "
+            "index the pictures into a new store."
         )

@@ -1,4 +1,4 @@
-"""The columns of a store, and the checksum that ties the columns of a row to each other.
+"""The columns of a store, including a checksum of each row.
 
 ==========  =====================  ===========================================================
 id          string                 path to the picture; the primary key
@@ -7,7 +7,7 @@ size        int64                  size of the file in bytes
 mtime_ns    int64                  modification time of the file, in nanoseconds
 sha256      fixed_size_binary[32]  SHA-256 of the file
 label       string                 label of the picture, or null
-check       uint64                 hash of the row and the store, see :func:`bound_to`
+check       uint64                 hash of the row and the store number, see :func:`bound_to`
 ==========  =====================  ===========================================================
 """
 
@@ -67,8 +67,7 @@ def make_rows(
       sizes: sizes of the files in bytes.
       mtimes_ns: modification times of the files in nanoseconds.
       sha256s: SHA-256 of each file, 32 bytes.
-      labels: for each picture, its label or None; None in place of the list if no picture has a
-        label.
+      labels: a label or None for each picture; None instead of the list if no picture has a label.
 
     Returns:
       The rows.
@@ -78,8 +77,8 @@ def make_rows(
     """
     if codes.shape[1] != manifest.code_bytes:
         raise ValueError(
-            f"`codes` must have {manifest.code_bytes} bytes each for the {manifest.bits} bits of "
-            f"the store, got {codes.shape[1]}."
+            f"`codes` must have {manifest.code_bytes} bytes each, because the codes of the store "
+            f"have {manifest.bits} bits, got {codes.shape[1]}."
         )
     id_array = pa.array(ids, pa.utf8())
     label_array = pa.array(labels if labels is not None else [None] * len(ids), pa.utf8())
@@ -96,9 +95,10 @@ def make_rows(
 
 
 def bound_to(rows: pa.Table | pa.RecordBatch, store_number: int) -> pa.Table | pa.RecordBatch:
-    """Returns rows from :func:`make_rows` with the checksums that they have in a new store.
+    """Returns rows from :func:`make_rows` with checksums that include the store's random number.
 
-    The lower half of a checksum covers id, code and label, and the upper half the file.
+    The lower half of a checksum covers the id, code and label; the upper half covers the id and the
+    size, modification time and SHA-256 of the file.
     """
     place = rows.schema.get_field_index("check")
     plain = rows.column(place).to_numpy(zero_copy_only=False)
@@ -111,11 +111,11 @@ def damaged_rows(rows: pa.Table | pa.RecordBatch, width: int, store_number: int 
     """Returns whether any row does not match its checksum.
 
     Args:
-      rows: the columns id, code, label and check; also size, mtime_ns and sha256, if they are to be
-        checked.
+      rows: rows with the columns id, code, label and check; the columns size, mtime_ns and sha256
+        are checked if all three are present.
       width: number of bytes per code, ceil(K/8).
-      store_number: the store's random number, < 2^64; None for an older store, whose checksums do
-        not cover the files.
+      store_number: the store's random number, < 2^64; None if the store was created without a
+        number, so that its checksums do not cover the files.
     """
     ids, labels = (_one_array(rows.column(name)) for name in ("id", "label"))
     found = row_checks(ids, codes_of(rows.column("code"), width), labels)
@@ -161,7 +161,7 @@ def row_checks(
 
 
 def _file_checks(rows: pa.Table | pa.RecordBatch) -> UInt64[np.ndarray, " n"]:
-    """Hashes the id, size, time and SHA-256 of each row."""
+    """Hashes the id, file size, modification time and SHA-256 in each row."""
     ids = _one_array(rows.column("id"))
     numbers = [_one_array(rows.column(name)).to_numpy() for name in ("size", "mtime_ns")]
     hashes = _one_array(rows.column("sha256"))

@@ -29,7 +29,7 @@ class Neighbour(NamedTuple):
     Attributes:
       distance: Hamming distance from the query.
       id: path to the picture.
-      store: index, from 0, of the searched store that contains the picture.
+      store: index of the picture's store in the list of searched stores, from 0.
       label: label of the picture, or None.
       code: packed code of the picture, ceil(K/8) bytes.
       score: ``<z, b>`` for the query's logits z and the picture's code b, or None without
@@ -53,22 +53,22 @@ def search_snapshots(
 ) -> list[list[Neighbour]]:
     """Finds the exact nearest neighbours of each query in one or several stores.
 
-    Small searches use NumPy. Large ones use :func:`hashnet_jax.hamming.top_k`, which is faster but
-    has to be compiled.
+    Small searches use NumPy. Large searches use :func:`hashnet_jax.hamming.top_k`, which is faster
+    than NumPy but has to be compiled.
 
     Args:
       snapshots: snapshots of stores whose codes were computed by the same network, see
         :meth:`hashnet_jax.index.Store.snapshot`.
       packed_queries: packed query codes, uint8 ``[Q, ceil(K/8)]``.
-      k: maximum number of neighbours per query, >= 1; None for all within the radius.
+      k: maximum number of neighbours per query, >= 1; None for all pictures within the radius.
       radius: maximum distance, >= 0; None for no limit.
 
     Returns:
       The neighbours of each query in order of distance, with ties broken by id and then by store.
 
     Raises:
-      ValueError: if ``k`` or ``radius`` is out of range, both are None, or the codes have different
-        numbers of bytes.
+      ValueError: if ``k`` or ``radius`` is out of range, both are None, or the queries and the
+        codes of the stores have different numbers of bytes.
 
     Examples:
       >>> search_snapshots([], np.zeros((1, 8), np.uint8), k=3)
@@ -85,7 +85,7 @@ def search_snapshots(
 
 
 def check_limits(k: int | None, radius: int | None) -> None:
-    """Raises a ValueError if a limit is out of range, or both are None."""
+    """Raises a ValueError if ``k`` or ``radius`` is out of range, or both are None."""
     if k is None and radius is None:
         raise ValueError("pass `k` or `radius`, or both.")
     if k is not None and k < 1:
@@ -95,7 +95,7 @@ def check_limits(k: int | None, radius: int | None) -> None:
 
 
 def check_width(packed_queries: UInt8[np.ndarray, "Q bytes"], width: int) -> None:
-    """Raises a ValueError unless the queries have as many bytes as the codes of each store."""
+    """Raises a ValueError unless each query has ``width`` bytes, like the codes of a store."""
     if packed_queries.shape[1] != width:
         raise ValueError(
             f"`packed_queries` must have {width} bytes each, like the codes of the store, got "
@@ -137,11 +137,13 @@ def rescore_neighbours(
 ) -> list[list[Neighbour]]:
     """Keeps the k pictures with the highest scores ``<z, b>`` among those found for each query.
 
+    The score is the inner product of the query's logits z and the picture's code b.
+
     Args:
       found: the neighbours of each query, from :func:`search_snapshots` or
         :func:`hashnet_jax.index.search_tables`.
-      logits: z, float32 ``[Q, K]``, all finite.
-      k: number of neighbours to keep, >= 1.
+      logits: the queries' logits, float32 ``[Q, K]``, all finite.
+      k: maximum number of pictures to keep per query, >= 1.
 
     Returns:
       For each query, at most k of its neighbours with their scores, in order of decreasing score,
@@ -195,7 +197,7 @@ def _smallest_keys(
     size: int,
     number: int,
 ) -> Int[np.ndarray, "Q k"]:
-    """Merges the results of all parts into the k smallest keys ``distance * N + row``."""
+    """Returns, for each query, the k smallest keys ``distance * N + row`` over all parts."""
     keys, covered, k = [], 0, results[0][0].shape[1]
     for (distance, place), start in zip(results, starts, strict=True):
         row = np.asarray(place).astype(np.int64) + start

@@ -39,8 +39,8 @@ def encode_pictures(
     """Encodes a stream of picture files, keeping only a few batches in memory at a time.
 
     All batches have the same shape, so the network is compiled only once. Unreadable pictures are
-    replaced with black images. The codes of a batch therefore depend only on the pictures in it,
-    and a stream that starts at a later batch yields the same codes.
+    replaced with black images. The codes of a batch depend only on the pictures in that batch, so a
+    stream that starts at a later batch yields the same codes for the remaining pictures.
 
     Args:
       params: the network.
@@ -50,9 +50,9 @@ def encode_pictures(
 
     Returns:
       An iterator over batches ``(paths, reasons, packed)``, where ``paths`` are the next
-      ``batch_size`` paths (fewer in the last batch), ``reasons`` has for each path the reason it
-      cannot be read, or None, and ``packed`` contains the codes of the n readable pictures, uint8
-      ``[n, ceil(K/8)]``.
+      ``batch_size`` paths (fewer in the last batch), ``reasons`` contains, for each path, the
+      reason that the picture cannot be read, or None, and ``packed`` contains the codes of the n
+      readable pictures, uint8 ``[n, ceil(K/8)]``.
 
     Raises:
       ValueError: if ``batch_size`` is not a positive multiple of the number of devices.
@@ -74,7 +74,7 @@ def encode_files(
     Args:
       params: function that returns the network; called only if a picture can be read.
       paths: see :func:`encode_pictures`.
-      side: the network's ``spec.resize``.
+      side: side length of the decoded pictures, the network's ``spec.resize``.
       devices: see :func:`encode_pictures`.
       batch_size: see :func:`encode_pictures`.
 
@@ -129,8 +129,8 @@ def picture_logits(
     """Computes the logits of a stream of picture files; their signs are the codes.
 
     Takes the arguments of :func:`encode_pictures`, and yields the same batches with float32 logits
-    ``[n, K]`` instead of packed codes. A code can differ from that of :func:`encode_pictures` in
-    bits whose logits are within rounding of 0.
+    ``[n, K]`` instead of packed codes. The signs can differ from the codes of
+    :func:`encode_pictures` where a logit is 0 up to rounding.
     """
     check_batch_size(batch_size, len(devices))
     compiled = map_rows(_logits, devices)
@@ -153,7 +153,7 @@ def _readable(reasons: Reasons) -> list[int]:
 def _load_ahead(
     paths: Iterable[str | os.PathLike[str]], side: int, batch_size: int, load: Load[T]
 ) -> Iterator[tuple[tuple[Paths, list[T]], UInt8[np.ndarray, "B H W 3"]]]:
-    """Yields batches ``((paths, loaded), images)``, with black images for unreadable pictures."""
+    """Yields batches ``((paths, results of load), images)``; unreadable pictures are black."""
     left, waiting = iter(paths), collections.deque()
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     try:
@@ -173,7 +173,7 @@ def _load_ahead(
 
 
 def _load(path: str | os.PathLike[str], image: UInt8[np.ndarray, "H W 3"]) -> str | None:
-    """Reads a picture into ``image``. Returns the reason if it cannot be read, otherwise None."""
+    """Reads a picture into ``image``. Returns None, or the reason that it cannot be read."""
     try:
         image[:] = read_squashed(path, len(image))
     except UnreadablePicture as error:

@@ -17,7 +17,7 @@ def check_regular_files(uri: str) -> None:
     LanceDB would wait forever for data from a pipe.
 
     Raises:
-      DamagedFile: a ValueError, if it contains anything else, such as a pipe or a broken link.
+      DamagedFile: a ValueError, if the store contains anything else, e.g. a pipe or a broken link.
     """
     folders = [uri] if is_local(uri) else []
     while folders:
@@ -31,9 +31,10 @@ def check_regular_files(uri: str) -> None:
 
 
 def least_version(uri: str, table: str) -> int:
-    """Returns the number of a store version that is known to exist, or 0 if there is none.
+    """Returns a lower bound for the newest version number of a store, or 0 if none is known.
 
-    If the file of the newest version is lost, LanceDB silently reads the previous version.
+    If the version of the table is below this bound, the file of the newest version is lost. LanceDB
+    does not notice such a loss, and silently reads the previous version.
 
     Args:
       uri: store folder or location in object storage.

@@ -1,8 +1,8 @@
 """Searches stores with LanceDB, either by a scan or with an inverted file (IVF) index.
 
-The IVF index clusters the codes into lists, and a query probes the lists with the nearest centres.
-Codes are read from the store as they are needed, so memory use does not grow with the store. The
-store may be in object storage.
+The IVF index clusters the codes into lists, and a query probes only the lists whose centres are
+nearest to it. Codes are read from the store as they are needed, so memory use does not grow with
+the store. The store may be in object storage.
 """
 
 import math
@@ -44,24 +44,25 @@ def search_tables(
     """Finds the pictures nearest to each query in one or several stores, using LanceDB.
 
     Without ``probes``, each query is compared with every code. The result is exact, except that
-    ties at the largest returned distance are broken arbitrarily. With ``probes``, nearer codes may
-    also be missed. In both cases, the returned distances are exact, and the checksums of the
-    returned rows are verified.
+    ties at the largest returned distance are broken arbitrarily. With ``probes``, some of the
+    nearest codes may be missed. In both cases, the returned distances are exact, and the checksums
+    of the returned rows are verified.
 
     Args:
       stores: the stores, whose codes were computed by the same network.
       packed_queries: packed query codes, uint8 ``[Q, ceil(K/8)]``.
       k: maximum number of neighbours per query, >= 1.
-      probes: number of index lists to search per query, see :func:`build_index`; None for no index.
+      probes: number of index lists to search per query, see :func:`build_index`; None to search
+        without an index.
       where: a SQL filter, e.g. ``"label = 'cat'"``; None for all pictures.
 
     Returns:
       The neighbours of each query in order of distance, with ties broken by id and then by store.
 
     Raises:
-      ValueError: if ``k`` or ``probes`` < 1, ``where`` is not a valid filter, or the codes have
-        different numbers of bytes.
-      DamagedFile: a ValueError, if a row that was found is damaged.
+      ValueError: if ``k`` or ``probes`` < 1, ``where`` is not a valid filter, or the queries and
+        the codes of the stores have different numbers of bytes.
+      DamagedFile: a ValueError, if a returned row is damaged.
     """
     check_limits(k, None)
     if probes is not None and probes < 1:
@@ -82,8 +83,8 @@ def search_tables(
 def build_index(store: Store) -> None:
     """Builds a store's IVF index, which becomes part of the next store version.
 
-    Nothing is done if an existing index covers most of the codes. Codes added after an index was
-    built are scanned.
+    Nothing is done if an existing index covers at least 90% of the codes. Codes added after an
+    index was built are still found, by a scan.
 
     Args:
       store: the store to index. A store with fewer than 256 codes gets no index.

@@ -40,11 +40,11 @@ def update_store(
     on_change: OnChange | None = None,
     on_unreadable: OnUnreadable | None = None,
 ) -> Changes:
-    """Encodes the pictures that are new or have changed, and deletes those that are gone.
+    """Encodes new and changed pictures, and deletes the rows of pictures that are gone.
 
     A picture counts as unchanged if its size and modification time, or else its SHA-256, match the
-    store. A picture is gone if it was in one of the named folders and is no longer there; pictures
-    elsewhere stay in the store. Unreadable pictures are tried again by every update, because
+    store. A picture is gone if it was in one of the folders in ``pictures`` and is no longer there;
+    pictures elsewhere stay in the store. Every update tries unreadable pictures again, because
     permissions, disks and decoders can change while the file stays the same.
 
     The store is written in transactions. To continue after an interruption, repeat the call. Two
@@ -54,23 +54,24 @@ def update_store(
       store: the store to update.
       run: run folder that contains `model.npz`.
       pictures: picture files, folders and globs.
-      engine: encodes the pictures; a :class:`hashnet_jax.index.LocalEngine` with its defaults if
-        None.
-      label_of: returns the label of a path, or None for no label. If ``label_of`` is None, pictures
-        keep the labels that they have in the store.
+      engine: encodes the pictures; None for a :class:`hashnet_jax.index.LocalEngine` with default
+        settings.
+      label_of: function that returns the label for a path, or None for no label. If ``label_of`` is
+        None, pictures keep the labels that they have in the store.
       dry_run: whether to only determine what would change. Nothing is decoded, so pictures that
         turn out to be unreadable count as new or changed.
-      on_change: called with "new", "changed", "gone" or "relabelled", and the path.
-      on_unreadable: called with the path and the reason.
+      on_change: called for each change, with "new", "changed", "gone" or "relabelled", and the path
+        of the picture.
+      on_unreadable: called for each unreadable picture or folder, with the path and the reason.
 
     Returns:
-      The changes.
+      The number of changes of each kind.
 
     Raises:
       FileNotFoundError: if there is no network in ``run``, or an entry of ``pictures`` matches
         nothing.
-      ValueError: if the codes in the store were computed by a different network, or the named
-        folders contain no pictures, although the store has pictures from these folders.
+      ValueError: if the codes in the store were computed by a different network, or the folders in
+        ``pictures`` contain no pictures, although the store has pictures from them.
     """
     update = _Update(store, run, engine or LocalEngine(), on_change, on_unreadable)
     with Comparison(expand(pictures), label_of) as comparison:
@@ -93,7 +94,7 @@ def add_pictures(
     on_change: OnChange | None = None,
     on_unreadable: OnUnreadable | None = None,
 ) -> Changes:
-    """Encodes the pictures that are new or have changed, without deleting any.
+    """Encodes new and changed pictures, but keeps the rows of pictures that are gone.
 
     See :func:`update_store` for the arguments, the result and the errors.
     """
@@ -113,7 +114,7 @@ def remove_pictures(store: Store, pictures: Iterable[str | os.PathLike[str]]) ->
       pictures: paths to pictures, or to folders, which stand for all pictures in them.
 
     Returns:
-      The number of pictures deleted for each absolute path.
+      A dict that maps the absolute path of each entry to the number of pictures deleted for it.
     """
     deleted = {}
     for named in pictures:
@@ -126,12 +127,12 @@ def remove_pictures(store: Store, pictures: Iterable[str | os.PathLike[str]]) ->
 
 
 def _check_not_all_gone(comparison: Comparison) -> None:
-    """Raises a ValueError if no picture is left, because the disk may not be mounted."""
+    """Raises a ValueError if all stored pictures are gone, because a disk may not be mounted."""
     count = sum(1 for _ in comparison.gone())
     if count:
         raise ValueError(
             f"`pictures` must contain pictures, but none of the {count:,} pictures that the store "
-            f"has from these places is left. If a disk is not mounted, mount it. If the pictures "
+            f"has from these folders is left. If a disk is not mounted, mount it. If the pictures "
             f"were deleted on purpose, delete them from the store with `hashnet index remove`."
         )
 
@@ -153,7 +154,7 @@ class _Update:
         self._counts = collections.Counter[str]()
 
     def changes(self) -> Changes:
-        """Returns what has been changed so far."""
+        """Returns the number of changes of each kind so far."""
         return Changes(**self._counts)
 
     def skip(self, path: str, reason: str, note: Note = lambda say: say) -> None:
@@ -214,10 +215,10 @@ class _Update:
     def _differing(
         self, tasks: Iterator[Task], renew: Callable[[Task, PictureFile | None], None]
     ) -> Iterator[Task]:
-        """Yields the tasks whose content differs from the store; passes the others to ``renew``.
+        """Yields the tasks whose file content differs from the store; calls ``renew`` for others.
 
-        Files whose size or time differs are hashed. A file that was only touched is not encoded
-        again.
+        Files whose size or modification time differs from the store are hashed. A file that was
+        only touched is not encoded again.
         """
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             while block := list(itertools.islice(tasks, _FILES_PER_BLOCK)):
@@ -241,5 +242,5 @@ class _Update:
 
 
 def _state(task: Task) -> PictureFile | str | None:
-    """Hashes a file whose size or modification time differs from the value in the store."""
+    """Hashes a stored picture's file if its size or time has changed; returns None otherwise."""
     return None if task.sha256 is None or task.is_same_file else digest(task.path)

@@ -3,7 +3,7 @@
 Images are NHWC. Where XLA's code for a layer is slow on a CPU, the layer has a second
 implementation, selected by ``jax.lax.platform_dependent``: see :mod:`_convolution`,
 :mod:`_pooling` and :mod:`_depthwise`. The larger CPU implementations are in separate files,
-``_cpu_*.py``; put those for other platforms next to them.
+``_cpu_*.py``; put implementations for other platforms next to these files.
 """
 
 from hashnet_jax.layers._adaptive_pool import adaptive_avg_pool

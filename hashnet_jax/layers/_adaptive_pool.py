@@ -1,4 +1,4 @@
-"""Adaptive average pooling, compatible with torch's."""
+"""Adaptive average pooling, compatible with torch."""
 
 import jax.numpy as jnp
 from jax import Array
@@ -8,15 +8,16 @@ from jaxtyping import Float
 def adaptive_avg_pool(images: Float[Array, "B H W C"], size: int) -> Float[Array, "B S S C"]:
     """Averages images over the same bins as torch's adaptive average pooling.
 
-    Bin i of n covers rows floor(i H / n) up to ceil((i + 1) H / n), so bins may overlap, and they
-    repeat rows if H < n. If H = W = size, the images are returned unchanged.
+    Along each axis, e.g. the H rows, bin i of S covers positions floor(i H / S) to ceil((i + 1) H /
+    S) - 1. Bins may therefore overlap, and several bins contain the same row if H < S. If H = W =
+    S, the images are returned unchanged.
 
     Args:
       images: float ``[B, H, W, C]``.
-      size: side S of the output, >= 1.
+      size: side length S of the output, >= 1.
 
     Returns:
-      ``[B, S, S, C]`` of the same dtype.
+      The averages, ``[B, S, S, C]``, in the dtype of ``images``.
 
     Examples:
       >>> adaptive_avg_pool(jnp.arange(9.0).reshape(1, 3, 3, 1), 2)[0, :, :, 0]

@@ -1,10 +1,10 @@
 """Convolution with fast CPU implementations.
 
 XLA lowers the gradient with respect to the kernel to a convolution whose window is as large as the
-image, which is much slower than a matrix product on a CPU. It does not turn 1 x 1 convolutions into
-matrix products there either. On a CPU, both are therefore written as matrix products
-(:mod:`_cpu_matmul_convolution`), and 3 x 3 and 5 x 5 convolutions use Winograd's algorithm
-(:mod:`_cpu_winograd`). Other platforms use plain `jax.lax`.
+image, which is much slower than a matrix product on a CPU. Nor does XLA turn 1 x 1 convolutions
+into matrix products on a CPU. There, kernel gradients and 1 x 1 convolutions are therefore written
+as matrix products (:mod:`_cpu_matmul_convolution`), and 3 x 3 and 5 x 5 convolutions use Winograd's
+algorithm (:mod:`_cpu_winograd`). Other platforms use plain `jax.lax`.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,16 +42,16 @@ def convolve(
 
     Args:
       images: float ``[B, H, W, C]``.
-      kernel: ``[kH, kW, C, F]`` of the same dtype.
+      kernel: ``[kH, kW, C, F]``, of the same dtype as ``images``.
       strides: row and column strides, in pixels.
-      padding: zeros before and after rows and columns, ``((top, bottom), (left, right))``, or
-        ``"SAME"`` or ``"VALID"``.
+      padding: number of zeros at each edge, ``((top, bottom), (left, right))``, or ``"SAME"`` or
+        ``"VALID"``.
       lhs_dilation, rhs_dilation, feature_group_count, precision: passed by ``flax.linen.Conv``;
         only the defaults are supported.
       dimension_numbers: passed by ``flax.linen.Conv``, always NHWC; ignored.
 
     Returns:
-      ``[B, H', W', F]`` of the same dtype.
+      The output, ``[B, H', W', F]``, in the dtype of ``images``.
 
     Raises:
       ValueError: if dilations, groups or a precision are requested.
@@ -159,7 +159,7 @@ def _choose(
     geometry: ConvGeometry,
     *operands: Array,
 ) -> Array:
-    """Applies ``cpu_form`` if compiled for a CPU, and ``plain_form`` otherwise."""
+    """Applies ``cpu_form`` if the program is compiled for a CPU, and ``plain_form`` otherwise."""
     on_cpu, elsewhere = (partial(form, geometry=geometry) for form in (cpu_form, plain_form))
     if cpu_form is plain_form:
         return elsewhere(*operands)

@@ -11,11 +11,14 @@ WORKING_SET_BYTES = 2**24
 
 
 def chunk_size(batch: int, floats_per_image: int) -> int:
-    """Returns the largest divisor of the batch size that fits in ``WORKING_SET_BYTES``.
+    """Returns the largest chunk size that divides the batch and fits in ``WORKING_SET_BYTES``.
 
     Args:
       batch: number of images, >= 1.
       floats_per_image: number of float32 elements per unfolded image.
+
+    Returns:
+      The number of images per chunk; 1 if not even one image fits.
 
     Examples:
       >>> chunk_size(60, 10**6), chunk_size(60, 10**7)
@@ -26,7 +29,7 @@ def chunk_size(batch: int, floats_per_image: int) -> int:
 
 
 def map_chunks(function: Callable[[Array], Array], chunk: int, images: Array) -> Array:
-    """Applies ``function`` to chunks of ``images``, ``[B, ...]``, and concatenates the results.
+    """Applies ``function`` to ``chunk`` images at a time, and concatenates the results.
 
     Examples:
       >>> map_chunks(lambda images: 2 * images, 2, jnp.arange(4)).tolist()
@@ -39,7 +42,7 @@ def map_chunks(function: Callable[[Array], Array], chunk: int, images: Array) ->
 
 
 def sum_over_chunks(function: Callable[..., Array], chunk: int, *arrays: Array) -> Array:
-    """Sums the float32 results of ``function`` over chunks of all ``arrays``, ``[B, ...]``.
+    """Applies ``function`` to ``chunk`` rows of all arrays at a time; sums the float32 results.
 
     Examples:
       >>> dot = lambda a, b: jnp.sum(a * b)

@@ -1,7 +1,7 @@
 """Convolutions written as matrix products, for the CPU.
 
-A 1 x 1 convolution is a product over the channels of each pixel. The gradient with respect to a
-kernel of any size is a product of unfolded patches (im2col) and the gradient of the output.
+A 1 x 1 convolution multiplies the channels of each pixel by a matrix. The gradient with respect to
+a kernel of any size is the matrix product of unfolded patches (im2col) and the output's gradient.
 """
 
 import math
@@ -58,8 +58,8 @@ def kernel_gradient(
 ) -> Float[Array, "kH kW C F"]:
     """The gradient of a convolution with respect to its kernel.
 
-    The result is patches^T gradient, [k k C, B H' W'] [B H' W', F], summed over chunks of the
-    batch.
+    The result is the matrix product patches^T gradient, of shapes [k k C, B H' W'] and
+    [B H' W', F], summed over chunks of the batch.
     """
     strides, padding = geometry
     kernel_size, output_size = kernel.shape[:2], gradient.shape[1:3]
@@ -86,7 +86,7 @@ def kernel_gradient(
 def _transposed_product(
     patches: Float[Array, "n P"], gradient: Float[Array, "n F"]
 ) -> Float[Array, "P F"]:
-    """Computes patches^T gradient in float32, in the faster order (smaller side first)."""
+    """Computes patches^T gradient in float32, with the narrower matrix first, which is faster."""
     product = partial(
         lax.dot_general,
         dimension_numbers=(((0,), (0,)), ((), ())),

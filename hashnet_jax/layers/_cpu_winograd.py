@@ -1,6 +1,6 @@
 """Winograd's algorithm: 3 x 3 and 5 x 5 convolutions with fewer multiplications, for the CPU.
 
-An image is cut into overlapping tiles of n x n pixels, n = m + r - 1, each of which yields m x m
+An image is cut into overlapping tiles of n x n pixels, where n = m + r - 1. Each tile yields m x m
 outputs of a convolution with an r x r kernel. Tile and kernel are treated as polynomials and
 evaluated at n - 1 points and at infinity. At each point, the convolution becomes a product, so that
 all channels and tiles together take one matrix product per point. An output costs (n / m)^2
@@ -57,7 +57,8 @@ def is_faster(
       geometry: strides and padding of the convolution.
 
     Returns:
-      True if both hold; always False if the batch size is symbolic, as in some exported programs.
+      True if the algorithm applies and is faster; always False if the batch size is symbolic, as in
+      some exported programs.
 
     Examples:
       >>> images, padding = jnp.zeros((64, 13, 13, 192)), ((1, 1), (1, 1))
@@ -120,7 +121,10 @@ def input_gradient(
     *,
     geometry: ConvGeometry,
 ) -> Float[Array, "B H W C"]:
-    """The gradient with respect to the images, a convolution with the flipped kernel."""
+    """The gradient of :func:`convolve` with respect to the images.
+
+    It is a convolution with the flipped kernel.
+    """
     _, from_blocks = jax.vjp(lambda images: _space_to_depth(images, len(kernel), geometry), images)
     kernel = _kernel_to_depth(kernel, geometry)
     (top, bottom), (left, right) = _block_padding(geometry)
@@ -137,7 +141,7 @@ def kernel_gradient(
     *,
     geometry: ConvGeometry,
 ) -> Float[Array, "k k C F"]:
-    """The gradient with respect to the kernel."""
+    """The gradient of :func:`convolve` with respect to the kernel."""
     blocks, padding = _space_to_depth(images, len(kernel), geometry), _block_padding(geometry)
     kernel, from_depth = jax.vjp(lambda kernel: _kernel_to_depth(kernel, geometry), kernel)
     r, _, channels, filters = kernel.shape
@@ -217,7 +221,7 @@ def _block_padding(geometry: ConvGeometry) -> tuple[tuple[int, int], tuple[int, 
 def _kernel_to_depth(
     kernel: Float[Array, "k k C F"], geometry: ConvGeometry
 ) -> Float[Array, "r r D F"]:
-    """Rearranges the kernel to match :func:`_space_to_depth`, zero-padded to whole blocks."""
+    """Zero-pads a kernel to whole blocks, and rearranges it to match :func:`_space_to_depth`."""
     stride = geometry.strides[0]
     size, _, channels, filters = kernel.shape
     r = -(-size // stride)

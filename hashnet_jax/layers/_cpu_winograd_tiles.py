@@ -14,11 +14,11 @@ INTERPOLATION_POINTS = (0, 1, -1, 2, -2, 0.5, -0.5)
 
 
 class TransformMatrices(NamedTuple):
-    """The linear maps of F(m, r), float64, for tiles of side n = m + r - 1.
+    """The linear maps of Winograd's F(m, r), float64, for tiles of side n = m + r - 1.
 
     Attributes:
-      tile: B^T ``[n, n]``, evaluates a tile at the points.
-      kernel: G ``[n, r]``, evaluates the kernel at the points.
+      tile: B^T ``[n, n]``, evaluates a tile at the interpolation points.
+      kernel: G ``[n, r]``, evaluates the kernel at the interpolation points.
       output: A^T ``[m, n]``, maps the products at the points to the outputs.
     """
 
@@ -75,7 +75,8 @@ def pad_to_tiles(
 ) -> Float[Array, "B Ht Wt C"]:
     """Pads or crops images to the area that their tiles cover.
 
-    Tiles start every ``spacing`` pixels, beginning with the padding, and overlap by ``overlap``.
+    Tiles start every ``spacing`` pixels, beginning with the padding, and overlap by ``overlap``
+    pixels.
     """
     covered = (
         (before, spacing * count + overlap - before - length, 0)
@@ -111,7 +112,7 @@ def assemble_outputs(
     products: Float[Array, "points all_tiles F"],
     tiles: tuple[int, int],
 ) -> Float[Array, "B Ht Wt F"]:
-    """Transforms products and joins the outputs, giving ``[B, m tiles, m tiles, F]``."""
+    """Transforms products into outputs and joins these, giving ``[B, m tiles, m tiles, F]``."""
     m, n = matrix.shape
     rows = linear_combinations(matrix, products.reshape(n, n, -1, *tiles, products.shape[-1]))
     pixels = jnp.stack(

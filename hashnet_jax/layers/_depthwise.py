@@ -18,17 +18,17 @@ def depthwise_conv(
 ) -> Float[Array, "B Ho Wo C"]:
     """Filters each channel with its own kernel, with "SAME" padding as in TensorFlow.
 
-    XLA's grouped convolution is slow on a CPU, especially its gradient. There, this function uses
-    an unrolled sum over the k² kernel positions, which XLA fuses. Other platforms use the grouped
-    convolution.
+    XLA's grouped convolution is slow on a CPU, especially its gradient. On a CPU, this function
+    therefore uses an unrolled sum over the k² kernel positions, which XLA fuses. Other platforms
+    use the grouped convolution.
 
     Args:
       images: float ``[B, H, W, C]``.
-      kernel: ``[k, k, 1, C]`` of the same dtype.
+      kernel: ``[k, k, 1, C]``, of the same dtype as ``images``.
       stride: stride in both directions, in pixels.
 
     Returns:
-      ``[B, ceil(H / stride), ceil(W / stride), C]``.
+      The filtered images, ``[B, ceil(H / stride), ceil(W / stride), C]``.
 
     Examples:
       >>> depthwise_conv(jnp.ones((1, 3, 3, 2)), jnp.ones((3, 3, 1, 2)), 2)[0, :, :, 0]
@@ -97,7 +97,7 @@ def shift_and_add(
 
 
 class DepthwiseConv(nn.Module):
-    """A :func:`depthwise_conv` layer without bias; its kernel has the shape ``nn.Conv`` uses."""
+    """A :func:`depthwise_conv` layer without bias; kernel shape as in a grouped ``nn.Conv``."""
 
     kernel: int
     stride: int

@@ -10,8 +10,9 @@ from jaxtyping import Float
 class Dropout(nn.Module):
     """Dropout whose mask depends on an image's position in the global batch, not on its device.
 
-    Each image draws its mask from the key folded with its global index, so the same features are
-    dropped on any number of devices. `flax.linen.Dropout` draws one mask per device instead.
+    The mask of an image is drawn with a key derived from the image's global index, so the same
+    features are dropped on any number of devices. `flax.linen.Dropout` instead draws one mask for
+    all images on a device.
     """
 
     rate: float

@@ -8,7 +8,7 @@ class ConvGeometry(NamedTuple):
 
     Attributes:
       strides: row and column strides.
-      padding: zeros before and after rows and columns, ``((top, bottom), (left, right))``.
+      padding: number of zeros at each edge, ``((top, bottom), (left, right))``.
     """
 
     strides: tuple[int, int]

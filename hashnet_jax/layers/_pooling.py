@@ -1,8 +1,9 @@
 """Max pooling, with a fast CPU implementation.
 
-XLA lowers the gradient of `reduce_window` to a search of every window and a scatter, which takes
-several times as long as the preceding convolution on a CPU. There, the forward and backward passes
-use strided slices of the input, one per window position. Other platforms use plain `jax.lax`.
+XLA lowers the gradient of `reduce_window` to a search of every window, followed by a scatter. On a
+CPU, this takes several times as long as the preceding convolution, so the forward and backward
+passes there use strided slices of the input, one per window position. Other platforms use plain
+`jax.lax`.
 """
 
 from collections.abc import Iterator
@@ -33,7 +34,8 @@ def max_pool(
     zeros are common). Supports reverse-mode differentiation only.
 
     Args:
-      images: float ``[B, H, W, C]``; H and W plus 2 ``padding`` must be at least ``window``.
+      images: float ``[B, H, W, C]``; H + 2 ``padding`` and W + 2 ``padding`` must be at least
+        ``window``.
       window: side length of the window, in pixels.
       stride: distance between windows, in pixels.
       padding: number of -inf pixels added on each side, less than ``window``.
@@ -127,13 +129,13 @@ def _first_maximum(
 def _slice_padding(
     offset: int, stride: int, padding: int, length: int, outputs: int
 ) -> tuple[int, int, int]:
-    """Returns the padding (before, after, between) that restores the positions of a slice."""
+    """Returns the padding (before, after, between) that puts a slice back into the image."""
     before = offset - padding
     return before, length - before - (stride * (outputs - 1) + 1), stride - 1
 
 
 def _window_slices(images: Array, geometry: PoolGeometry) -> Iterator[Array]:
-    """Yields the pixels of all windows at each window position, in row-major order."""
+    """Yields, for each position in a window (row-major), the pixels of all windows there."""
     window, stride, padding = geometry
     pad = (padding, padding, 0)
     if padding:

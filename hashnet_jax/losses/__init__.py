@@ -4,9 +4,10 @@ Codes ``[B, K]`` are compared with codes ``[N, K]``; ``similar[i, j]`` is true i
 a label; ``alpha`` is the slope of the logistic link. The loss of a batch is ``sum(w * l) / sum(w)``
 over *all* its pairs, so :func:`pairwise_loss` returns the two sums instead of their ratio: unlike
 ratios, sums can be added across devices. The train step calls :func:`pairwise_batch_loss`, which
-combines the pieces for one batch.
+computes similarity, weights and loss for one batch.
 
-To add a loss, write a function with the same arguments in its own file and :func:`register` it.
+To add a loss, write a function with the arguments of :func:`pairwise_batch_loss` in a separate
+file, and :func:`register` it.
 
 Reference: Cao, Long, Wang, Yu, "HashNet: Deep Learning to Hash by Continuation", ICCV 2017.
 """

@@ -1,8 +1,8 @@
 """Class balance: exact counts of similar and dissimilar pairs, and their weights.
 
-A batch of 16,384 has 2.7e8 pairs, but a float32 counter incremented by one stops at 2**24 = 1.7e7.
-Summation order depends on the device, so pairs are counted in integers: first per row, then across
-rows in two 16-bit halves.
+A batch of 16,384 images has 2.7e8 pairs, but a float32 counter incremented by one stops at 2**24 =
+1.7e7. Other float sums depend on the order of summation, which differs between devices.
+Pairs are therefore counted in integers: first per row, then across rows in two 16-bit halves.
 """
 
 import jax
@@ -55,9 +55,9 @@ def kind_weights(
 
     Args:
       balance: ``"batch"`` for |S|/|S1| and |S|/|S0|, which give both kinds the same total weight;
-        ``"none"`` for 1 and 1; a positive number for that number and 1.
-      n_similar, n_dissimilar: |S1| and |S0|, scalars >= 0. If one is 0, the other kind gets
-        weight 1.
+        ``"none"`` for 1 and 1; a positive number w for w and 1.
+      n_similar, n_dissimilar: the numbers of similar and dissimilar pairs, |S1| and |S0|, scalars
+        >= 0; |S| is their sum. If there are no pairs of one kind, the other kind gets weight 1.
 
     Returns:
       ``(weight_similar, weight_dissimilar)``, two scalars.

@@ -24,7 +24,7 @@ class Options(NamedTuple):
 def _weights_of_block(
     columns: Columns, kinds: Float[Array, "2"], options: Options, i: Int[Array, ""]
 ) -> tuple[Bool[Array, "B block"], Float[Array, "B block"]]:
-    """Returns ``(similar, weights)`` for block i; ``kinds`` are the two pair weights."""
+    """Returns ``(similar, weights)`` for block i; for ``kinds``, see :func:`block_sums`."""
     similar, counted = pairs_of_block(columns, options.n, i)
     weight_similar = kinds[0]
     if options.continuous:
@@ -40,7 +40,10 @@ def block_sums(
     kinds: Float[Array, "2"],
     options: Options,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Computes ``sum(w * l)`` and ``sum(w)`` over all pairs; ``kinds`` are the two pair weights."""
+    """Computes ``sum(w * l)`` and ``sum(w)`` over all pairs.
+
+    ``kinds`` are the weights of similar and dissimilar pairs.
+    """
     return _scan_blocks(codes_a, codes_b, columns, kinds, options, gradients=False)[0]
 
 
@@ -56,7 +59,7 @@ def _scan_blocks(
     tuple[Float[Array, ""], Float[Array, ""]],
     PyTree[Float[Array, "..."]],
 ]:
-    """Returns the two sums and, if requested, the gradients of the numerator."""
+    """Returns the two sums and, if requested, the gradients of ``sum(w * l)``."""
     dtype = sum_dtype(codes_a, codes_b)
     alpha = options.alpha
 

@@ -3,7 +3,7 @@
 The plain implementation (:func:`hashnet_jax.losses.pairwise_loss`) materializes several ``[B, N]``
 arrays, each 1 GiB at B = N = 16,384. Here a scan runs over blocks of columns, and only one block of
 similarities, weights, logits and losses exists at a time. When the loss is differentiated, one pass
-computes both value and gradients. Given a block's logits, its gradient takes two more matrix
+computes both value and gradients. Given the logits of a block, the gradients take two more matrix
 products, and nothing needs to be stored or recomputed.
 """
 
@@ -98,10 +98,10 @@ def pairwise_loss_blocks(
       weights: the weights of similar and dissimilar pairs, two scalars > 0; for the class balance,
         use ``kind_weights("batch", *count_pairs(...))``, see
         :func:`hashnet_jax.losses.kind_weights`.
-      continuous: whether to multiply the weights of similar pairs by
+      continuous: whether to multiply the weights of similar pairs by their Jaccard index, see
         :func:`hashnet_jax.losses.jaccard`.
-      first_row: if ``codes_a`` is a slice of ``codes_b``, the row of ``codes_b`` where it starts;
-        self-pairs are then excluded. May be traced. ``None`` includes all pairs.
+      first_row: if ``codes_a`` is a slice of ``codes_b``, the row of ``codes_b`` where the slice
+        starts; self-pairs are then excluded. May be traced. ``None`` includes all pairs.
       block: number of columns per block, >= 1; by default, a block has at most 2**20 pairs.
 
     Returns:

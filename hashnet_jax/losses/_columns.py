@@ -1,4 +1,4 @@
-"""Splits the labels of a large batch into blocks of columns and finds the pairs in a block."""
+"""Splits the labels of a large batch into blocks of columns, and finds similar pairs in a block."""
 
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ def label_columns(
 
 
 def in_blocks(rows: Shaped[Array, "N *axes"], block: int) -> Shaped[Array, "blocks {block} *axes"]:
-    """Splits rows into one or more blocks; the last one is zero-padded."""
+    """Splits rows into one or more blocks; the last block is zero-padded."""
     padding = -len(rows) % block if len(rows) else block
     padded = jnp.pad(rows, [(0, padding)] + [(0, 0)] * (rows.ndim - 1))
     return padded.reshape(-1, block, *rows.shape[1:])

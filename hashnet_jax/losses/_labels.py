@@ -10,18 +10,19 @@ from hashnet_jax.losses._label_values import labels_on_device
 def similarity(
     labels_a: Shaped[Array | np.ndarray, "B *C"], labels_b: Shaped[Array | np.ndarray, "N *C"]
 ) -> Bool[Array, "B N"]:
-    """Returns a mask of the pairs that share at least one label.
+    """Returns a mask of the pairs of images that share at least one label.
 
     Args:
       labels_a: class ids, integer ``[B]``, or multi-hot labels ``[B, C]`` (0 or 1, any dtype).
       labels_b: labels in the same format, ``[N]`` or ``[N, C]``.
 
     Returns:
-      bool ``[B, N]``. An image without labels is not similar to any image, not even itself.
+      The mask, bool ``[B, N]``. An image without labels is not similar to any image, not even to
+      itself.
 
     Raises:
-      ValueError: if the two differ in format or number of classes, or labels are invalid (see
-        :func:`check_label_values`).
+      ValueError: if the two arrays differ in format or number of classes, or labels are invalid
+        (see :func:`check_label_values`).
       TypeError: if class ids are not integers.
 
     Examples:
@@ -38,19 +39,19 @@ def similarity(
 def jaccard(
     labels_a: Shaped[Array | np.ndarray, "B *C"], labels_b: Shaped[Array | np.ndarray, "N *C"]
 ) -> Float32[Array, "B N"]:
-    """Returns the continuous similarity c_ij of HashNet+C: the Jaccard index of two label sets.
+    """Returns the similarities c_ij of HashNet+C: the Jaccard index of the label sets of i and j.
 
     Args:
       labels_a: class ids, integer ``[B]``, or multi-hot labels ``[B, C]``.
       labels_b: labels in the same format, ``[N]`` or ``[N, C]``.
 
     Returns:
-      float32 ``[B, N]`` in [0, 1]; 0 if neither image has a label. For class ids it is 1 for
-      similar pairs and 0 for all others.
+      The similarities, float32 ``[B, N]`` in [0, 1]; 0 if neither image has a label. With class
+      ids, similar pairs have similarity 1, and all others 0.
 
     Raises:
-      ValueError: if the two differ in format or number of classes, or labels are invalid (see
-        :func:`check_label_values`).
+      ValueError: if the two arrays differ in format or number of classes, or labels are invalid
+        (see :func:`check_label_values`).
       TypeError: if class ids are not integers.
 
     Examples:
@@ -78,14 +79,14 @@ def _shared(
 def check_labels(
     labels_a: Shaped[Array | np.ndarray, "B *C"], labels_b: Shaped[Array | np.ndarray, "N *C"]
 ) -> tuple[Shaped[Array, "B *C"], Shaped[Array, "N *C"]]:
-    """Converts both to jax arrays, and raises unless they are labels in the same format."""
+    """Converts both label arrays to jax arrays; raises unless they have the same format."""
     labels_a = labels_on_device("labels_a", labels_a)
     labels_b = labels_on_device("labels_b", labels_b)
     shapes = f"but got {labels_a.shape} and {labels_b.shape}"
     if labels_a.ndim != labels_b.ndim:
         raise ValueError(
-            "labels must both be class ids [B] and [N], or both multi-hot [B, C] and [N, C], "
-            f"{shapes}. Convert one of them to match the other."
+            "`labels_a` and `labels_b` must both be class ids, [B] and [N], or both multi-hot "
+            f"labels, [B, C] and [N, C], {shapes}. Convert one of them to match the other."
         )
     if labels_a.ndim == 2 and labels_a.shape[1] != labels_b.shape[1]:
         raise ValueError(

@@ -20,15 +20,15 @@ def pair_weights(
 ) -> Float32[Array, "B N"]:
     """Computes the pair weights w_ij of the weighted maximum likelihood.
 
-    With ``balance="batch"``, w is |S|/|S1| for similar and |S|/|S0| for dissimilar pairs, giving
-    both kinds the same total weight. If a batch has no similar (or no dissimilar) pairs, the other
-    kind gets weight 1 and the sums stay finite.
+    With ``balance="batch"``, w is |S|/|S1| for the |S1| similar pairs and |S|/|S0| for the |S0|
+    dissimilar pairs, where |S| = |S1| + |S0|, so both kinds have the same total weight. If a batch
+    has no pairs of one kind, the other kind gets weight 1 and the sums stay finite.
 
     Args:
       similar: mask of the similar pairs, bool or 0/1 ``[B, N]``.
-      balance: ``"batch"`` (the paper), ``"none"`` (w = 1, the HashNet-W ablation), or a positive
-        number: the fixed weight of a similar pair relative to a dissimilar one, like ``class_num``
-        in the authors' code.
+      balance: ``"batch"`` (as in the paper), ``"none"`` (w = 1, the HashNet-W ablation), or a
+        positive number: the fixed weight of a similar pair relative to a dissimilar one, like
+        ``class_num`` in the authors' code.
       continuous: optional similarities c_ij, float ``[B, N]`` in [0, 1], see :func:`jaccard`; it
         scales the weights of *similar* pairs only (the Jaccard index of dissimilar pairs is 0).
       counted: optional mask of the pairs to count, bool ``[B, N]``; the others get weight 0 and are
@@ -37,7 +37,7 @@ def pair_weights(
         one device's rows of the global batch.
 
     Returns:
-      float32 ``[B, N]``, nonnegative.
+      The weights, float32 ``[B, N]``, nonnegative.
 
     Raises:
       ValueError: if ``balance`` is invalid, a shape does not match ``similar``, an
@@ -50,8 +50,8 @@ def pair_weights(
       Array([[100.,   1.]], dtype=float32)
 
     References:
-      Paper, section 3.1. Both of the authors' implementations use a fixed weight (100 for ImageNet,
-      5 for NUS-WIDE, 1 for COCO). The paper counts pairs, as does the default here.
+      HashNet paper, section 3.1. Both of the authors' implementations use a fixed weight (100 for
+      ImageNet, 5 for NUS-WIDE, 1 for COCO). The paper counts pairs, as does the default here.
     """
     pairs = jnp.shape(similar)
     _check_pairs("similar", similar, pairs, binary=True)
@@ -83,8 +83,9 @@ def pairwise_loss(
     """Computes the weighted negative log-likelihood of all pairs, as numerator and denominator.
 
     The loss of a pair with logit z_ij = alpha (<a_i, b_j> - offset K) is
-    ``log(1 + exp(z_ij)) - s_ij z_ij``, computed as ``softplus(z) - s z``, which is finite for any K
-    and alpha. The batch loss is ``numerator / denominator``.
+    ``log(1 + exp(z_ij)) - s_ij z_ij``, where s_ij is 1 for similar pairs and 0 otherwise. It is
+    computed as ``softplus(z) - s z``, which is finite for any K and alpha. The batch loss is
+    ``numerator / denominator``.
 
     Args:
       codes_a: float ``[B, K]``, relaxed codes in [-1, 1].
@@ -92,8 +93,8 @@ def pairwise_loss(
       similar: mask of the similar pairs, bool or 0/1 ``[B, N]``.
       alpha: slope of the logistic link, > 0; the authors' code uses 10/K.
       offset: the cosine of two codes, <a, b>/K, at which a pair is as likely to be similar as
-        dissimilar, in (-1, 1). With 0 (the paper), dissimilar codes are pushed beyond
-        orthogonality, which only a few codes can reach at the same time.
+        dissimilar, in (-1, 1). With 0 (as in the paper), dissimilar codes are pushed beyond
+        orthogonality, to negative cosines, which only a few codes can all have with each other.
       weights: optional pair weights, float ``[B, N]``, see :func:`pair_weights`; 1 by default.
 
     Returns:
@@ -110,8 +111,9 @@ def pairwise_loss(
       0.4100
 
     References:
-      Paper, equation 4. The authors' code sums over two shuffled streams of images; here the two
-      sets of codes are arbitrary. To compare a batch with itself, give pairs (i, i) weight 0.
+      HashNet paper, equation 4. The authors' code sums over two shuffled streams of images; here
+      the two sets of codes are arbitrary. To compare a batch with itself, give pairs (i, i)
+      weight 0.
     """
     codes_a, codes_b = jnp.asarray(codes_a), jnp.asarray(codes_b)
     check_codes(codes_a, codes_b)
@@ -147,12 +149,12 @@ def check_codes(codes_a: Shaped[Array, "..."], codes_b: Shaped[Array, "..."]) ->
 
 
 def shifted(inner: Float[Array, "B N"], offset: float, bits: int) -> Float[Array, "B N"]:
-    """Subtracts ``offset * bits``; without an offset, the compiled program stays the same."""
+    """Subtracts ``offset * bits``; adds no operation to the compiled program if ``offset`` is 0."""
     return inner - jnp.asarray(offset * bits, inner.dtype) if offset else inner
 
 
 def check_link(alpha: ArrayLike, offset: float) -> None:
-    """Raises unless ``alpha`` is positive and finite (or traced), and ``offset`` in (-1, 1)."""
+    """Raises unless ``alpha`` is positive and finite (or traced), and ``offset`` is in (-1, 1)."""
     value = visible_values(alpha)
     if value is not None and not 0 < value < float("inf"):
         raise ValueError(f"`alpha` must be positive and finite, got {alpha}.")

@@ -10,11 +10,11 @@ from hashnet_jax.losses._balance import Balance
 
 
 class BatchLoss(NamedTuple):
-    """The loss of one batch as a function of its codes alone.
+    """The loss of one batch as a function of the codes alone.
 
     Attributes:
-      share: maps this device's codes, float ``[B, K]``, to its share of the global batch's loss,
-        a scalar; the shares of all devices sum to the loss.
+      share: function that maps this device's codes, float ``[B, K]``, to this device's share of the
+        global batch's loss, a scalar; the shares of all devices sum to the loss.
       similar_share: a scalar in [0, 1]; its mean over the devices is the fraction of similar
         pairs in the global batch.
     """
@@ -49,9 +49,9 @@ def register(name: str, factory: LossFactory) -> None:
     """Registers a loss under a name for :class:`hashnet_jax.training.TrainSpec`.
 
     Args:
-      name: the value of ``TrainSpec.loss`` that selects it.
-      factory: ``(labels, *, alpha, offset, balance, continuous, axis_name) -> BatchLoss``; see
-        :func:`pairwise_batch_loss`.
+      name: the value of ``TrainSpec.loss`` that selects the loss.
+      factory: function ``(labels, *, alpha, offset, balance, continuous, axis_name) -> BatchLoss``;
+        for the arguments, see :func:`pairwise_batch_loss`.
 
     Raises:
       ValueError: if the name is taken.

@@ -37,16 +37,17 @@ def pairwise_batch_loss(
     implementation is compiled.
 
     Args:
-      labels: class ids, integer ``[B]``, or multi-hot labels ``[B, C]``. When mapped over devices,
-        they are this device's rows.
+      labels: class ids, integer ``[B]``, or multi-hot labels ``[B, C]``. Inside a mapped function,
+        only the labels of this device.
       alpha: slope of the logistic link, > 0.
       offset: see :func:`pairwise_loss`.
       balance: see :func:`pair_weights`.
-      continuous: whether to multiply the weights of similar pairs by :func:`jaccard` (HashNet+C).
+      continuous: whether to multiply the weights of similar pairs by their Jaccard index, as in
+        HashNet+C; see :func:`jaccard`.
       axis_name: the mapped axis over which the batch is split, if any.
 
     Returns:
-      :class:`BatchLoss`.
+      The loss as a function of the codes, :class:`BatchLoss`.
 
     Raises:
       ValueError: if ``alpha``, ``offset``, ``balance`` or ``labels`` is invalid (see
@@ -83,7 +84,7 @@ def pairwise_batch_loss(
 
 
 class _Batch(NamedTuple):
-    """One device's rows of the global batch; ``first_row`` is the global index of the first."""
+    """One device's rows of the global batch; ``first_row`` is the global index of row 0."""
 
     labels: Shaped[Array, "B *C"]
     all_labels: Shaped[Array, "N *C"]

@@ -5,8 +5,8 @@ function of :class:`DistanceCounts`: how many codes lie at each distance from a 
 of them are relevant. :func:`evaluate` computes MAP from packed codes; the other functions take the
 counts.
 
-To add a metric, write a function of the counts and :func:`register` it. It then appears in every
-run's results.
+To add a metric, write a function of the counts and :func:`register` it. The metric then appears in
+every run's results.
 """
 
 from hashnet_jax.metrics import radius_2

@@ -18,8 +18,8 @@ def check_retrieval(
 ) -> None:
     """Raises unless the arguments are packed codes and labels with matching shapes.
 
-    Label values are checked unless they are traced. ``zero_padding`` reads the padding bits, so it
-    must be False in traced functions.
+    Label values are checked unless they are traced. ``zero_padding`` says whether to check that the
+    padding bits are zero; it must be False in traced functions, where the bits cannot be read.
     """
     check_positive_int("bits", bits)
     for name, packed in (("packed_queries", packed_queries), ("packed_database", packed_database)):
@@ -38,7 +38,7 @@ def check_label_pair(
     n_queries: int,
     n_database: int,
 ) -> None:
-    """Raises unless both label arrays have the same format, with one row per vector."""
+    """Raises unless both label arrays have the same format, and one row per query or code."""
     _check_labels("labels_q", labels_q, n_queries)
     _check_labels("labels_db", labels_db, n_database)
     if labels_q.shape[1:] != labels_db.shape[1:]:
@@ -51,7 +51,7 @@ def check_label_pair(
 def check_vectors(
     queries: Shaped[Array | np.ndarray, "..."], database: Shaped[Array | np.ndarray, "..."]
 ) -> tuple[Shaped[np.ndarray, "Q K"], Shaped[np.ndarray, "N K"]]:
-    """Returns queries and database as NumPy arrays; raises unless their scores are defined."""
+    """Converts queries and database to NumPy arrays; raises if a shape or entry is invalid."""
     arrays = np.asarray(queries), np.asarray(database)
     if any(array.ndim != 2 for array in arrays) or arrays[0].shape[1:] != arrays[1].shape[1:]:
         raise ValueError(

@@ -1,7 +1,8 @@
 """Statistics of binary codes, with alarms that indicate a collapsed network.
 
-A collapsed network maps most images to the same code. Its rankings are one large tie, and a tool
-that sorts them may still report a good MAP if the database happens to be sorted by class.
+A collapsed network maps most images to the same code. A ranking by such codes is one large tie, and
+a tool that sorts the codes may still report a good MAP if the database happens to be sorted by
+class.
 """
 
 import dataclasses
@@ -53,9 +54,9 @@ def code_statistics(
 ) -> CodeStatistics:
     """Counts distinct codes and constant bits, and checks for collapse.
 
-    One alarm is raised if there are fewer distinct codes than classes (or than 2**K or N, whichever
-    is smallest), because some classes are then indistinguishable. Another is raised if more than
-    half of the bits are constant, i.e. at least 99.9% of the codes agree on each of them.
+    One alarm is raised if there are fewer distinct codes than min(classes, 2**K, N), because some
+    classes are then indistinguishable. Another alarm is raised if more than half of the bits are
+    constant; a bit is constant if at least 99.9% of the codes agree on it.
 
     Args:
       packed: the database codes, uint8 ``[N, ceil(K/8)]`` with N >= 1; see
@@ -64,7 +65,7 @@ def code_statistics(
       classes: the number of classes among the N images, >= 1.
 
     Returns:
-      :class:`CodeStatistics`.
+      The statistics and alarms, :class:`CodeStatistics`.
 
     Raises:
       TypeError: if ``packed`` is not uint8.

@@ -28,9 +28,9 @@ def distance_counts(
 ) -> DistanceCounts:
     """Counts the codes at each distance on device; works under ``jax.jit`` with static ``bits``.
 
-    All Q x N distances are held in memory at once. For large inputs, call it on blocks and add or
-    concatenate the counts, as :func:`distance_counts_blocks` does. The padding bits of the last
-    byte must be zero, which a traced function cannot check.
+    All Q x N distances are held in memory at once. For large inputs, call this function on blocks
+    and add or concatenate the counts, as :func:`distance_counts_blocks` does. The padding bits of
+    the last byte must be zero, which a traced function cannot check.
 
     Args:
       packed_queries: packed query codes, uint8 ``[Q, ceil(K/8)]``, see

@@ -1,10 +1,10 @@
-"""Per-distance counts on the host: the same counts as on device, but much faster on a CPU.
+"""Per-distance counts on the host, which on a CPU is much faster than :mod:`_counts_device`.
 
-On a CPU, XLA computes several times as many distances per second as NumPy, but its histogram is a
-serial scatter that takes about 13 ns per pair. Therefore XLA computes the distances for a block of
-queries, and Pillow counts them as the gray levels of an image. This takes 0.4 ns per pair and uses
-all cores, since Pillow releases the GIL. Bins that do not fit in a byte are counted with NumPy's
-``bincount``, which takes 1 ns per pair and holds the GIL.
+On a CPU, XLA computes several times as many distances per second as NumPy, but computes histograms
+by a serial scatter that takes about 13 ns per pair. Therefore XLA computes the distances for a
+block of queries, and Pillow counts them as the gray levels of an image. Counting takes 0.4 ns per
+pair and uses all cores, since Pillow releases the GIL. Bins that do not fit in a byte are counted
+with NumPy's ``bincount``, which takes 1 ns per pair and holds the GIL.
 """
 
 import functools
@@ -76,13 +76,13 @@ def distance_counts_host(
 
 
 class _Operands(NamedTuple):
-    """Codes as words, together with multi-hot labels as words if the bins depend on them."""
+    """Codes as words, together with multi-hot labels as words if the bins depend on labels."""
 
     codes: UInt32[np.ndarray, "W N"]
     labels: UInt32[np.ndarray, "L N"] | None = None
 
     def padded(self, start: int, stop: int, size: int) -> "_Operands":
-        """Returns the columns from ``start`` to ``stop``, zero-padded to ``size``."""
+        """Returns the columns from ``start`` to ``stop``, zero-padded to ``size`` columns."""
         codes, labels = (
             None if words is None else _pad_columns(words[:, start:stop], size) for words in self
         )
@@ -102,7 +102,7 @@ def _count_by_class(
 ) -> Int32[np.ndarray, "Q 2 {size}"]:
     """Counts the irrelevant and the relevant codes at each distance, given class ids.
 
-    The database is sorted by class, so the codes relevant to a query are a slice of it.
+    The database is sorted by class, so the codes relevant to a query are contiguous.
     """
     order = np.argsort(labels_db, kind="stable")
     database, labels_db = database[:, order], labels_db[order]
@@ -196,8 +196,8 @@ def _bins(
 ) -> UInt8[Array, "Q N"] | Int32[Array, "Q N"]:
     """Computes the bin of each pair, as uint8 if all bins fit.
 
-    A bin is a distance. With labels, the bins of irrelevant codes come first and the bins of
-    relevant codes start at ``size / 2``.
+    Without labels, the bin of a pair is its distance. With labels, the bins of irrelevant pairs
+    come first, and the bins of relevant pairs start at ``size / 2``.
     """
     bins = functools.reduce(
         jnp.add,

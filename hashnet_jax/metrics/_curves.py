@@ -26,7 +26,7 @@ class WithinRadius(NamedTuple):
     """Precision and recall within one Hamming radius, averaged over queries; scalars.
 
     Attributes:
-      precision: mean precision within the ball; an empty ball counts as 0.
+      precision: mean precision within the Hamming ball around a query; an empty ball counts as 0.
       recall: mean recall within the ball; a query without relevant codes counts as 0.
       empty_queries: the number of queries with an empty ball.
       queries: Q, the number of queries.
@@ -42,15 +42,15 @@ def precision_recall(counts: DistanceCounts) -> PrecisionRecall:
     """Computes precision and recall as a function of the Hamming radius, pooled over queries.
 
     At radius r, precision is the fraction of (query, code) pairs within r that are relevant, and
-    recall is the fraction of relevant pairs that are within r. A ball is a set, so ties do not
-    matter.
+    recall is the fraction of relevant pairs that are within r. Neither depends on the order of
+    codes, so ties do not matter.
 
     Args:
       counts: :class:`DistanceCounts` of int ``[Q, K+1]``.
 
     Returns:
-      :class:`PrecisionRecall` with fields of shape ``[K+1]``. Precision is NaN at radii where no
-      query finds any code; recall is NaN if no code is relevant.
+      The curve, :class:`PrecisionRecall` with fields of shape ``[K+1]``. Precision is NaN at radii
+      where no query finds any code; recall is NaN if no code is relevant.
 
     Raises:
       ValueError: if the counts are not ``[Q, K+1]`` with Q >= 1.
@@ -62,9 +62,9 @@ def precision_recall(counts: DistanceCounts) -> PrecisionRecall:
       PrecisionRecall(precision=array([1. , 0.5, 0.5]), recall=array([0.5, 0.5, 1. ]))
 
     References:
-      This is the curve of recall_precision.m, in common use since Spectral Hashing. Unlike
-      :func:`within_radius`, it pools all pairs, so precision at small radii, where many queries
-      find nothing, is not pulled down to 0.
+      This curve is computed by the script recall_precision.m, in common use since Spectral Hashing.
+      Unlike :func:`within_radius`, the curve pools all pairs, so precision at small radii, where
+      many queries find nothing, is not pulled down to 0.
     """
     check_counts(counts)
     xp = array_namespace(counts.total)
@@ -85,7 +85,7 @@ def within_radius(counts: DistanceCounts, *, radius: int = 2) -> WithinRadius:
       radius: Hamming radius in 0..K, conventionally 2. Static under ``jax.jit``.
 
     Returns:
-      :class:`WithinRadius`; the ball includes codes at distance ``radius``.
+      The means over queries, :class:`WithinRadius`. Codes at distance ``radius`` are included.
 
     Raises:
       ValueError: if the counts are not ``[Q, K+1]`` with Q >= 1, or ``radius`` is not in 0..K.
@@ -118,15 +118,16 @@ def precision_at(
 ) -> Float[Array | np.ndarray, " R"]:
     """Computes the precision@N curve: precision of the first N codes, averaged over queries.
 
-    The result is the expectation over all ways of breaking ties: a group that straddles rank N
-    contributes its relevant codes times the fraction of its places that are within N.
+    The result is the expectation over all ways of breaking ties: a group of tied codes that
+    straddles rank N contributes its number of relevant codes times the fraction of its places that
+    are within N.
 
     Args:
       counts: :class:`DistanceCounts` of int ``[Q, K+1]``.
       ranks: ints N >= 1. If N exceeds the size of the database, the missing places count as misses.
 
     Returns:
-      float ``[len(ranks)]``.
+      The precision at each rank, float ``[len(ranks)]``.
 
     Raises:
       ValueError: if the counts are not ``[Q, K+1]`` with Q >= 1, or a rank is < 1.

@@ -45,7 +45,7 @@ def evaluate(
       no_hit: treatment of queries without a hit, ``"zero"`` or ``"drop"``, see
         :func:`mean_average_precision`.
       on_device: whether to count on jax's default device, in blocks, instead of on the host. If
-        that device is a CPU, the host is faster. The results are identical.
+        that device is a CPU, counting on the host is faster. The counts are the same either way.
 
     Returns:
       :class:`Evaluation`: MAP in float64, and the counts as NumPy arrays.

@@ -1,4 +1,4 @@
-"""Groups of tied codes in a ranking: those within rank R, and the one that straddles it."""
+"""Groups of tied codes in a ranking: groups within rank R, and the group that straddles R."""
 
 from typing import NamedTuple
 
@@ -26,13 +26,13 @@ class Groups(NamedTuple):
     def sum_over_whole(
         self, values: Float[Array | np.ndarray, "Q groups"]
     ) -> Float[Array | np.ndarray, "Q 1"]:
-        """Sums over the groups that lie entirely within R."""
+        """Sums ``values`` over the groups that lie entirely within R."""
         xp = array_namespace(values)
         return xp.sum(xp.where(self.whole, values, 0), axis=1, keepdims=True)
 
 
 class Edge(NamedTuple):
-    """The group that straddles R, empty if none does; each field has shape ``[Q, 1]``."""
+    """The group that straddles R, or an empty group; each field has shape ``[Q, 1]``."""
 
     before: Float[Array | np.ndarray, "Q 1"]
     """Number of codes ranked before the group."""
@@ -51,7 +51,7 @@ class Edge(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Sums of P@k rel_k over the groups that lie entirely within R."""
+    """Sums of P@k rel_k (see average_precision) over the groups that lie entirely within R."""
 
     worst: Float[Array | np.ndarray, "Q 1"]
     expected: Float[Array | np.ndarray, "Q 1"]
@@ -77,7 +77,7 @@ def tie_groups(counts: DistanceCounts, cutoff: int | None) -> Groups:
 
 
 def sums_of_whole(groups: Groups) -> Sums:
-    """Returns the sums over the groups that lie entirely within R."""
+    """Returns the sums of P@k rel_k over the groups that lie entirely within R."""
     before, before_hits, size, hits, _ = groups
     return Sums(
         worst=groups.sum_over_whole(worst_sum(before, before_hits, size, hits)),
@@ -87,7 +87,7 @@ def sums_of_whole(groups: Groups) -> Sums:
 
 
 def edge_group(groups: Groups, cutoff: int | None) -> Edge:
-    """Returns the group that straddles R."""
+    """Returns the group that straddles R, or an empty group."""
     xp = array_namespace(groups.size)
     whole = groups.whole
     at = xp.minimum(xp.sum(whole, axis=1, keepdims=True), groups.size.shape[1] - 1)

@@ -113,19 +113,19 @@ def mean_average_precision(
     - With ``no_hit="drop"``, such an order removes the query from the mean, so the number of
       queries averaged differs between orders. ``expected`` is the mean AP of a query with a hit:
       ``sum_q E[AP_q] / sum_q P(q has a hit)``. For ``worst`` (``best``), a query that may have no
-      hit is dropped if that lowers (raises) the mean. All three are NaN if no query can have a
-      hit.
+      hit is dropped if that lowers (raises) the mean. All three values are NaN if no query can have
+      a hit.
 
     Args:
-      counts: :class:`DistanceCounts` of int ``[Q, K+1]``. For NumPy arrays, the result is float64;
-        use it for reported numbers. For jax arrays, it is computed on their device (optionally
-        under ``jax.jit``) in float32, accurate to 1e-6.
+      counts: :class:`DistanceCounts` of int ``[Q, K+1]``. For NumPy arrays, the result is float64
+        and suitable for reported numbers. For jax arrays, it is computed on their device
+        (optionally under ``jax.jit``) in float32, accurate to 1e-6.
       cutoff: R >= 1, or ``None`` for the whole database. Static under ``jax.jit``.
       divisor: divisor of AP, ``"hits"``, ``"min"`` or ``"cutoff"``, see :func:`average_precision`.
       no_hit: treatment of queries without a hit, ``"zero"`` or ``"drop"``.
 
     Returns:
-      :class:`MeanAveragePrecision`.
+      MAP@R with its convention, :class:`MeanAveragePrecision`.
 
     Raises:
       ValueError: if a shape or an option is invalid.
@@ -139,8 +139,8 @@ def mean_average_precision(
       queries without a hit are dropped: 0.5 of 1)
 
     References:
-      The authors' code uses ``divisor="hits", no_hit="drop"``; for other tools' conventions, see
-      ``hashnet_jax.metrics.CONVENTIONS``.
+      The HashNet authors' code uses ``divisor="hits", no_hit="drop"``; for the conventions of other
+      tools, see ``hashnet_jax.metrics.CONVENTIONS``.
     """
     check_no_hit(no_hit)
     ap = average_precision(counts, cutoff=cutoff, divisor=divisor)
@@ -148,7 +148,7 @@ def mean_average_precision(
 
 
 def check_no_hit(no_hit: str) -> None:
-    """Raises unless ``no_hit`` is a known rule."""
+    """Raises a ValueError unless ``no_hit`` is one of ``NO_HIT``."""
     if no_hit not in NO_HIT:
         raise ValueError(f"`no_hit` must be one of {NO_HIT}, got {no_hit!r}.")
 

@@ -40,7 +40,7 @@ def evaluate_registered(counts: DistanceCounts) -> dict[str, float]:
       counts: :class:`hashnet_jax.metrics.DistanceCounts` of NumPy arrays ``[Q, K+1]``.
 
     Returns:
-      ``{name: value}``, in registration order.
+      ``{name: value}``, in the order of registration.
 
     Examples:
       >>> import numpy as np

@@ -1,9 +1,9 @@
-"""MAP of rankings by score: inner products of float vectors, or of float queries and codes.
+"""MAP of rankings by score, the inner product of float vectors or of a float query and a code.
 
 A search is asymmetric if only the database is binary: queries keep their logits z, and a code b
-has the score <z, b>. If both sides are normalized features, the score is their cosine. Codes of
-equal score form a group of ties, just like codes at one Hamming distance, so the tie-aware metrics
-need only the counts of these groups.
+has the score <z, b>. If queries and database are both normalized features, the score is the cosine
+of the two vectors. Codes with equal scores form a group of ties, just like codes at equal Hamming
+distances, so the tie-aware metrics need only the numbers of relevant and of all codes per group.
 """
 
 import numpy as np
@@ -58,7 +58,7 @@ def mean_average_precision_scores(
       ValueError: if the shapes do not match, a vector is not finite, or an option is out of range.
 
     Examples:
-      The first two codes tie at Hamming distance 1. The logits know which bit is uncertain.
+      The first two codes tie at Hamming distance 1. The logits show which bit is uncertain.
 
       >>> logits = np.array([[2.0, 0.1, 1.0]])
       >>> codes = np.array([[1, -1, 1], [-1, 1, 1], [-1, -1, -1]], np.int8)
@@ -67,7 +67,7 @@ def mean_average_precision_scores(
       (1.0, 1.0)
 
     Reference: Gordo, Perronnin, Gong, Lazebnik, "Asymmetric Distances for Binary Embeddings", TPAMI
-    2014, whose distances use the expected values of bits. Here the score is the inner product.
+    2014. Their distances use the expected values of bits, but here the score is the inner product.
     """
     check_no_hit(no_hit)
     queries, database = check_vectors(queries, database)
@@ -89,8 +89,8 @@ def score_counts(
 ) -> DistanceCounts:
     """Counts the codes with each distinct score, from the highest to the lowest.
 
-    Neighboring scores without a relevant code share an entry: a metric of ranks does not depend on
-    the order of irrelevant codes among themselves. Rows with fewer entries end with zeros.
+    Successive scores that only irrelevant codes have are merged into one entry, because rank-based
+    metrics do not depend on the order of irrelevant codes. Shorter rows are padded with zeros.
 
     Args:
       scores: score of each database vector for each query, float32 ``[Q, N]``.
@@ -127,7 +127,7 @@ def _rectangle(
     total: Shaped[np.ndarray, " groups"],
     n_queries: int,
 ) -> DistanceCounts:
-    """Arranges the groups of all queries, which are given in order, into one row per query."""
+    """Arranges the groups, which are given in order of their queries, into one row per query."""
     groups_per_query = np.bincount(row, minlength=n_queries)
     place = np.arange(len(row)) - np.repeat(
         np.cumsum(groups_per_query) - groups_per_query, groups_per_query
@@ -142,8 +142,8 @@ def _keys(
 ) -> Int64[np.ndarray, "Q N"]:
     """Returns integers that sort by decreasing score, relevant codes first.
 
-    Sorting integers is 4 times as fast. For floats of one sign, the bits increase with the
-    magnitude, so they sort like integers. The last bit is 0 for relevant codes.
+    Sorting integers is 4 times as fast as sorting floats. The bits of floats with the same sign,
+    read as integers, increase with the magnitude. The last bit of a key is 0 for relevant codes.
     """
     bits = (scores + np.float32(0)).view(np.int32)  # -0 becomes 0
     ascending = np.where(bits < 0, bits ^ np.int32(2**31 - 1), bits)
@@ -153,7 +153,7 @@ def _keys(
 def _similar(
     labels_q: Shaped[np.ndarray, "Q *C"], labels_db: Shaped[np.ndarray, "N *C"]
 ) -> Bool[np.ndarray, "Q N"]:
-    """Returns whether a query and a database vector share a label."""
+    """Returns whether each query and each database vector share a label."""
     if labels_q.ndim == 1:
         return labels_q[:, None] == labels_db[None, :]
     shared: Float[np.ndarray, "Q N"] = labels_q.astype(np.float32) @ labels_db.T.astype(np.float32)

@@ -1,7 +1,7 @@
-"""Closed-form precision sums of a group of tied codes, and its hit distribution at a cut-off.
+"""Closed-form precision sums of a group of tied codes, and its distribution of hits at a cut-off.
 
-A group is n codes at one Hamming distance, r of them relevant, ranked after N codes with M hits.
-With H(a, b) = 1/(a+1) + ... + 1/b, its contribution to ``sum_k P@k rel_k`` is
+A group is n codes at the same Hamming distance, r of them relevant, ranked after N codes that
+include M hits. With H(a, b) = 1/(a+1) + ... + 1/b, the group contributes to ``sum_k P@k rel_k``:
 
     best      r - (N - M) H(N, N + r)                                   hits first
     worst     r - (N + n - r - M) H(N + n - r, N + n)                   hits last
@@ -58,9 +58,9 @@ def expected_sum(before: _Floats, before_hits: _Floats, size: _Floats, hits: _Fl
 def harmonic_difference(low: _Floats, high: _Floats) -> _Floats:
     """Computes H(low, high) = 1/(low+1) + ... + 1/high to within the dtype's rounding error.
 
-    Sums up to 16 are read from a table. Beyond that, ln(k + 1/2) and its asymptotic series
-    approximate the harmonic number H_k, and the difference of logarithms is a single ``log1p``. The
-    difference of two prefix sums, each near 12, would have no correct digits left in float32.
+    Sums of terms up to 1/16 are read from a table. For the rest, ln(k + 1/2) and an asymptotic
+    series approximate the harmonic number H_k, and the difference of logarithms is a single
+    ``log1p``. Subtracting two harmonic numbers directly would lose most digits in float32.
 
     Args:
       low, high: float arrays with integer values, 0 <= low <= high.
@@ -87,7 +87,7 @@ def hits_within(
     *,
     reach: int,
 ) -> tuple[Float[Array | np.ndarray, "Q counts"], Float[Array | np.ndarray, "Q counts"]]:
-    """Computes the hypergeometric distribution of the number of hits in a group's first places.
+    """Computes the hypergeometric distribution of the hits among a group's first ``inside`` places.
 
     Probabilities are computed outward from the mode using ratios of neighboring terms, which
     neither overflow nor cancel, unlike quotients of factorials.
@@ -95,9 +95,11 @@ def hits_within(
     Args:
       size: n, the group size, ``[Q, 1]``.
       hits: r, the number of relevant codes in the group, ``[Q, 1]``, in 0..n.
-      inside: number of first places, ``[Q, 1]``, in 0..n.
-      reach: >= 0, the maximum distance from the mode to return. By Hoeffding's inequality, a count
-        farther than ``t`` from the mean has probability below ``2 exp(-2 t**2 / inside)``.
+      inside: the number of places, from the start of the group, in which hits are counted,
+        ``[Q, 1]``, in 0..n.
+      reach: the largest distance of a returned count from the mode, >= 0. By Hoeffding's
+        inequality, a count farther than ``t`` from the mean has probability below
+        ``2 exp(-2 t**2 / inside)``.
 
     Returns:
       ``(counts, probabilities)``, both ``[Q, 2 reach + 1]``. The probabilities sum to 1 and are 0

@@ -1,4 +1,4 @@
-"""Rejects networks and images with NaN or infinite values, whose codes would be meaningless."""
+"""Rejects networks and images that contain NaN or infinity, as their codes would be meaningless."""
 
 import jax
 import numpy as np
@@ -9,7 +9,7 @@ from hashnet_jax.model._params import HashNetParams
 
 
 def check_finite(params: HashNetParams, *, source: str = "a network") -> None:
-    """Raises unless all weights and running statistics of a network are finite.
+    """Raises a ValueError unless all weights and running statistics of a network are finite.
 
     The sign of NaN is -1 by convention, so a network with NaN would encode every image as the same
     code without an error. The command line calls this function after loading a network.
@@ -17,7 +17,7 @@ def check_finite(params: HashNetParams, *, source: str = "a network") -> None:
     Args:
       params: the network, :class:`hashnet_jax.HashNetParams`. Arrays that are traced, or that are
         partly on other hosts, are not checked.
-      source: description of where the network comes from, for the error message.
+      source: description of the network for the error message.
 
     Raises:
       ValueError: if an array has NaN or infinite entries; the message names the first such array.
@@ -40,8 +40,8 @@ def check_finite(params: HashNetParams, *, source: str = "a network") -> None:
             count = int(np.sum(~np.isfinite(values)))
             raise ValueError(
                 f"all values in {source} must be finite, but {count:,} of {values.size:,} "
-                f"entries of `{name}` are NaN or infinite. Train it again with a lower learning "
-                "rate, or restore an earlier checkpoint."
+                f"entries of `{name}` are NaN or infinite. Train the network again with a lower "
+                "learning rate, or restore an earlier checkpoint."
             )
 
 

@@ -51,7 +51,7 @@ def with_hash_layer(params: HashNetParams, layer: HashNetParams) -> HashNetParam
       :class:`hashnet_jax.HashNetParams` that shares its backbone arrays with ``params``.
 
     Raises:
-      ValueError: if the two have different specs.
+      ValueError: if ``params`` and ``layer`` have different specs.
 
     Examples:
       >>> import hashnet_jax, jax
@@ -63,8 +63,8 @@ def with_hash_layer(params: HashNetParams, layer: HashNetParams) -> HashNetParam
     """
     if layer.spec != params.spec:
         raise ValueError(
-            f"`layer` must have the network's spec {params.spec}, got {layer.spec}. Extract it "
-            "from this network with hashnet_jax.model.hash_layer."
+            f"`layer` must have the network's spec {params.spec}, got {layer.spec}. Extract "
+            "the layer from this network with hashnet_jax.model.hash_layer."
         )
     trained = params.variables["params"] | {"hash": layer.variables["params"]["hash"]}
     return dataclasses.replace(params, variables=params.variables | {"params": trained})

@@ -22,7 +22,7 @@ NetworkInput = Float[Array | np.ndarray, "B S S 3"] | Float[Array | np.ndarray, 
 
 
 class HashNetwork(nn.Module):
-    """Backbone and hash layer, whose weights are initialized from N(0, 0.01²) and biases to 0."""
+    """A backbone and a hash layer; hash weights start from N(0, 0.01²) and hash biases from 0."""
 
     spec: ModelSpec
     axis_name: str | None = None
@@ -75,8 +75,8 @@ def init_hash_layer(key: Key[Array, ""], spec: ModelSpec) -> HashNetParams:
 
     Returns:
       :class:`HashNetParams` with the same hash layer as ``init(key, spec)``. The backbone's
-      variables are ``jax.ShapeDtypeStruct``; :func:`hashnet_jax.weights.load_backbone` replaces
-      them.
+      variables are placeholders (``jax.ShapeDtypeStruct``), which
+      :func:`hashnet_jax.weights.load_backbone` replaces with arrays.
 
     Examples:
       >>> spec = ModelSpec(backbone="small_cnn", bits=12, image_size=8, resize=8)
@@ -152,9 +152,9 @@ def training_logits(
     """Computes the logits z in training, with batch statistics and dropout.
 
     With ``backbone_mode="inference"``, training uses the same running statistics as inference, so
-    the result equals :func:`logits`. With ``"train"``, pretrained weights see statistics that
-    differ from those they were trained with, and running statistics adapt too slowly for a short
-    run.
+    the result equals :func:`logits`. With ``"train"``, pretrained weights are used with
+    statistics that differ from those they were trained with, and running statistics adapt too
+    slowly for a short run.
 
     Args:
       params: the network, :class:`HashNetParams`.

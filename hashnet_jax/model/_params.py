@@ -47,7 +47,7 @@ class HashNetParams:
 
 
 def spec_to_json(spec: ModelSpec) -> str:
-    """Serializes a spec to the JSON that is saved with its weights."""
+    """Serializes a spec to the JSON that is saved with the network's weights."""
     return json.dumps(dataclasses.asdict(spec))
 
 

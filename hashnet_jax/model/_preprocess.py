@@ -55,11 +55,11 @@ def preprocess(
       (2, 224, 224, 3)
 
     References:
-      The authors resize to 256 x 256 without preserving the aspect ratio, then take the central
-      224 x 224. Here, interpolation is linear with antialiasing, rounded to integer levels. It
-      agrees with PIL's BILINEAR to within one level in 255 (a few levels if a data set decodes a
-      large JPEG at reduced size). Images resized by PIL, as in data sets, therefore have the same
-      codes as images resized here, except for rare bits whose logits are near 0.
+      The authors resize images to 256 x 256 without preserving the aspect ratio, then take the
+      central 224 x 224. Here, interpolation is linear with antialiasing, rounded to integer levels.
+      The result agrees with PIL's BILINEAR to within one level in 255 (a few levels if a data set
+      decodes a large JPEG at reduced size). Images that a data set has resized with PIL therefore
+      have the same codes as images resized here, except for rare bits whose logits are near 0.
     """
     if images.dtype != jnp.uint8:
         raise TypeError(f"`images` must be uint8, got {images.dtype}.")

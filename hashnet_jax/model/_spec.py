@@ -15,7 +15,7 @@ DTYPES = ("float32", "bfloat16")
 
 @dataclasses.dataclass(frozen=True)
 class ModelSpec:
-    """Static description of a network, which is hashable and saved with the weights.
+    """Static, hashable description of a network; it is saved with the weights.
 
     Attributes:
       backbone: name of a backbone in ``hashnet_jax.backbones.BACKBONES``.

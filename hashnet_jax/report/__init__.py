@@ -1,9 +1,9 @@
-"""Writes reports on finished runs and pages of search results.
+"""Writes reports on finished runs, and pages that show search results.
 
 :func:`write_report` writes a page with the protocol card, figures, tables and gallery of a run.
 :func:`write_search_page` writes a page with the pictures found by a search.
 :func:`write_duplicates_page` writes a page with groups of duplicates.
-:func:`evaluate_files` evaluates codes from any program under every convention.
+:func:`evaluate_files` evaluates codes from any program under every MAP convention.
 """
 
 from hashnet_jax.report._card import protocol_card

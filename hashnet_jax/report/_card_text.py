@@ -138,7 +138,7 @@ def _retrieval_rows(retrieval: Mapping[str, Any], data: Mapping[str, Any]) -> Ro
 
 
 def _metric_rows(retrieval: Mapping[str, Any]) -> Rows:
-    """Returns rows for the registered metrics not already shown for the Hamming ball."""
+    """Returns rows for the registered metrics, except those in the row for the Hamming radius."""
     known = {f"{name}_within_radius_{retrieval['radius']}" for name in ("precision", "recall")}
     return [
         (name.replace("_", " ").capitalize(), f"{value:.4f}")

@@ -19,7 +19,7 @@ class CodeMap:
     """The distinct codes of a sample of images.
 
     Attributes:
-      plane: position of each code in the plane.
+      plane: coordinates of each code on the map.
       images: number of images with each code.
       classes: most frequent first label of the images with each code, or ``NO_LABEL``.
     """
@@ -29,22 +29,22 @@ class CodeMap:
     classes: Int[np.ndarray, " P"]
 
     def by_frequency(self) -> list[int]:
-        """Returns the classes that occur, in order of decreasing number of codes."""
+        """Returns the classes in ``self.classes``, those with the most codes first."""
         labelled = self.classes[self.classes != NO_LABEL].tolist()
         return [label for label, _ in collections.Counter(labelled).most_common()]
 
     def members(self, label: int) -> Bool[np.ndarray, " P"]:
-        """Returns a mask of the codes that belong to the class."""
+        """Returns a mask of the codes whose entry in ``self.classes`` is ``label``."""
         return self.classes == label
 
     def central_code(self, label: int) -> int:
-        """Returns the index of the code that is nearest to the mean position of the class."""
+        """Returns the index of the class's code that is nearest to the class mean in the plane."""
         codes = np.flatnonzero(self.members(label))
         middle = np.average(self.plane[codes], axis=0, weights=self.images[codes])
         return int(codes[np.abs(self.plane[codes] - middle).sum(axis=1).argmin()])
 
     def told_apart(self, labels: list[int]) -> float:
-        """Returns the fraction of the classes' images that are closest to their class mean."""
+        """Returns the fraction of images that are closest to the mean of their own class."""
         chosen = np.isin(self.classes, labels)
         if not chosen.any():
             return 1.0
@@ -63,7 +63,7 @@ def code_map(run: FinishedRun, *, seed: int = 0) -> CodeMap:
     """Maps the distinct codes of at most ``MAP_IMAGES`` randomly drawn database images.
 
     Images with the same code become a single point, because overlapping points would hide how many
-    images there are.
+    images have that code.
     """
     chosen = np.random.default_rng(seed).permutation(len(run.database.codes))[:MAP_IMAGES]
     distinct, code_of, images = np.unique(

@@ -107,7 +107,7 @@ def _scatter(figure: Figure, codes: CodeMap, colored: dict[int, str]) -> Axes:
 def _name_in_place(
     axes: Axes, codes: CodeMap, names: dict[int, str], colored: dict[int, str]
 ) -> bool:
-    """Labels all coloured classes next to their codes, or none if any label does not fit."""
+    """Labels all coloured classes next to their codes, or no class if any label does not fit."""
     short = max(map(len, names.values()), default=0) <= 2
     labels = [
         _beside(codes, label, names[label], color=INK, weight="bold" if short else "normal")
@@ -124,7 +124,7 @@ def _name_in_place(
 
 
 def _name_others(axes: Axes, codes: CodeMap, names: dict[int, str], others: list[int]) -> int:
-    """Labels the other classes where there is room, and returns how many were labelled."""
+    """Labels the classes drawn in grey where there is room, and returns how many were labelled."""
     labels = [_beside(codes, label, names[label], color=GREY, size=6.0) for label in others]
     return len(place_labels(axes, labels, obstacles=_rims(axes, codes)))
 
@@ -196,7 +196,7 @@ def _grey_label(codes: CodeMap, n_others: int) -> str:
 
 
 def _grey_note(grey: str, n_others: int, named: int) -> str:
-    """Returns the caption's note on grey codes, ``named`` of whose classes are labelled."""
+    """Returns the caption's note on grey codes; ``named`` of their classes are labelled."""
     if not grey:
         return ""
     frequent = f" The {len(CLASS_COLORS)} most frequent classes are coloured." if n_others else ""

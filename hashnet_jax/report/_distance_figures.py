@@ -41,7 +41,7 @@ class _Kind(NamedTuple):
 
 
 def radius_figure(counts: DistanceCounts) -> ReportFigure:
-    """Draws precision, recall and the fraction of empty balls against the Hamming radius."""
+    """Draws precision, recall and the fraction of empty Hamming balls against the radius."""
     bits, queries = counts.total.shape[1] - 1, len(counts.total)
     balls = [within_radius(counts, radius=radius) for radius in range(bits + 1)]
     lines = _lines(balls)
@@ -122,7 +122,7 @@ def _lines(balls: list[WithinRadius]) -> list[_Line]:
 
 
 def _kinds(counts: DistanceCounts) -> list[_Kind]:
-    """Computes statistics for relevant and irrelevant pairs, omitting a kind without pairs."""
+    """Computes statistics of relevant and irrelevant pairs, omitting a kind that has no pairs."""
     relevant, total = np.asarray(counts.relevant).sum(axis=0), np.asarray(counts.total).sum(axis=0)
     distances = np.arange(len(total))
     return [

@@ -82,7 +82,7 @@ def _shown(groups: Sequence[Sequence[DuplicateTile]]) -> Sequence[Sequence[Dupli
 
 
 def _contents(groups: Sequence[Sequence[DuplicateTile]]) -> str:
-    """Returns links to the groups, or ``""`` if there are few."""
+    """Returns links to the groups, or ``""`` if there are fewer than two."""
     if len(groups) < 2:
         return ""
     links = "".join(

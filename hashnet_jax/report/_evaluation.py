@@ -39,16 +39,18 @@ def evaluate_files(
     cutoffs: Sequence[int] = (),
     conventions: Sequence[str] = (),
 ) -> tuple[EvaluationCard, DistanceCounts]:
-    """Evaluates codes under every convention.
+    """Evaluates codes under every MAP convention.
 
     Args:
       files: codes and labels of the queries and the database.
       cutoffs: values of R >= 1, in addition to the whole database.
-      conventions: keys of ``hashnet_jax.metrics.CONVENTIONS``, to show only the MAP of these
-        tools; by default, every combination of a divisor and a treatment of queries without a hit.
+      conventions: names of tools, keys of ``hashnet_jax.metrics.CONVENTIONS``, to compute MAP only
+        as these tools do; by default, MAP is computed for every combination of a divisor and a
+        treatment of queries without a hit.
 
     Returns:
-      A dict that is JSON-serializable, except that values may be NaN, and the counts for figures.
+      ``(card, counts)``: a dict that is JSON-serializable, except that values may be NaN, and the
+      counts per distance, from which figures can be drawn.
 
     Raises:
       ValueError: if a cut-off is < 1, or the padding bits of packed codes are set.
@@ -109,7 +111,7 @@ def _tools(rules: dict[str, str], cutoff: int | None) -> list[str]:
 
 
 def _radius(counts: DistanceCounts) -> dict[str, Any]:
-    """Computes recall and, under the three usual conventions, precision within radius 2."""
+    """Computes recall and precision within radius 2, both pooled and averaged over queries."""
     radius = min(RADIUS, counts.total.shape[1] - 1)
     ball, pooled = within_radius(counts, radius=radius), precision_recall(counts)
     filled = ball.queries - int(ball.empty_queries)
@@ -141,7 +143,7 @@ def _precision_recall(counts: DistanceCounts) -> dict[str, Any]:
 
 
 def _number_of_classes(labels: np.ndarray) -> int:
-    """Returns the number of classes that occur."""
+    """Returns the number of classes that occur in the labels, at least 1."""
     occurring = len(np.unique(labels)) if labels.ndim == 1 else int(labels.any(axis=0).sum())
     return max(1, occurring)
 

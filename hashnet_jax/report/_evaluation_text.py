@@ -50,7 +50,7 @@ def evaluation_text(card: EvaluationCard, *, reported: str | None = None) -> str
 
 
 def is_possible(reported: str, entry: Mapping[str, Any]) -> bool:
-    """Returns whether a rounded MAP could lie between worst and best before rounding.
+    """Returns whether a published, rounded MAP is consistent with the range from worst to best.
 
     Examples:
       >>> entry = {"worst": 0.6312, "best": 0.6418}
@@ -76,7 +76,7 @@ def _sections(card: EvaluationCard) -> list[tuple[str, Rows]]:
 
 
 def map_table(card: EvaluationCard) -> Table:
-    """Returns a table of MAPs for each cut-off, divisor and treatment of queries without a hit."""
+    """Returns a table of MAP for each cut-off, divisor and treatment of queries without a hit."""
     rows: list[tuple[Cell, ...]] = [
         (
             map_name(entry),

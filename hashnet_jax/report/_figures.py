@@ -92,12 +92,12 @@ def draw(
     """Draws a figure in the report's style.
 
     Args:
-      plot: draws into the empty figure it is given. Returns text to append to the caption, for
+      plot: function that draws into an empty figure. It returns text to append to the caption, for
         facts known only once the figure is laid out, or ``""``.
-      name: see :class:`ReportFigure`.
-      title: see :class:`ReportFigure`.
-      caption: see :class:`ReportFigure`.
-      alt: see :class:`ReportFigure`.
+      name: file name without extension.
+      title: short title that starts the caption.
+      caption: explains what the figure shows and which conventions it uses.
+      alt: describes the figure, with key numbers, for readers who cannot see it.
       height: height in inches.
 
     Returns:
@@ -126,7 +126,7 @@ def literal(name: str, *, longest: int | None = None) -> str:
     """Escapes a name for a figure. No other function escapes text for matplotlib.
 
     Dollar signs are escaped because matplotlib would parse the text between two of them as math,
-    and characters that cannot be drawn are escaped as by
+    and characters that cannot be drawn are escaped as in
     :func:`hashnet_jax.report._markup.plain_text`.
 
     Args:

@@ -108,7 +108,7 @@ def read_finished_run(run_dir: str | os.PathLike[str]) -> FinishedRun:
 
     Raises:
       FileNotFoundError: if the run is not finished, or a file is missing.
-      DamagedFile: a ValueError, if a file is damaged or belongs to another run: its hash differs
+      DamagedFile: a ValueError, if a file is damaged or comes from another run: its hash differs
         from the one in `result.json`, or its content contradicts another file.
       ValueError: if the MAP computed from `codes.npz` differs from the one in `result.json`.
 

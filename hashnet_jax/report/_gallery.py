@@ -60,7 +60,7 @@ def gallery(run: FinishedRun, dataset: Dataset, *, seed: int = 0) -> list[Query]
     """Selects queries from a run, worst first, each with its first ``RESULTS`` results.
 
     The queries are ranked by AP and split into ``QUERIES`` groups of equal size. The gallery shows
-    the worst query from the first group, and a random one from each of the others. It therefore
+    the worst query of the first group, and a random query of each other group. It therefore
     includes the worst failure, while the other queries show failures and successes in roughly their
     true proportions.
 
@@ -85,7 +85,7 @@ def tie_note(distance: Int[np.ndarray, " N"], shown: Int[np.ndarray, " S"]) -> s
     """Describes a tie at the last place shown.
 
     Args:
-      distance: distances of all database codes.
+      distance: distances of all database codes to the query.
       shown: distances of the results shown, ascending.
 
     Returns:

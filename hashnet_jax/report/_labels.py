@@ -28,10 +28,11 @@ class Label:
 
     Attributes:
       text: text of the label.
-      anchors: candidate points to place it beside, in data coordinates, in order of preference.
+      anchors: points that the label may be placed beside, in data coordinates, in order of
+        preference.
       color: text colour.
       distance: distance from the anchor, in points.
-      may_be_far: whether the label may also be placed at twice that distance.
+      may_be_far: whether the label may also be placed at twice ``distance``.
       directions: directions from the anchor to try, ``CORNERS_FIRST`` or ``ABOVE_FIRST``.
       required: whether to draw the label even if there is no free place.
       weight: font weight, "normal" or "bold".
@@ -157,7 +158,7 @@ def _leader(color: str) -> dict[str, Any]:
 
 
 def lay_out(axes: Axes) -> Figure:
-    """Lays out the figure to fix the pixel coordinates of its axes, and returns it."""
+    """Lays out the figure to fix the pixel coordinates of its axes, and returns the figure."""
     figure = cast(Figure, axes.figure)
     figure.draw_without_rendering()
     return figure
@@ -214,7 +215,7 @@ def _cost(
     points: Float[np.ndarray, "M 2"],
     taken: Sequence[Float[np.ndarray, "4"]],
 ) -> float:
-    """Counts the points covered, plus a large penalty for covering text or leaving the axes."""
+    """Counts the points in ``box``, plus a large penalty if it covers text or leaves the axes."""
     grown = box + np.array([-2, -2, 2, 2])  # pixels, to allow for line width
     frame = np.asarray(axes.get_window_extent().extents)
     outside = (box[:2] < frame[:2]).any() or (box[2:] > frame[2:] + 2).any()

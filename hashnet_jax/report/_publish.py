@@ -1,4 +1,4 @@
-"""Replaces the files of a report together, and checks whether they belong to the run's result."""
+"""Replaces all files of a report at once, and checks whether they match the run's result."""
 
 import hashlib
 import json
@@ -77,13 +77,13 @@ def publish(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def why_outdated(run_dir: str | os.PathLike[str]) -> str | None:
-    """Explains why the files of a report do not belong to the run's result.
+    """Explains why the files of a report do not match the run's result.
 
     Args:
       run_dir: folder of a finished run.
 
     Returns:
-      The reason, or None if the report is complete, and was made from the `result.json` in the
+      The reason, or None if the report is complete and was made from the `result.json` in the
       folder.
     """
     folder = Path(run_dir)
@@ -102,7 +102,7 @@ def _check_report(folder: Path) -> None:
     card = read_json(path, what, remedy)
     with damage_named(path, what, remedy):
         if not is_sealed(card):
-            raise ValueError("it has no SHA-256, as in reports of version 0.1")
+            raise ValueError("it has no SHA-256, as in reports written by version 0.1")
         card = unsealed(card)
         _check_card(card)
         if card["provenance"]["result_sha256"] != sha256(folder / RESULT):

@@ -111,8 +111,8 @@ def read_result(
       The content of `result.json`, without its seal.
 
     Raises:
-      DamagedFile: a ValueError, if `result.json` or one of the files is damaged, or belongs to
-        another run.
+      DamagedFile: a ValueError, if `result.json` or one of the files is damaged, or comes
+        from another run.
       OSError: if `result.json` cannot be read, or one of the files is missing.
     """
     path = Path(run_dir, RESULT)

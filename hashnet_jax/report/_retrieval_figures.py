@@ -9,10 +9,11 @@ if TYPE_CHECKING:
 
 
 def retrieval_figures(counts: DistanceCounts) -> "list[ReportFigure]":
-    """Draws the figures for precision-recall, precision@N, the Hamming radius, and distances.
+    """Draws the precision-recall curve, precision@N, metrics per Hamming radius, and distances.
 
     Args:
-      counts: :class:`hashnet_jax.metrics.DistanceCounts` of NumPy arrays ``[Q, K+1]``.
+      counts: numbers of relevant and of all database codes at each distance,
+        :class:`hashnet_jax.metrics.DistanceCounts` of NumPy arrays ``[Q, K+1]``.
 
     Returns:
       The figures, each as PNG and SVG with a caption.

@@ -61,7 +61,7 @@ def read_history(path: Path, *, step: int, total_steps: int) -> list[dict[str, A
 
     Args:
       path: path to the file.
-      step: step of the network that was evaluated.
+      step: training step after which the evaluated network was saved.
       total_steps: number of steps of the run.
 
     Returns:
@@ -108,7 +108,8 @@ def read_codes(path: Path, *, bits: int, sizes: Mapping[str, int]) -> tuple[Code
     Args:
       path: path to the file.
       bits: K, the number of bits per code.
-      sizes: number of images in each part of the split.
+      sizes: number of images in each part of the split, keyed by name, with at least "query" and
+        "database".
 
     Returns:
       The codes of the queries and of the database.
@@ -122,7 +123,9 @@ def read_codes(path: Path, *, bits: int, sizes: Mapping[str, int]) -> tuple[Code
         for name, size in parts.items():
             _check_headers(headers, name, (size, -(-bits // 8)))
         if headers["query_labels"].shape[1:] != headers["database_labels"].shape[1:]:
-            raise ValueError("'query_labels' and 'database_labels' have different shapes")
+            raise ValueError(
+                "'query_labels' and 'database_labels' differ in format or number of classes"
+            )
         _check_array(headers, "bits", (), "iu")
 
     what = "the codes of this run"
@@ -140,7 +143,7 @@ def read_codes(path: Path, *, bits: int, sizes: Mapping[str, int]) -> tuple[Code
 
 
 def _check_headers(headers: Mapping[str, ArrayHeader], name: str, shape: tuple[int, int]) -> None:
-    """Checks the codes, labels and indices of a part of the split."""
+    """Checks the shapes and dtypes of the codes, labels and indices of one part of the split."""
     _check_array(headers, f"{name}_codes", shape, "u", itemsize=1)
     _check_array(headers, f"{name}_indices", shape[:1], "iu")
     labels = headers[f"{name}_labels"]

@@ -36,7 +36,7 @@ class Table:
 
 
 def class_table(run: FinishedRun, dataset: Dataset) -> Table:
-    """Computes MAP and its range over tie-breaking orders for each query class.
+    """Computes MAP and its range over tie-breaking orders for the queries of each class.
 
     MAP follows the run's convention. A query with several labels counts towards each of its
     classes.
@@ -63,7 +63,7 @@ def class_table(run: FinishedRun, dataset: Dataset) -> Table:
 
 
 def radius_table(run: FinishedRun) -> Table:
-    """Computes precision and recall per Hamming radius, pooled and averaged over queries."""
+    """Computes precision and recall per Hamming radius, both pooled and averaged over queries."""
     counts = run.evaluation.counts
     pooled = precision_recall(counts)
     rows: list[tuple[Cell, ...]] = []

@@ -137,7 +137,7 @@ def _mark_peak(
 
 
 def _line_style(steps: Float[np.ndarray, " T"]) -> dict[str, Any]:
-    """Returns a style with a marker if there is only one step, since one point draws no line."""
+    """Returns a style with a marker if there is only one step, since a line needs two points."""
     return {"marker": "o", "markersize": 3} if len(steps) == 1 else {}
 
 

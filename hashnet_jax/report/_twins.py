@@ -14,7 +14,7 @@ _FEWEST_QUERIES, _QUERY_SHARE, _DATABASE_SHARE = 10, 0.9, 0.5
 
 
 class Twins(NamedTuple):
-    """Numbers of codes that occur more than once.
+    """Counts of queries and database codes that have an equal code in the database.
 
     Attributes:
       queries: Q, the number of queries.
@@ -33,7 +33,7 @@ class Twins(NamedTuple):
 
 
 def count_twins(files: RetrievalFiles) -> Twins:
-    """Counts the queries and the database codes that have a twin in the database."""
+    """Counts queries and database codes with a twin, i.e. an equal code, in the database."""
     codes, labels = _identify_codes(files), _identify_labels(files)
     both = codes * (1 + int(labels.max())) + labels
     both = np.unique(both, return_inverse=True)[1]

@@ -9,11 +9,11 @@ PATIENCE = 100
 
 
 class BatchWatch:
-    """Reports each condition when it has held for ``PATIENCE`` successive batches.
+    """Reports each warning sign once it has been present in ``PATIENCE`` successive batches.
 
     Args:
       bits: K, the code length.
-      say: called with a line of text that describes the condition.
+      say: called with a line of text that describes the warning sign.
 
     Examples:
       >>> watch = BatchWatch(bits=12, say=print)

@@ -1,4 +1,4 @@
-"""Converts the errors that orbax raises when it cannot write a checkpoint."""
+"""Turns the errors that orbax raises if writing a checkpoint fails into OSErrors."""
 
 import contextlib
 import os

@@ -24,8 +24,8 @@ class CheckpointReader:
 
     Args:
       folder: absolute path to the folder.
-      orbax: the same folder in orbax's format.
-      keep: the validation MAPs of the checkpoints.
+      orbax: the same folder, accessed with orbax.
+      keep: holds the validation MAP of each checkpoint.
       run: text that identifies the run.
       say: called with a line of text if a checkpoint is damaged or cannot be verified.
       move_aside: whether to rename damaged checkpoints.
@@ -107,13 +107,14 @@ class CheckpointReader:
                 why = damaged[best].reason if best in damaged else "it is missing or unreadable"
                 self._say(
                     f"{self._folder / str(best)}, the checkpoint with the best validation MAP, is "
-                    f"damaged ({why}). Using step {step}, which has the best MAP of the others."
+                    f"damaged ({why}). Using step {step}, which has the best MAP of the other "
+                    "checkpoints."
                 )
             return restored
         raise self._all_damaged(damaged)
 
     def _recorded_best_step(self) -> int | None:
-        """Returns the best step according to the newest record, even if it no longer exists."""
+        """Returns the best step in the newest readable record, even if its checkpoint is gone."""
         for step in reversed(self._orbax.steps()):
             with contextlib.suppress(DamagedFile):
                 return self._record(step).best_step
@@ -137,5 +138,5 @@ class CheckpointReader:
             self._folder,
             "a checkpoint folder",
             f"no checkpoint can be restored: {reasons or 'none has a validation MAP'}",
-            "restore one of them, or delete this folder to train from scratch",
+            "restore a checkpoint from a copy, or delete this folder to train from scratch",
         )

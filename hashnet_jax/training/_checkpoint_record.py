@@ -1,7 +1,7 @@
 """The record saved with each checkpoint: data position, validation MAP, and a hash of the arrays.
 
 The record is sealed. orbax saves the record and the arrays atomically, so any change to the files
-of a checkpoint is detected when it is read.
+of a checkpoint is detected when the checkpoint is read.
 """
 
 import contextlib
@@ -49,7 +49,7 @@ def record_from_json(content: Mapping[str, Any], *, step: int, run: str) -> Reco
       run: text that identifies the run that reads the checkpoint.
 
     Raises:
-      ValueError: if the record is damaged, or belongs to another step or another run.
+      ValueError: if the record is damaged, or comes from another step or another run.
 
     Examples:
       >>> record = Record(3, {"next_batch": 3}, run="a")
@@ -85,8 +85,8 @@ def old_validation_map(path: Path) -> float | None:
 def checkpoint_damage_named(path: Path) -> Iterator[None]:
     """Converts any error while reading a checkpoint to a DamagedFile that names the checkpoint.
 
-    Unlike :func:`hashnet_jax.distributed.reading.damage_named`, it also converts errors from the
-    operating system: a checkpoint with a missing file is damaged.
+    Unlike :func:`hashnet_jax.distributed.reading.damage_named`, this also converts errors from
+    the operating system, because a checkpoint with a missing file is damaged.
     """
     with damage_named(path, _WHAT, _REMEDY):
         try:

@@ -32,10 +32,10 @@ class Checkpoints:
     """A run's checkpoints: the latest and, with validation, the best.
 
     Checkpoints are written atomically: orbax writes to a temporary folder and renames it. Each
-    contains a hash of its arrays, position and validation MAP, which is verified when it is read.
-    If a checkpoint is damaged, this is reported and another one is used. With several processes,
-    all of them must make the same calls. They have the same state, so only the first one reads and
-    writes, and it sends what it reads to the others.
+    checkpoint contains a hash of its arrays, position and validation MAP, which is verified on
+    reading. If a checkpoint is damaged, this is reported and another checkpoint is used. If there
+    are several processes, all of them must make the same calls. They have the same state, so only
+    the first process reads and writes, and it sends what it reads to the others.
 
     Args:
       folder: folder for the checkpoints; created if missing.

@@ -75,12 +75,12 @@ def encode_batches(
     *,
     devices: Sequence[Device],
 ) -> Iterator[tuple[Any, UInt8[np.ndarray, "B bytes"]]]:
-    """Encodes batches, loading and dispatching the next batch while one is being encoded.
+    """Encodes batches, loading and dispatching the next batch while the current one is encoded.
 
     Args:
       params: the network, :class:`hashnet_jax.HashNetParams`.
-      batches: pairs ``(tag, images)``, with images as for :func:`hashnet_jax.encode`, which must
-        not be modified afterwards.
+      batches: pairs ``(tag, images)``, with images as for :func:`hashnet_jax.encode`. The caller
+        must not modify the images afterwards.
       devices: devices to use, from :func:`hashnet_jax.distributed.devices.local_devices`.
 
     Yields:

@@ -59,11 +59,11 @@ def load_or_compute_features(
     devices: Sequence[Device],
     workers: int = 0,
 ) -> CachedFeatures:
-    """Loads the features of all images in the split from ``folder``, or computes and saves them.
+    """Loads from ``folder`` the features of all images in the split, or computes and saves them.
 
     The file's name contains a hash of everything the features depend on: the backbone's weights,
-    the preprocessing, and the content of the images in the split. The features of different images
-    are therefore never loaded, even if the images have the same names and labels. To compute this
+    the preprocessing, and the content of the images in the split. The features of other images are
+    therefore never loaded, even if those images have the same names and labels. To compute this
     hash, all image files are read once, but not decoded. The name also contains a hash of the
     features: a damaged file is reported on stderr and its features are computed again.
 

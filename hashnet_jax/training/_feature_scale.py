@@ -31,14 +31,14 @@ class FeatureScale:
 
     @staticmethod
     def of(features: Float[np.ndarray, "N D"]) -> "FeatureScale":
-        """Measures the features of the training images."""
+        """Computes the mean and standard deviation of each feature over the training images."""
         mean = features.mean(axis=0, dtype=np.float64)
         std = features.std(axis=0, dtype=np.float64)
         std[std == 0] = 1.0
         return FeatureScale(mean.astype(np.float32), std.astype(np.float32))
 
     def apply(self, features: Float[np.ndarray, "M D"]) -> Float32[np.ndarray, "M D"]:
-        """Returns features with mean 0 and standard deviation 1 over the training images."""
+        """Standardizes features with ``self.mean`` and ``self.std``."""
         return (features - self.mean) / self.std
 
     def fold(
@@ -46,13 +46,13 @@ class FeatureScale:
         kernel: Float[np.ndarray | Array, "D K"],
         bias: Float[np.ndarray | Array, " K"],
     ) -> tuple[Float32[np.ndarray, "D K"], Float32[np.ndarray, " K"]]:
-        """Returns the kernel and bias for the original features, computed in float64."""
+        """Returns a kernel and bias that give the same logits on unstandardized features."""
         original = np.asarray(kernel, np.float64) / self.std[:, None]
         shifted = np.asarray(bias, np.float64) - self.mean @ original
         return original.astype(np.float32), shifted.astype(np.float32)
 
     def folded(self, layer: HashNetParams) -> HashNetParams:
-        """Returns a hash layer for the original features with the same logits, up to rounding.
+        """Returns a hash layer with the same logits, up to rounding, on unstandardized features.
 
         Args:
           layer: a hash layer for standardized features, see :func:`hashnet_jax.model.hash_layer`.

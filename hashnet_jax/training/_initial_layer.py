@@ -1,7 +1,7 @@
 """The initial hash layer on cached features: random, or computed from the features.
 
-Training that starts with a computed layer, and stays near it, keeps more of what the features say
-about classes without training images.
+Training that starts with a computed layer, and stays near it, keeps more of the information
+that the features contain about classes without training images.
 """
 
 import jax
@@ -31,14 +31,15 @@ def initial_layer(
     """Returns an initial hash layer according to ``spec.hash_init``.
 
     Args:
-      features: features of the training images, as inputs of the layer.
+      features: features of the training images, standardized if the layer's inputs are.
       labels: class ids ``[N]`` or multi-hot labels ``[N, C]`` of the training images.
       bits: K, the number of bits per code.
       spec: the training hyperparameters.
       seed: seed for the random weights, or for the initial rotation.
 
     Raises:
-      ValueError: if the layer is computed and there are too few features or training images.
+      ValueError: if the layer is computed from the features, and there are too few features or
+        training images.
 
     Examples:
       >>> features, labels = np.zeros((5, 3), np.float32), np.arange(5)
@@ -58,7 +59,7 @@ def lda_itq_layer(
     *,
     seed: int,
 ) -> HashLayer:
-    """Computes discriminant directions, and rotates them to be as close as possible to their signs.
+    """Computes discriminant directions, rotated so that the outputs are close to their signs.
 
     The directions maximize total scatter relative to within-class scatter, as in linear
     discriminant analysis. The within-class scatter is shrunk towards the identity, so the layer
@@ -111,7 +112,7 @@ def lda_itq_layer(
 def _within_class_scatter(
     features: Float[np.ndarray, "N D"], labels: Shaped[np.ndarray, "N *C"]
 ) -> Float[np.ndarray, "D D"]:
-    """Sums the scatter of each class about its mean; images count once for each class."""
+    """Sums the scatter of each class about its mean; an image counts in each of its classes."""
     if labels.ndim == 1:
         labels = labels[:, None] == np.unique(labels)
     member = (labels != 0).astype(np.float32)
@@ -125,7 +126,7 @@ def _within_class_scatter(
 def _rotation(
     projected: Float[np.ndarray, "N K"], seed: int, iterations: int = ITERATIONS
 ) -> Float[np.ndarray, "K K"]:
-    """Alternates between the nearest codes and the rotation that fits them best."""
+    """Finds the ITQ rotation by alternately updating the codes and the rotation that fits them."""
     bits = projected.shape[1]
     rotation, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(bits, bits)))
     for _ in range(iterations):

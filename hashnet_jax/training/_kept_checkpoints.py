@@ -5,7 +5,7 @@ from typing import Any
 
 
 class KeptCheckpoints:
-    """A preservation policy for orbax.
+    """Tells orbax which checkpoints to preserve.
 
     The MAPs come from the checkpoints' sealed records. orbax could rank checkpoints by itself, but
     it would read the MAPs from files without a hash, and a flipped bit could make it delete the
@@ -16,7 +16,7 @@ class KeptCheckpoints:
       keep_best: number of checkpoints with the best validation MAP to keep as well.
 
     Attributes:
-      maps: ``{step: MAP}`` for the saved checkpoints; None if the MAP was not measured.
+      maps: ``{step: MAP}`` for the saved checkpoints; the MAP is None if it was not measured.
     """
 
     def __init__(self, keep_last: int, keep_best: int) -> None:

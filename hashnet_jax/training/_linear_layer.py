@@ -42,7 +42,7 @@ class LayerLoss(Protocol):
           labels: labels of the batch.
           indices: positions of the batch's images among the training images.
           state: the state before this step.
-          step: number of steps taken.
+          step: number of steps taken so far.
 
         Returns:
           ``(loss, state)``. No gradient passes through the state.
@@ -52,7 +52,7 @@ class LayerLoss(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class HashNetLoss:
-    """HashNet's loss, with the continuation of ``spec``; a :class:`LayerLoss` without weights."""
+    """HashNet's :class:`LayerLoss`, with the continuation of ``spec`` and no weights of its own."""
 
     spec: TrainSpec
 
@@ -120,13 +120,15 @@ def train_layers(
       state: the initial state of the loss; ``()`` for none.
       features: features of the training images.
       labels: labels of the training images, in the format that the loss expects.
-      order: the training images in each batch, for T steps.
-      spec: momentum, weight decay and stages of the learning rate; its learning rates are not used.
-      rates: initial learning rates, one per layer.
+      order: positions of each batch's images among the training images, one row for each of T
+        steps.
+      spec: momentum, weight decay and stages of the learning rate; its ``learning_rate`` and
+        ``hash_multiplier`` are not used.
+      rates: R initial learning rates, one per layer.
 
     Returns:
-      The trained layers, with a leading axis of length R. A layer is not finite if its training
-      diverged.
+      The trained layers, stacked along a leading axis of length R. A layer is not finite if its
+      training diverged.
     """
     return HashLayer(
         *map(

@@ -186,7 +186,7 @@ class _Loop:
     """Runs the steps from the latest checkpoint to the last.
 
     Attributes:
-      state: the current state. Nothing else may refer to it, since each step donates its buffers.
+      state: the current state. No other reference to it may exist: each step donates its buffers.
       saved: step of the latest checkpoint, or 0.
     """
 
@@ -226,7 +226,7 @@ class _Loop:
             raise Interrupted(total, number)
 
     def _next_batch(self) -> Any:
-        """Returns the next batch, or None if a stop signal has ended the workers that load it."""
+        """Returns the next batch, or None if a stop signal has ended the batch-loading workers."""
         try:
             return next(self.stream)
         except Exception:
@@ -236,7 +236,10 @@ class _Loop:
             raise
 
     def _request_stop(self) -> Callable[[], int]:
-        """Asks whether any process has received a stop signal; see processes.request_maximum."""
+        """Starts to ask all processes whether any of them has received a stop signal.
+
+        See :func:`hashnet_jax.distributed.processes.request_maximum`.
+        """
         return processes.request_maximum(lambda: self.stop.first)
 
     def _validate(self, step: int) -> float | None:

@@ -74,7 +74,7 @@ def _lines_until(path: Path, step: int) -> Iterable[str]:
     """Returns the lines for steps <= ``step``.
 
     Damaged lines at the end of the file are dropped, because a crash of the machine may have
-    corrupted it. A damaged line before a valid one is an error.
+    corrupted them. A damaged line before a valid one is an error.
     """
     if os.path.lexists(path) and not path.is_file():
         raise _damaged(path, "it is not a regular file")

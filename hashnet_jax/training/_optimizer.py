@@ -33,7 +33,7 @@ def learning_rate_schedule(spec: TrainSpec, multiplier: float = 1.0) -> optax.Sc
       A schedule ``step -> learning rate``.
 
     Raises:
-      ValueError: if the learning rate has not been found yet.
+      ValueError: if ``spec.learning_rate`` is None.
 
     Examples:
       >>> schedule = learning_rate_schedule(TrainSpec(total_steps=10_000, learning_rate=1e-3))
@@ -57,8 +57,9 @@ def optimizer(spec: TrainSpec) -> optax.GradientTransformation:
     """Returns Nesterov SGD, with ``hash_multiplier`` times the learning rate for the hash layer.
 
     Weight decay is added to the gradient before momentum, as in torch's SGD. With
-    ``decay_target="initial"``, parameters decay towards their values in ``init``; see Li et al.,
-    "Explicit inductive bias for transfer learning with convolutional networks", ICML 2018.
+    ``decay_target="initial"``, parameters decay towards the values passed to the optimizer's
+    ``init``; see Li et al., "Explicit inductive bias for transfer learning with convolutional
+    networks", ICML 2018.
 
     Args:
       spec: the training hyperparameters, :class:`TrainSpec`.

@@ -17,7 +17,7 @@ class OrbaxFolder:
     """Writes and reads checkpoints, each of which consists of a pytree of arrays and a JSON object.
 
     Nothing is created until the first save. orbax's ``read_only`` option is not used, since it logs
-    a warning and the folder stays unchanged even without it.
+    a warning, and reading leaves the folder unchanged even without this option.
 
     Args:
       path: absolute path to the folder.

@@ -51,7 +51,7 @@ class RateSearch:
 
     @property
     def rate(self) -> float:
-        """The rate with the highest mean MAP, or the lowest such rate."""
+        """The rate with the highest mean MAP over the seeds; if several tie, the lowest of them."""
         means = [float(np.mean(row)) for row in self.maps]
         return self.rates[means.index(max(means))]
 
@@ -68,7 +68,7 @@ def search_learning_rate(
     """Tries learning rates for a hash layer on cached features, each with several seeds.
 
     The rates lie on a grid around 1 / mean squared norm of the features, so the grid suits any
-    network. They are compared on the images from :func:`hashnet_jax.data.held_out.held_out`.
+    network. The rates are compared on the images from :func:`hashnet_jax.data.held_out.held_out`.
 
     Args:
       features: features of all images in the split.

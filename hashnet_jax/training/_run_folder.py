@@ -44,8 +44,8 @@ class RunFolder:
 
     The operating system releases the lock no matter how the process ends. With several processes,
     only the first one accesses the folder; in the others, writing does nothing, and reading JSON
-    returns what the first process read. The folder of a finished run may be read-only: it is then
-    not locked.
+    returns what the first process read. The folder of a finished run may be read-only; such a
+    folder is not locked.
 
     Args:
       run_dir: path to the folder.

@@ -47,8 +47,8 @@ def init_state(
 
     Args:
       key: a ``jax.random.key`` for the random weights.
-      model_ spec: the network's spec, :class:`hashnet_jax.ModelSpec`.
-      train_ spec: the training hyperparameters, :class:`hashnet_jax.training.TrainSpec`.
+      model_spec: the network's spec, :class:`hashnet_jax.ModelSpec`.
+      train_spec: the training hyperparameters, :class:`hashnet_jax.training.TrainSpec`.
       initialize: function ``(key, model_spec) -> params`` that returns the initial network.
 
     Returns:
@@ -78,7 +78,7 @@ def hash_layer_state(state: TrainState, layer: HashLayer | None = None) -> Train
 
     Args:
       state: the whole network's initial state.
-      layer: the initial hash layer; None to use the network's.
+      layer: the initial hash layer; None to use the one in ``state``.
 
     Returns:
       :class:`TrainState` with the params returned by :func:`hashnet_jax.model.hash_layer`.

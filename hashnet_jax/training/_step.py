@@ -1,4 +1,4 @@
-"""One training step: a pure function of state and batch, on one device or mapped over several.
+"""One training step: a pure function of state and batch, on one device or mapped over devices.
 
 The loss covers all pairs in the *global* batch. Each device holds a share of the batch's rows and
 compares their codes with the gathered codes of all rows. The loss is a ratio of two sums, and each

@@ -26,7 +26,7 @@ class StopSignals:
 
 @contextlib.contextmanager
 def catch_stop_signals() -> Iterator[StopSignals]:
-    """Records the first SIGINT and the first SIGTERM; a repeated signal runs the previous handler.
+    """Records the first SIGINT and the first SIGTERM; a repeated signal runs the original handler.
 
     Outside the main thread, where Python cannot install signal handlers, nothing is recorded.
     """

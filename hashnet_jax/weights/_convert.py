@@ -45,8 +45,8 @@ def load_backbone(params: HashNetParams, path: str | os.PathLike[str]) -> HashNe
     Raises:
       FileNotFoundError: if there is no such file.
       ModuleNotFoundError: if torch (for .pth) or safetensors is missing or too old.
-      ValueError: if the file is damaged, contains anything but tensors (which is never executed),
-        or has tensors that do not match the backbone.
+      ValueError: if the file is damaged, contains anything but tensors, or has tensors that do not
+        match the backbone. Code in the file is never executed.
     """
     tensors = read_tensors(path)
     try:
@@ -107,7 +107,7 @@ def convert_backbone(params: HashNetParams, tensors: Tensors) -> HashNetParams:
 
 
 def _targets(backbone: str) -> Mapping[str, Target | None]:
-    """Maps the tensor names in a backbone's public weights to their targets."""
+    """Maps the tensor names in a backbone's public weights to their places in the network."""
     public = BACKBONES[backbone].weights
     if public is None:
         raise ValueError(

@@ -87,7 +87,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _check_size(name: str, tensor: Any) -> None:
-    """Rejects a tensor whose shape exceeds its data, since copying it could exhaust the memory."""
+    """Rejects a tensor with less data than its shape needs: a copy could exhaust the memory."""
     n_bytes = tensor.numel() * tensor.element_size()
     if n_bytes > tensor.untyped_storage().nbytes():
         raise ValueError(

@@ -203,7 +203,7 @@ def test_text_with_one_number_per_line_is_class_ids_and_with_several_multi_hot(t
         (np.array([0, np.nan]), r"entry \[1\]: class ids must be integers, but this entry is nan"),
         (np.array([0, 1.5]), r"class ids must be integers, but this entry is 1.5"),
         (np.array([0, 2**63], np.uint64), r"class ids must be integers"),
-        (np.array([True, False]), r"Convert it with array.astype\(int\) if these are two classes"),
+        (np.array([True, False]), r"Convert it with array.astype\(int\) if False and True are two"),
         (np.array([[0], [1]]), r"multi-hot labels \[N, C\] of several classes"),
         (np.array([[0, 1], [-1, 1]]), r"entry \[1, 0\]: multi-hot labels must be 0 or 1, .* is -1"),
         (np.array([[0, 3], [1, 1]]), r"entry \[0, 1\]: multi-hot labels .* is 3"),

@@ -250,7 +250,7 @@ def test_two_processes_do_not_write_to_the_same_folder(trained, tmp_path, capsys
         ("run nowhere -o codes", "no file or folder matches 'nowhere'"),
         ("run empty -o codes", "no readable pictures found in"),
         ("run text.txt -o codes", "(1 skipped). Pass files in one of the formats JPEG, "),
-        ("run empty -o codes", "or folders that contain some"),
+        ("run empty -o codes", "or folders with such files"),
         ("run pictures -o text.txt", "--output must be a folder, but text.txt is a file"),
         (
             "run pictures -o pictures",

@@ -74,7 +74,7 @@ def test_a_lost_newest_version_is_noticed_and_not_replaced_by_the_one_before_it(
     store.delete(["a"])
     versions = tmp_path / "store" / "pictures.lance" / "_versions"
     min(versions.glob("*.manifest")).unlink()  # LanceDB counts down
-    with pytest.raises(DamagedFile, match="names version 3, but the newest is 2"):
+    with pytest.raises(DamagedFile, match="names version 3, but the newest version is 2"):
         open_store(tmp_path / "store")
     (versions / "latest_version_hint.json").write_text("{")
     assert len(open_store(tmp_path / "store")) == 3  # nothing says that there was a newer one

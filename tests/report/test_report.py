@@ -178,7 +178,7 @@ def test_an_outdated_report_of_a_finished_run_is_written_again(digits_run, capsy
     (digits_run / "report.html").write_text("the report of another run")
     assert main(["train", "--run-dir", str(digits_run), "--resume"]) == 0
     printed = capsys.readouterr().out
-    assert f"note: {digits_run}/report.html does not belong to this result." in printed
+    assert f"note: {digits_run}/report.html does not match this result." in printed
     assert written == [digits_run]
 
 

@@ -1,4 +1,4 @@
-"""`hashnet duplicates`: finds pictures in a store with similar codes, and copies among them."""
+"""`hashnet duplicates`: groups the pictures in a store by similar codes, and finds near copies."""
 
 import argparse
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Adds the command to the subparsers of `hashnet`."""
     return commands.add_parser(
         "duplicates",
-        help="find pictures with similar codes, and copies among them",
+        help="find pictures with similar codes, and near copies among them",
         description="Groups the pictures in a store that have similar codes, and compares the\n"
-        "pixels of each group to tell near copies, such as one photograph in two\n"
-        "sizes, from other pictures of the same thing.",
+        "pixels within each group to distinguish near copies, such as one photograph\n"
+        "in two sizes, from different pictures of the same subject.",
         add_options=add_options,
     )
 

@@ -11,8 +11,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "encode",
         help="encode pictures into a codes folder",
         description="Encodes pictures and writes codes.npy, ids.txt and manifest.json to a\n"
-        "folder. Unreadable pictures are reported and skipped. If interrupted, run the\n"
-        "same command again to continue.",
+        "folder. Unreadable pictures are reported and skipped. To continue\n"
+        "after an interruption, run the same command again.",
     )
     parser.add_argument(
         "run_dir", metavar="RUN", type=Path, help="folder of a finished run (contains model.npz)"

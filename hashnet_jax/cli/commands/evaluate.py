@@ -1,4 +1,4 @@
-"""`hashnet evaluate`: computes the MAP of codes from any program under every convention."""
+"""`hashnet evaluate`: computes the MAP, under every convention, of codes from any program."""
 
 import argparse
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Adds the command to the subparsers of `hashnet`."""
     return commands.add_parser(
         "evaluate",
-        help="compute the MAP of codes from any program under every convention",
+        help="compute the MAP, under every convention, of codes from any program",
         description=DESCRIPTION,
         add_options=add_options,
     )
@@ -60,12 +60,13 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         choices=CONVENTIONS,
         default=[],
         metavar="NAME",
-        help=f"only show the MAP of these tools: {', '.join(CONVENTIONS)} (default: all)",
+        help=f"only show the MAP as these tools compute it: {', '.join(CONVENTIONS)} (default: "
+        "all)",
     )
     parser.add_argument(
         "--reported",
         metavar="MAP",
-        help="mark the conventions under which this MAP is possible, e.g. 0.638",
+        help="published MAP, e.g. 0.638; marks the conventions under which it is possible",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument(

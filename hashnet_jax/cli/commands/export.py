@@ -21,8 +21,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "out",
         metavar="OUT",
         type=Path,
-        help="file that ends in .parquet or .faiss, which is replaced if it exists, or a new "
-        "folder without a suffix",
+        help="a .parquet or .faiss file (replaced if it exists), or a new folder whose name has no "
+        "suffix",
     )
     return parser
 

@@ -11,8 +11,8 @@ example:
   hashnet search RUN query.jpg --store ~/pictures.store"""
 
 UPDATE = """Encodes pictures that are new or have changed, and deletes those that are gone
-from the named folders. Creates the store if there is none. If interrupted, run
-the same command again to continue."""
+from the named folders. Creates the store if there is none. To continue after an
+interruption, run the same command again."""
 
 ADD = """Encodes pictures that are new or have changed; deletes nothing. Creates the
 store if there is none."""
@@ -118,18 +118,18 @@ def _add_encoding_options(action: argparse.ArgumentParser) -> None:
         "--engine",
         choices=("local", "ray"),
         default="local",
-        help="where to encode: on this machine, or on the nodes of a Ray cluster, which must have "
-        "the pictures at the same paths (default: local)",
+        help="where to encode: on this machine, or on the nodes of a Ray cluster, all of which "
+        "must have the pictures at the same paths as this machine (default: local)",
     )
     action.add_argument(
         "--address",
         metavar="ADDRESS",
-        help="address of the Ray cluster, e.g. auto on one of its nodes (default: start Ray on "
-        "this machine)",
+        help="address of the Ray cluster; auto if this machine is one of its nodes (default: start "
+        "Ray on this machine)",
     )
     action.add_argument(
         "--workers",
         type=int,
         metavar="N",
-        help="number of Ray workers (default: one per GPU, or per node without GPUs)",
+        help="number of Ray workers (default: one per GPU, or one per node if there are no GPUs)",
     )

@@ -13,7 +13,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         description="Describes the network of a finished run or the contents of a codes folder.",
     )
     parser.add_argument(
-        "folder", metavar="RUN|CODES", type=Path, help="folder of a finished run or codes folder"
+        "folder", metavar="RUN|CODES", type=Path, help="folder of a finished run, or codes folder"
     )
     return parser
 

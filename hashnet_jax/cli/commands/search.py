@@ -32,8 +32,8 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         "queries",
         metavar="QUERY",
         nargs="+",
-        help="picture files, folders or globs; without --store, the first is CODES, a folder "
-        "written by `hashnet encode`",
+        help="picture files, folders or globs; without --store, the first argument is CODES, a "
+        "folder written by `hashnet encode`",
     )
     add(
         "--store",
@@ -58,21 +58,21 @@ def _add_limits(add: Any) -> None:
         "--radius",
         type=int,
         metavar="R",
-        help="only pictures within R bits; needs --store (default: no limit)",
+        help="show only pictures within a Hamming distance of R; needs --store (default: no limit)",
     )
     add(
         "--where",
         metavar="SQL",
-        help="only pictures that match a SQL filter, e.g. \"label = 'cat' AND size > 10000\"; the "
-        "columns are id, label, size, mtime_ns and sha256; needs --store (default: all)",
+        help="show only pictures that match a SQL filter, e.g. \"label = 'cat' AND size > 10000\"; "
+        "the columns are id, label, size, mtime_ns and sha256; needs --store (default: all)",
     )
     add(
         "--rescore",
         type=int,
         metavar="N",
         help="rerank the N nearest codes by the score <z, b>, where z are the logits of the "
-        "query (how certain its bits are) and b is a code of -1 and +1 (default: rank by Hamming "
-        "distance)",
+        "query, whose magnitudes show how certain its bits are, and b is a code of -1 and +1 "
+        "(default: rank by Hamming distance)",
     )
 
 

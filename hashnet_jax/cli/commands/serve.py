@@ -39,7 +39,8 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     add(
         "--host",
         default="127.0.0.1",
-        help="address to listen on; 0.0.0.0 accepts other machines (default: 127.0.0.1)",
+        help="address to listen on; 0.0.0.0 to accept connections from other machines "
+        "(default: 127.0.0.1)",
     )
     add(
         "--port",
@@ -54,10 +55,15 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="host name in the URLs of clients on other machines, or * for any; can be repeated "
-        "(default: only names of this machine)",
+        help="host name that clients on other machines may use in URLs, or * for any name; may be "
+        "repeated (default: only names of this machine)",
     )
-    add("--token-file", type=Path, metavar="FILE", help="file with the token for writing")
+    add(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="file with the token that clients need to add or remove pictures",
+    )
     add(
         "--uploads",
         type=Path,
@@ -74,7 +80,8 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=4,
         metavar="N",
-        help="pictures per batch; a batch takes the same time if it is not full (default: 4)",
+        help="number of pictures per batch; an incomplete batch takes as long as a full one "
+        "(default: 4)",
     )
     add(
         "--poll-seconds",
@@ -88,7 +95,7 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=20 * 2**20,
         metavar="N",
-        help="maximum size of a request (default: 20 MiB)",
+        help="maximum size of a request, in bytes (default: 20 MiB)",
     )
     add(
         "--max-pixels",
@@ -109,7 +116,7 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=64,
         metavar="N",
-        help="maximum number of concurrent requests; others are refused with status 429 "
+        help="maximum number of concurrent requests; further ones are refused with status 429 "
         "(default: 64)",
     )
 

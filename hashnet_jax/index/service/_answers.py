@@ -1,4 +1,4 @@
-"""The content of the responses, from which the OpenAPI document is derived."""
+"""Data models of the responses, from which the OpenAPI document is derived."""
 
 import os
 from typing import Annotated
@@ -44,14 +44,14 @@ class Sample(BaseModel):
 
 
 class Added(BaseModel):
-    """A picture that was added."""
+    """The result of adding a picture."""
 
     id: str
     version: Annotated[int, Field(description="Store version after the picture was added.")]
 
 
 class Removed(BaseModel):
-    """A picture that was removed."""
+    """The result of removing a picture."""
 
     version: Annotated[int, Field(description="Store version after the picture was removed.")]
 
@@ -61,11 +61,11 @@ class Status(BaseModel):
 
     status: str
     version: Annotated[int, Field(description="Store version that is currently searched.")]
-    codes: Annotated[int, Field(description="Number of codes in that version.")]
+    codes: Annotated[int, Field(description="Number of codes in the searched version.")]
     bits: Annotated[int, Field(description="Number of bits per code.")]
     fault: Annotated[
         str,
-        Field(description="Why a newer store version cannot be read, or an empty string."),
+        Field(description="Reason that a newer store version cannot be read; otherwise empty."),
     ]
 
 
@@ -88,6 +88,6 @@ def pictures(searcher: Searcher, rows: Int64[np.ndarray, " n"]) -> list[Picture]
 def neighbours(
     searcher: Searcher, distances: Int64[np.ndarray, " n"], rows: Int64[np.ndarray, " n"]
 ) -> list[Neighbour]:
-    """Returns the pictures in the given rows with their distances."""
+    """Returns the pictures in the given rows, each with its distance from the query."""
     found = zip(pictures(searcher, rows), distances.tolist(), strict=True)
     return [Neighbour(**dict(picture), distance=distance) for picture, distance in found]

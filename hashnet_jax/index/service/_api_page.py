@@ -10,7 +10,7 @@ Json = Mapping[str, Any]
 
 
 def operations(document: Json) -> str:
-    """Returns a section for each operation of an OpenAPI document.
+    """Returns an HTML section for each operation of an OpenAPI document.
 
     Examples:
       >>> print(operations({"paths": {"/health": {"get": {"responses": {"200": {}}}}}}))
@@ -27,7 +27,7 @@ def operations(document: Json) -> str:
 
 
 def problem_table() -> str:
-    """Returns a table of the statuses of refused requests."""
+    """Returns an HTML table of the statuses of refused requests, with their meanings."""
     return _table((str(status), "", text) for status, text in PROBLEMS.items())
 
 

@@ -39,15 +39,15 @@ def create_app(
       token: token that clients must send to add or remove pictures, at least 16 printable ASCII
         characters; None to refuse all such requests.
       allowed_hosts: names by which clients may address the service, e.g. "pictures.example.org" or
-        "*.example.org"; "*" for any.
+        "*.example.org"; "*" for any name.
       on_compiled: called when the network has been compiled, or has failed to compile.
 
     Returns:
       The application, for any ASGI server.
 
     Raises:
-      ValueError: if the token is too short, or contains spaces or other characters, or a host has
-        an asterisk in the wrong place.
+      ValueError: if the token is too short, or contains a space or a character that is not
+        printable ASCII, or an allowed host has an asterisk in the wrong place.
     """
     if token is not None:
         check_token(token)
@@ -98,8 +98,8 @@ def _check_hosts(allowed_hosts: Sequence[str]) -> None:
     for host in allowed_hosts:
         if "*" in host.removeprefix("*") or (host.startswith("*") and host[1:2] not in ("", ".")):
             raise ValueError(
-                "`allowed_hosts` may only have an asterisk as the first part, e.g. *.example.org, "
-                f"got {host!r}."
+                "a host in `allowed_hosts` may have an asterisk only as its first part, e.g. "
+                f"*.example.org, got {host!r}."
             )
 
 

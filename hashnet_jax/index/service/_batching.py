@@ -23,7 +23,7 @@ class Batcher(Generic[Item, Result]):
     Args:
       process: maps a list of 1 to ``size`` items to the list of their results.
       size: maximum number of items per batch.
-      on_batch: called with the number of items of each batch.
+      on_batch: called for each batch, with the number of its items.
     """
 
     def __init__(

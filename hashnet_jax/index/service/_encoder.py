@@ -43,7 +43,7 @@ class Encoder:
         """Encodes pictures.
 
         Args:
-          pictures: 1 to ``batch_size`` pictures, squashed to ``side`` by ``side`` pixels.
+          pictures: 1 to ``batch_size`` squashed pictures, uint8 ``[side, side, 3]``.
 
         Returns:
           The packed code of each picture, uint8 ``[ceil(K/8)]``.

@@ -37,7 +37,7 @@ class Guard:
     Args:
       app: the ASGI application to wrap.
       limits: limits on requests.
-      metrics: where to count the responses.
+      metrics: the metrics that count the responses.
     """
 
     def __init__(self, app: ASGIApp, *, limits: Limits, metrics: Metrics) -> None:

@@ -5,14 +5,14 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Limits on requests, so that no client can exhaust the memory or the time of the service.
+    """Limits on requests, so that no client can exhaust the memory or block the service.
 
     Attributes:
-      max_bytes: maximum size of the body of a request.
+      max_bytes: maximum size of the body of a request, in bytes.
       max_pixels: maximum number of pixels of a picture. Decoding takes up to 16 bytes per pixel in
         each thread, with one thread per processor.
       max_seconds: maximum time from the first byte of a request to its response.
-      max_requests: maximum number of requests that are accepted at the same time. Others are
+      max_requests: maximum number of requests in progress at the same time. Further requests are
         refused at once with status 429, so that no queue can grow.
 
     Raises:
@@ -37,7 +37,7 @@ class Limits:
 
 
 class Refused(Exception):
-    """A request that is refused.
+    """Raised to refuse a request.
 
     Attributes:
       status: the HTTP status of the response.

@@ -11,7 +11,7 @@ CONTENT_TYPE = prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
 
 
 class Metrics:
-    """The metrics of one service, in a separate registry."""
+    """The metrics of one service, in a Prometheus registry of their own."""
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()

@@ -1,4 +1,4 @@
-"""Decodes uploaded pictures, and creates thumbnails of indexed ones."""
+"""Decodes uploaded pictures, and creates thumbnails of indexed pictures."""
 
 import io
 import os
@@ -29,11 +29,11 @@ _SUFFIXES = {
 
 
 def decode_upload(data: bytes, *, side: int, max_pixels: int) -> UInt8[np.ndarray, "side side 3"]:
-    """Decodes an uploaded picture in the same way as a picture file that is indexed.
+    """Decodes an uploaded picture in the same way as picture files are decoded for the index.
 
     Args:
       data: content of the file.
-      side: side of the result in pixels.
+      side: side length of the result, in pixels.
       max_pixels: maximum number of pixels of the picture.
 
     Returns:
@@ -52,7 +52,7 @@ def decode_upload(data: bytes, *, side: int, max_pixels: int) -> UInt8[np.ndarra
 
 
 def picture_format(data: bytes, *, max_pixels: int) -> str:
-    """Returns the suffix for the content of a file, e.g. ".png"; raises Refused as above."""
+    """Returns the file suffix for a picture, e.g. ".png"; raises Refused like decode_upload."""
     if not data:
         raise Refused(422, "The picture cannot be read: empty (0 bytes).")
     try:
@@ -77,7 +77,7 @@ def _too_large(max_pixels: int) -> Refused:
 
 
 class Thumbnails:
-    """Creates thumbnails of pictures, and caches the most recently used ones."""
+    """Creates thumbnails of pictures, and caches the most recently used thumbnails."""
 
     def __init__(self) -> None:
         self._cache: OrderedDict[tuple[str, int, int], bytes] = OrderedDict()

@@ -43,7 +43,7 @@ PROBLEMS = {
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Returns the description of error responses for the OpenAPI document."""
+    """Returns the descriptions of the error responses for the OpenAPI document."""
     return {
         status: {"model": Problem, "description": PROBLEMS[status]}
         for status in sorted({*statuses, 408, 413, 422, 429, 503})

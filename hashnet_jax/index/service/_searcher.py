@@ -45,8 +45,8 @@ class Searcher:
         """Finds the k codes nearest to a query.
 
         Args:
-          code: packed code, uint8 ``[ceil(K/8)]``.
-          k: number of neighbours, >= 1.
+          code: packed code of the query, uint8 ``[ceil(K/8)]``.
+          k: maximum number of neighbours, >= 1.
 
         Returns:
           ``(distances, rows)``, both ``[min(k, N)]``, in order of increasing distance, with ties

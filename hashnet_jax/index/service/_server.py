@@ -56,7 +56,7 @@ def serve(
     allowed_hosts: Sequence[str],
     on_ready: Callable[[], object],
 ) -> None:
-    """Serves requests until SIGTERM or SIGINT, and then finishes those already accepted.
+    """Serves requests until SIGTERM or SIGINT, and then finishes the requests in progress.
 
     Args:
       service: the service to run.

@@ -39,12 +39,12 @@ class Service:
 
     Args:
       params: the network.
-      store: folder, or location in object storage, of a store with codes from this network.
+      store: store folder or location in object storage, with codes computed by this network.
       limits: limits on requests.
       batch_size: number of pictures per batch, >= 1.
       poll_seconds: number of seconds between checks for a new version of the store.
       uploads: folder for uploaded pictures; None to refuse uploads.
-      device: device for the network; None for the first one.
+      device: device for the network; None for the first local device.
 
     Attributes:
       limits: limits on requests.
@@ -55,8 +55,8 @@ class Service:
 
     Raises:
       FileNotFoundError: if there is no store.
-      ValueError: if the store is damaged or has codes of another length, or an argument is out of
-        range.
+      ValueError: if the store is damaged, its codes do not have the network's number of bits, or an
+        argument is out of range.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class Service:
         opened = open_store(store)
         if opened.manifest.bits != params.spec.bits:
             raise ValueError(
-                f"`store` must have codes of the network's {params.spec.bits} bits, but those in "
-                f"{self._uri} have {opened.manifest.bits}. Choose a store with codes of this "
-                f"network."
+                f"`store` must have codes of {params.spec.bits} bits, like the network, but the "
+                f"codes in {self._uri} have {opened.manifest.bits} bits. Choose a store with codes "
+                f"of this network."
             )
         self._use(Searcher(opened.snapshot()))
         self._writer = Writer(self._uri, opened.manifest, uploads)
@@ -98,7 +98,7 @@ class Service:
 
     @property
     def ready(self) -> bool:
-        """Whether the network is compiled."""
+        """Whether the network has been compiled."""
         return self._compiled.is_set()
 
     @contextlib.asynccontextmanager

@@ -1,4 +1,4 @@
-"""Adds pictures to the store, and removes them."""
+"""Adds pictures to the store, and removes pictures from it."""
 
 import hashlib
 import os
@@ -21,11 +21,11 @@ _UPLOADED = re.compile(rf"[0-9a-f]{{{_DIGITS}}}\.[a-z0-9]+")
 
 
 def reopen(uri: str, manifest: StoreManifest) -> Store:
-    """Reopens a store, and checks that it has not been replaced with one from another network.
+    """Reopens a store, and checks that its codes are still from the same network.
 
     Raises:
       FileNotFoundError: if the store is missing.
-      DamagedFile: a ValueError, if the store is damaged or from another network.
+      DamagedFile: a ValueError, if the store is damaged, or its codes are from another network.
     """
     store = open_store(uri)
     if store.manifest.weights_sha256 != manifest.weights_sha256:
@@ -34,7 +34,7 @@ def reopen(uri: str, manifest: StoreManifest) -> Store:
 
 
 class Writer:
-    """Writes to a store. Its methods must not be called by two threads at the same time.
+    """Writes to a store. Only one thread at a time may call the methods of a writer.
 
     Args:
       uri: store folder or location in object storage.
@@ -53,8 +53,8 @@ class Writer:
         """Saves a picture in the upload folder, and adds it to the store.
 
         Returns:
-          ``(id, version)``. The id is the path to the file, whose name depends only on the content,
-          so adding a picture again replaces it.
+          ``(id, version)``. The id is the path to the saved file. The file name depends only on the
+          content, so adding a picture again replaces its row.
 
         Raises:
           Refused: with status 403 if there is no upload folder.

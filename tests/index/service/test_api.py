@@ -201,7 +201,7 @@ def test_a_foreign_host_name_is_refused(client):
 def test_a_host_pattern_that_matches_nothing_is_refused(made):
     service = Service(made.params, made.store, limits=Limits())
     for host in ("a.*.example", "*example.org", "a*"):
-        with pytest.raises(ValueError, match=r"`allowed_hosts` may only have an asterisk as the"):
+        with pytest.raises(ValueError, match=r"`allowed_hosts` may have an asterisk only as its"):
             create_app(service, allowed_hosts=[host])
     assert create_app(service, allowed_hosts=["*", "*.example.org"])
 
