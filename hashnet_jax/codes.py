@@ -46,7 +46,7 @@ def relax(logits: Float[Array | np.ndarray, "*shape"], beta: ArrayLike) -> Float
         and zero gradient.
 
     Returns:
-      An array of the shape and dtype of ``logits``, with values in [-1, 1].
+      An array with the shape and dtype of ``logits``, and values in [-1, 1].
 
     Raises:
       TypeError: if the logits are not floats.

@@ -58,7 +58,7 @@ def encode_queries(params: HashNetParams, queries: Iterable[str]) -> Queries:
 
 
 def _batch_size(number: int) -> int:
-    """Returns the batch size: a power of two, so that programs are compiled for few sizes."""
+    """Returns the batch size: a power of two, so programs are compiled for only a few sizes."""
     return min(MAX_QUERY_BATCH_SIZE, 1 << max(0, number - 1).bit_length())
 
 

@@ -25,8 +25,8 @@ def rescore(
     A Hamming distance counts all bits alike, whereas the logits show how certain each bit of the
     query is. The candidates are usually the nearest codes by Hamming distance, from :func:`top_k`;
     the first k columns of the result are then the k candidates with the highest scores. The
-    function is pure, and memory is bounded by a working set of 2**22 elements, unless a single
-    query needs more (n K elements).
+    function is pure. Its working set is at most 2**22 elements, unless a single query needs more
+    (n * K elements for n candidates).
 
     The logits of a query are rounded to multiples of a power of two, at most ``max(|z|) K /
     2**28``, so that scores are sums of integers: equal codes tie exactly, and every device and

@@ -55,7 +55,7 @@ def top_k(
 
     The search is exact, the function is pure, and ``k`` is static. Memory is O(Q k + N ceil(K/8))
     plus a working set of at most 2**22 elements, unless a single query needs more (N / 64 minima
-    and 64 k codes).
+    and 64 * k codes).
 
     The database is split into groups of consecutive codes. A first pass computes the smallest
     distance in each group. The k groups with the smallest minima, ties broken by position, contain

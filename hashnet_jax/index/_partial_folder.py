@@ -1,4 +1,4 @@
-"""The `.partial` folder of unfinished codes, from which encoding can always be continued.
+"""The `.partial` folder of an unfinished encoding, which can always be resumed from it.
 
 ::
 

@@ -242,5 +242,5 @@ class _Update:
 
 
 def _state(task: Task) -> PictureFile | str | None:
-    """Hashes a stored picture's file if its size or time has changed; returns None otherwise."""
+    """Returns the SHA-256 of a picture whose size or modification time has changed, or None."""
     return None if task.sha256 is None or task.is_same_file else digest(task.path)

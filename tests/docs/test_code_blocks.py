@@ -65,7 +65,11 @@ COMMANDS = (
     "index",
 )
 # Options of other programs that the pages mention.
-FOREIGN_OPTIONS = {"--sample", "--keep-going", "--mutations", "--kills", "--data-urlencode"}
+FOREIGN_OPTIONS = {
+    *("--sample", "--keep-going", "--data-urlencode"),
+    # Options of the programs in tests/fuzz.
+    *("--mutations", "--kills", "--every"),
+}
 
 
 def name_of(path: Path) -> str:

@@ -78,9 +78,9 @@ class Service:
         opened = open_store(store)
         if opened.manifest.bits != params.spec.bits:
             raise ValueError(
-                f"`store` must have codes of {params.spec.bits} bits, like the network, but the "
+                f"`store` must contain {params.spec.bits}-bit codes to match the network, but the "
                 f"codes in {self._uri} have {opened.manifest.bits} bits. Choose a store with codes "
-                f"of this network."
+                "from this network."
             )
         self._use(Searcher(opened.snapshot()))
         self._writer = Writer(self._uri, opened.manifest, uploads)

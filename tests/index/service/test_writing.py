@@ -200,7 +200,7 @@ def test_a_store_of_another_network_is_not_taken_over(writer, own_store):
 def test_a_store_with_codes_of_another_length_is_refused(made, tmp_path):
     spec = ModelSpec("small_cnn", bits=24, image_size=8, resize=8)
     create_store(tmp_path / "store", StoreManifest.of(spec, weights_sha256="0" * 64))
-    with pytest.raises(ValueError, match="`store` must have codes of 12 bits, like the network"):
+    with pytest.raises(ValueError, match="`store` must contain 12-bit codes to match the network"):
         Service(made.params, tmp_path / "store", limits=Limits())
 
 
