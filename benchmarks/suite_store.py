@@ -139,6 +139,6 @@ class World:
 
 
 def _rows(store: Store) -> list[dict[str, Any]]:
-    columns = ["id", "code", "size", "mtime_ns", "sha256", "label", "check"]
+    columns = ["id", "code", "size", "mtime_ns", "sha256", "label"]
     rows = [row for batch in store.rows(columns) for row in batch.to_pylist()]
     return sorted(rows, key=lambda row: row["id"])

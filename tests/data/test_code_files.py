@@ -107,7 +107,7 @@ def changed(value, dtype=float):
     [
         (changed(np.nan), r"entry \[1, 2\]: codes must be .* this entry is nan"),
         (changed(0.3), r"entry \[1, 2\]: codes must be .* is 0.3. Pass binary codes, not logits"),
-        (changed(0), r"entry \[1, 2\]: codes must .* is 0, and others are -1. Replace sign"),
+        (changed(0), r"entry \[1, 2\]: codes must .* is 0, and others are -1. Use np.where"),
         (changed(200, np.uint8), r"If the codes are packed, pass `bits`"),
         (CODES.reshape(2, 2, 2), r"one code per row, \[N, K\], but it is int64 \[2, 2, 2\]"),
         (CODES[0], r"one code per row, \[N, K\]"),

@@ -31,7 +31,7 @@ def rows(name, engine, on_change=None):
     start = time.monotonic()
     changes = update_store(store, run, [photos], engine=engine, on_change=on_change)
     print(name, changes, f"{time.monotonic() - start:.1f} s", flush=True)
-    columns = ["id", "code", "size", "mtime_ns", "sha256", "label", "check"]
+    columns = ["id", "code", "size", "mtime_ns", "sha256", "label"]
     found = [row for batch in store.rows(columns) for row in batch.to_pylist()]
     return changes, sorted(found, key=lambda row: row["id"])
 
