@@ -34,6 +34,7 @@ from hashnet_jax.report import UNVERIFIED, has_result, is_bound, read_result, wh
 from hashnet_jax.training import (
     Checkpoints,
     FeatureScale,
+    HashLayer,
     Interrupted,
     RunFolder,
     TrainState,
@@ -226,15 +227,6 @@ def _train_hash_layer(run: Run, state: TrainState, say: Say) -> Trained:
     if config.train.standardize:
         scale = FeatureScale.of(features.take(run.dataset.split.train))
         features = dataclasses.replace(features, scale=scale)
-    start = None
-    if config.train.hash_init == "lda-itq":
-        indices = run.dataset.split.train
-        start = lda_itq_layer(
-            features.take(indices),
-            run.dataset.labels[indices],
-            config.model.bits,
-            seed=config.seed,
-        )
     batches = partial(
         feature_batches,
         features,
@@ -245,10 +237,27 @@ def _train_hash_layer(run: Run, state: TrainState, say: Say) -> Trained:
     )
     # Validation encodes the same features as training.
     validated = dataclasses.replace(run, features=features)
-    layer, step = _fit(validated, hash_layer_state(state, start), say, batches)
+    start = hash_layer_state(state, _computed_layer(validated))
+    layer, step = _fit(validated, start, say, batches)
     if features.scale is not None:
         layer = features.scale.folded(layer)
     return Trained(run, layer, with_hash_layer(network, layer), step)
+
+
+def _computed_layer(run: Run) -> HashLayer | None:
+    """Returns the initial hash layer if it is computed from the features, or None."""
+    assert run.features is not None
+    if run.config.train.hash_init != "lda-itq":
+        return None
+    train = run.dataset.split.train
+    layer = lda_itq_layer(
+        run.features.take(train),
+        run.dataset.labels[train],
+        run.config.model.bits,
+        seed=run.config.seed,
+    )
+    # Linear algebra can round differently on each machine, but all must start with the same layer.
+    return processes.arrays_from_first(layer)
 
 
 def _fit(

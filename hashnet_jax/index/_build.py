@@ -4,6 +4,7 @@ Memory use does not grow with the number of pictures. If encoding is killed and 
 output is byte-identical to that of an uninterrupted call.
 """
 
+import contextlib
 import functools
 import itertools
 import os
@@ -155,7 +156,10 @@ def _finish(
     skipped = read_skips(partial)
     _show_skips(skipped, partial.parent / MANIFEST)
     if not journal.codes:
-        remove_folder(partial.parent if is_new else partial)
+        remove_folder(partial)
+        if is_new:
+            with contextlib.suppress(OSError):  # somebody else has put a file there
+                partial.parent.rmdir()
         raise ValueError(
             f"no readable pictures found in {', '.join(plan.inputs)} ({len(skipped):,} skipped). "
             f"Pass files in one of the formats {', '.join(FORMATS)}, or folders with such files."

@@ -18,7 +18,6 @@ SETTINGS = (
 )
 
 PROGRAM = """
-import time, sys
 from hashnet_jax.cli import _compilation_cache
 _compilation_cache.MIN_SECONDS = 0
 _compilation_cache.enable()
@@ -58,9 +57,12 @@ def test_nothing_is_kept_if_the_folder_cannot_be_made(folder):
 
 
 def test_processors_with_other_instructions_have_a_folder_of_their_own(folder, monkeypatch):
-    before = _compilation_cache.cache_folder()
-    monkeypatch.setattr(_compilation_cache, "_processor", lambda: "other")
-    assert _compilation_cache.cache_folder() != before
+    found = set()
+    for flags in ("sse2 avx2", "sse2 avx2 avx512f", "sse2 avx2"):
+        text = f"processor\t: 0\nmodel name\t: CPU\nflags\t\t: {flags}\n"
+        monkeypatch.setattr(Path, "read_text", lambda self, text=text: text)
+        found.add(_compilation_cache.cache_folder())
+    assert len(found) == 2
 
 
 @pytest.mark.slow

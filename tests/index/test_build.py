@@ -17,7 +17,7 @@ import hashnet_jax
 from hashnet_jax.cli import main
 from hashnet_jax.data.pictures import read_picture
 from hashnet_jax.distributed.files import sha256
-from hashnet_jax.index import _build, open_codes, read_ids, read_manifest
+from hashnet_jax.index import _build, _partial_folder, open_codes, read_ids, read_manifest
 from tests.support.bad_pictures import jpeg, write_bad, write_forbidden, write_good
 from tests.support.cli_case import ROOT, content, hashnet, make_pictures, make_run, start
 
@@ -274,7 +274,21 @@ def test_an_impossible_request_is_rejected_in_one_line(
     assert error.startswith("hashnet encode: error: ")
     assert message in error
     assert not (tmp_path / "codes").exists()
-    assert not (tmp_path / "codes" / "codes.npy").exists()
+
+
+def test_a_new_folder_without_codes_is_kept_if_somebody_has_put_a_file_there(
+    trained, tmp_path, monkeypatch
+):
+    output = tmp_path / "codes"
+    (tmp_path / "broken.png").write_text("no picture")
+
+    def read_skips(partial):
+        (output / "notes.txt").write_text("mine")
+        return _partial_folder.read_skips(partial)
+
+    monkeypatch.setattr(_build, "read_skips", read_skips)
+    assert hashnet("encode", trained, tmp_path / "broken.png", "-o", output) == 1
+    assert [path.name for path in output.iterdir()] == ["notes.txt"]
 
 
 def test_installing_the_package_provides_the_command():
