@@ -135,13 +135,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     _compilation_cache.enable()
     out = args.out or Path("runs") / f"compare-{args.dataset}"
     given = ["--steps", str(args.steps), "--batch-size", str(args.batch_size)]
-    options, flags = parse_options(args.dataset, given, args.options)
+    protocols = {out: args.options}
+    if args.unseen_classes is not None:
+        protocols[out / "unseen"] = [*args.options, "--unseen-classes", str(args.unseen_classes)]
+    parsed = {place: parse_options(args.dataset, given, own) for place, own in protocols.items()}
+    flags = parsed[out][1]
     try:
-        comparisons = [_compare_and_write(args, options, out)]
-        if args.unseen_classes is not None:
-            unseen = [*args.options, "--unseen-classes", str(args.unseen_classes)]
-            options, flags = parse_options(args.dataset, given, unseen)
-            comparisons.append(_compare_and_write(args, options, out / "unseen"))
+        check_baselines(name for name in args.methods or () if name in BASELINES)
+        studies = {place: load_study(options, place) for place, (options, _) in parsed.items()}
+        comparisons = [_compare_and_write(args, *each) for each in studies.items()]
         figures = write_figure(comparisons, out)
     except (ValueError, OSError, ModuleNotFoundError) as error:
         for line in translate(str(error), flags).splitlines():
@@ -151,12 +153,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _compare_and_write(
-    args: argparse.Namespace, options: argparse.Namespace, out: Path
-) -> _report.Comparison:
-    """Compares all methods under one protocol, and writes and prints the table."""
-    check_baselines(name for name in args.methods or () if name in BASELINES)
-    study = load_study(options, out)
+def _compare_and_write(args: argparse.Namespace, out: Path, study: Study) -> _report.Comparison:
+    """Compares all methods in a study, and writes and prints the table."""
     _say_notes(study)
     names = args.methods or _methods.default_names(
         one_class=study.one_class, unseen=study.has_unseen_classes

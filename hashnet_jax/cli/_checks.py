@@ -1,6 +1,6 @@
 """Validates a run before it starts, and records the data that it uses."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from hashnet_jax.cli._places import DATA_FILE, without_places
 from hashnet_jax.cli._run import Run
 from hashnet_jax.cli._start import has_checkpoint
 from hashnet_jax.data import Dataset
+from hashnet_jax.data.held_out import held_out
 from hashnet_jax.data.pipeline import check_batch_size
 from hashnet_jax.distributed import processes
 from hashnet_jax.distributed.devices import check_divisible
@@ -27,9 +28,9 @@ def check_run(run: Run) -> None:
 
     Raises:
       ValueError: if the batch size is incompatible with the devices or the data, a frozen backbone
-        is used with multiple processes, validation is enabled without validation images, or the
-        data of a resumed run has changed since the run started. The message has one line per
-        invalid setting.
+        is used with multiple processes, validation is enabled without validation images, no images
+        can be held out to find the learning rate, or the data of a resumed run has changed since
+        the run started. The message has one line per invalid setting.
     """
     if problems := list(_setting_problems(run)):
         raise ValueError("\n".join(problems))
@@ -44,10 +45,13 @@ def check_run(run: Run) -> None:
 def _setting_problems(run: Run) -> Iterator[str]:
     """Yields a line for each setting that is incompatible with the devices or the data."""
     config, split = run.config, run.dataset.split
-    for check in (
+    checks: list[Callable[[], object]] = [
         lambda: check_divisible(config.batch_size, len(run.devices)),
         lambda: check_batch_size(config.batch_size, n_train=len(split.train)),
-    ):
+    ]
+    if config.train.learning_rate is None:
+        checks.append(lambda: held_out(run.dataset.labels, split))
+    for check in checks:
         try:
             check()
         except ValueError as error:

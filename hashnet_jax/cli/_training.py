@@ -250,14 +250,12 @@ def _computed_layer(run: Run) -> HashLayer | None:
     if run.config.train.hash_init != "lda-itq":
         return None
     train = run.dataset.split.train
-    layer = lda_itq_layer(
+    return lda_itq_layer(
         run.features.take(train),
         run.dataset.labels[train],
         run.config.model.bits,
         seed=run.config.seed,
     )
-    # Linear algebra can round differently on each machine, but all must start with the same layer.
-    return processes.arrays_from_first(layer)
 
 
 def _fit(

@@ -54,3 +54,10 @@ def test_the_learning_rate_is_found_on_held_out_classes(tmp_path, capsys):
     trained_with(tmp_path, "--learning-rate", "auto")
     # 7 classes of 20 images are seen; 2 of them are held out for each seed.
     assert "10 held-out images against 30 others; queries were not used" in capsys.readouterr().out
+
+
+def test_too_few_classes_to_hold_some_out_are_refused_before_anything_is_written(tmp_path, capsys):
+    with pytest.raises(AssertionError):
+        trained_with(tmp_path, "--learning-rate", "auto", "--unseen-classes", "7")
+    assert "must be at least 4 classes with training images" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

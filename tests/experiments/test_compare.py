@@ -346,3 +346,12 @@ def test_unseen_classes_are_compared_in_the_same_figure(tmp_path, capsys):
 def test_the_recipe_for_unseen_classes_is_compared_only_on_them():
     seen, unseen = (_methods.default_names(one_class=True, unseen=u) for u in (False, True))
     assert set(unseen) - set(seen) == {"hashnet-unseen"}
+
+
+def test_a_wrong_number_of_unseen_classes_is_refused_before_anything_is_compared(
+    tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(compare, "compare", lambda *args, **_: pytest.fail("compared"))
+    args = ["--dataset", "digits", "--bits", "8", "--unseen-classes", "1", "--out", str(tmp_path)]
+    assert compare.main(args) == 1
+    assert "--unseen-classes must leave at least 2 classes" in capsys.readouterr().err

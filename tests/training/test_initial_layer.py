@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from hashnet_jax.training import TrainSpec, initial_layer, lda_itq_layer, optimizer
-from hashnet_jax.training._initial_layer import SHRINKAGE, _rotation
+from hashnet_jax.training._initial_layer import SHRINKAGE, _rotation, _within_class_scatter
 
 N, D, BITS = 200, 10, 4
 
@@ -60,6 +60,16 @@ def test_multi_hot_labels_give_the_same_layer_as_class_ids():
     x = features()
     several = layer_of(x, np.eye(5, dtype=np.int64)[labels()])
     np.testing.assert_allclose(several.kernel, layer_of(x).kernel, rtol=1e-3, atol=1e-6)
+
+
+def test_an_image_counts_once_for_each_of_its_classes():
+    x = features() - features().mean(0)
+    several = np.random.default_rng(0).integers(0, 2, (N, 3))
+    expected = np.zeros((D, D))
+    for c in range(3):
+        own = x[several[:, c] == 1]
+        expected += (own - own.mean(0)).T @ (own - own.mean(0))
+    np.testing.assert_allclose(_within_class_scatter(x, several), expected, rtol=1e-3)
 
 
 def test_classes_with_one_image_each_have_no_within_class_scatter():

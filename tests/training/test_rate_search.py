@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hashnet_jax.data import ArraySource, Dataset, Split
+from hashnet_jax.data.held_out import held_out as _held_out
 from hashnet_jax.training import (
     CachedFeatures,
     HashNetLoss,
@@ -94,6 +95,18 @@ def test_several_rates_side_by_side_train_the_same_layers_as_one_after_another()
         np.testing.assert_allclose(together.kernel[i], alone.kernel[0], atol=1e-5)
         np.testing.assert_allclose(together.bias[i], alone.bias[0], atol=1e-5)
     assert np.abs(together.kernel[0] - together.kernel[1]).max() > 0.01
+
+
+def test_each_seed_holds_out_its_own_images(monkeypatch):
+    seeds = []
+
+    def held_out(labels, split, *, seed):
+        seeds.append(seed)
+        return _held_out(labels, split, seed=seed)
+
+    monkeypatch.setattr(_rate_search, "held_out", held_out)
+    search_learning_rate(*made(), spec=SPEC, **SEARCH)
+    assert seeds == list(_rate_search.SEEDS)
 
 
 def test_a_rate_whose_training_diverges_is_never_chosen(monkeypatch):
