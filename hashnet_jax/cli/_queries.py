@@ -2,23 +2,24 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from hashnet_jax.cli._query_network import QueryNetwork
 from hashnet_jax.distributed.devices import local_devices
 from hashnet_jax.distributed.printing import printable
 from hashnet_jax.index import expand, list_pictures, picture_logits
-from hashnet_jax.model import HashNetParams
 
 # Small, because the last batch is padded: a few queries cost as much as a full batch.
 MAX_QUERY_BATCH_SIZE = 16
 
 
 class Queries(NamedTuple):
-    """The queries that could be read.
+    """The query pictures that could be read.
 
     Attributes:
       paths: paths to the query pictures.
@@ -31,17 +32,33 @@ class Queries(NamedTuple):
     logits: Float32[np.ndarray, "Q K"]
 
 
-def encode_queries(params: HashNetParams, queries: Iterable[str]) -> Queries:
-    """Encodes picture files, folders and globs; unreadable pictures are reported and skipped.
+def list_queries(queries: Iterable[str]) -> list[Path]:
+    """Lists the picture files of files, folders and globs.
 
     Raises:
       FileNotFoundError: if an entry of ``queries`` matches nothing.
+    """
+    return [Path(path) for path in list_pictures(expand(queries), _skip)]
+
+
+def batch_size_of(queries: Sequence[Path]) -> int:
+    """Returns the batch size: a power of two, so programs are compiled for only a few sizes."""
+    return min(MAX_QUERY_BATCH_SIZE, 1 << max(0, len(queries) - 1).bit_length())
+
+
+def encode_queries(network: QueryNetwork, queries: Sequence[Path]) -> Queries:
+    """Encodes picture files; unreadable pictures are reported and skipped.
+
+    Raises:
       ValueError: if no query can be read.
     """
-    pictures = list(list_pictures(expand(queries), _skip))
     paths, rows = [], []
     batches = picture_logits(
-        params, pictures, devices=local_devices(1), batch_size=_batch_size(len(pictures))
+        network.params,
+        queries,
+        devices=local_devices(1),
+        batch_size=network.batch_size,
+        program=network.program,
     )
     for batch, reasons, logits in batches:
         rows.append(logits)
@@ -55,11 +72,6 @@ def encode_queries(params: HashNetParams, queries: Iterable[str]) -> Queries:
     logits = np.concatenate(rows)
     # Equivalent to binarize and pack_bits, but without compilation; sgn(0) = +1.
     return Queries(paths, np.packbits(logits >= 0, axis=1), logits)
-
-
-def _batch_size(number: int) -> int:
-    """Returns the batch size: a power of two, so programs are compiled for only a few sizes."""
-    return min(MAX_QUERY_BATCH_SIZE, 1 << max(0, number - 1).bit_length())
 
 
 def _skip(path: str, reason: str) -> None:

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from hashnet_jax.cli._queries import encode_queries
+from hashnet_jax.cli._queries import batch_size_of, encode_queries, list_queries
+from hashnet_jax.cli._query_network import load_query_network
 from hashnet_jax.cli._search_output import Results, check_output, output
 from hashnet_jax.index import (
     Neighbour,
@@ -17,8 +18,6 @@ from hashnet_jax.index import (
     read_manifest,
     rescored,
 )
-from hashnet_jax.model import check_finite
-from hashnet_jax.weights import load
 
 
 def print_nearest(
@@ -51,18 +50,18 @@ def print_nearest(
       FileNotFoundError: if the run, the codes, a query or the parent folder of ``html`` does not
         exist.
       ModuleNotFoundError: if faiss is not installed.
-      ValueError: if another network computed the codes, no query can be read, or k < 1 or
+      ValueError: if another network computed the codes, no query can be read, k < 1, or
         ``rescore`` < k.
     """
     check_numbers(k, rescore)
     check_output(html)
-    params, manifest = load(run_dir), read_manifest(codes)
-    check_finite(params, source=f"the network in {run_dir}")
+    pictures, manifest = list_queries(queries), read_manifest(codes)
+    network = load_query_network(run_dir, batch_size_of(pictures))
     check_same_weights(manifest, codes, run_dir)
     check_codes(codes, manifest)
     note_unchecked(codes, manifest)
     index = open_index(codes, manifest, kind)
-    paths, packed, logits = encode_queries(params, queries)
+    paths, packed, logits = encode_queries(network, pictures)
     found, scores = nearest(index, packed, rescore or k), None
     header = {"bits": manifest.bits, "searched": manifest.number, "index": kind}
     if rescore is not None:
@@ -78,7 +77,7 @@ def check_numbers(k: int, rescore: int | None) -> None:
         raise ValueError(f"`k` must be >= 1, got {k}.")
     if rescore is not None and rescore < k:
         raise ValueError(
-            f"`rescore` must be at least the {k} neighbours that are shown (`k`), got {rescore}."
+            f"`rescore` must be at least {k}, the number of neighbours shown (`k`), got {rescore}."
         )
 
 

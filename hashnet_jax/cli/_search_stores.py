@@ -1,4 +1,4 @@
-"""Finds the pictures nearest to queries in one or several stores."""
+"""Finds the pictures nearest to each query, in one or several stores."""
 
 import concurrent.futures
 from collections.abc import Sequence
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from hashnet_jax.cli._queries import encode_queries
+from hashnet_jax.cli._queries import batch_size_of, encode_queries, list_queries
+from hashnet_jax.cli._query_network import load_query_network
 from hashnet_jax.cli._search import check_numbers
 from hashnet_jax.cli._search_output import Results, check_output, output
 from hashnet_jax.index import (
@@ -24,8 +25,6 @@ from hashnet_jax.index import (
     search_snapshots,
     search_tables,
 )
-from hashnet_jax.model import check_finite
-from hashnet_jax.weights import load
 
 DEFAULT_K = 10
 
@@ -74,13 +73,13 @@ def print_nearest_in_stores(
     k = DEFAULT_K if k is None and radius is None else k
     _check(k, radius, kind, probes, rescore)
     check_output(html)
+    pictures = list_queries(queries)
     sources = [_open(uri, kind, where) for uri in stores]
     with concurrent.futures.ThreadPoolExecutor(1) as pool:  # hashes the network while it is loaded
         check = pool.submit(_check_networks, stores, sources, run_dir)
-        params = load(run_dir)
-        check_finite(params, source=f"the network in {run_dir}")
+        network = load_query_network(run_dir, batch_size_of(pictures))
         check.result()
-    paths, packed, logits = encode_queries(params, queries)
+    paths, packed, logits = encode_queries(network, pictures)
     candidates = k if rescore is None else rescore
     found = _search(sources, packed, candidates, radius, probes or DEFAULT_PROBES, where)
     header = _header(stores, sources, kind)
@@ -100,7 +99,7 @@ def _check(
         raise ValueError(f"`kind` must be {' or '.join(STORE_KINDS)} for a store, got {kind}.")
     if radius is not None and kind != "flat":
         raise ValueError(
-            "`radius` needs `kind='flat'`, since an index may miss codes within the radius."
+            "`radius` needs `kind='flat'`, since other kinds may miss codes within the radius."
         )
     if probes is not None and (kind != "ivf" or probes < 1):
         raise ValueError(f"`probes` must be >= 1 and needs `kind='ivf'`, got {probes}.")

@@ -24,7 +24,7 @@ from hashnet_jax.index._store import Store, create_store, open_store, store_exis
 from hashnet_jax.index._store_manifest import StoreManifest, check_same_network
 from hashnet_jax.index._store_rows import make_rows
 from hashnet_jax.index._store_search import Neighbour, rescore_neighbours, search_snapshots
-from hashnet_jax.index._stream import encode_pictures, picture_logits
+from hashnet_jax.index._stream import encode_pictures, picture_logits, query_logits
 from hashnet_jax.index._table_search import DEFAULT_PROBES, build_index, search_tables
 from hashnet_jax.index._update import add_pictures, remove_pictures, update_store
 
@@ -68,6 +68,7 @@ __all__ = [
     "open_index",
     "open_store",
     "picture_logits",
+    "query_logits",
     "read_ids",
     "read_manifest",
     "register",

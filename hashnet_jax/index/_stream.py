@@ -27,6 +27,8 @@ Files = list[PictureFile | str]
 T = TypeVar("T")
 # Reads a picture into an array. Its return value is passed on with the batch.
 Load = Callable[[str | os.PathLike[str], UInt8[np.ndarray, "H W 3"]], T]
+# Computes logits [B, K] from a network and decoded pictures [B, H, W, 3].
+Program = Callable[[HashNetParams, UInt8[Array | np.ndarray, "B H W 3"]], Array]
 
 
 def encode_pictures(
@@ -79,8 +81,8 @@ def encode_files(
       batch_size: see :func:`encode_pictures`.
 
     Yields:
-      The batches of :func:`encode_pictures`, with the file's state instead of None for each picture
-      that can be read.
+      The batches of :func:`encode_pictures`, with a :class:`PictureFile` instead of None for each
+      picture that can be read.
     """
     from hashnet_jax.training import encode_batches  # slow to import, and not needed for a search
 
@@ -119,30 +121,39 @@ def _encoded(
         yield paths, reasons, packed[_readable(reasons)]
 
 
+@jax.jit
+def query_logits(
+    params: HashNetParams, images: UInt8[Array | np.ndarray, "B H W 3"]
+) -> Float32[Array, "B K"]:
+    """Computes the logits of decoded pictures ``[B, H, W, 3]``, whose signs are their codes."""
+    return logits(params, preprocess(images, params.spec))
+
+
 def picture_logits(
     params: HashNetParams,
     paths: Iterable[str | os.PathLike[str]],
     *,
     devices: Sequence[Device],
     batch_size: int,
+    program: Program = query_logits,
 ) -> Iterator[tuple[Paths, Reasons, Float32[np.ndarray, "n K"]]]:
     """Computes the logits of a stream of picture files; their signs are the codes.
 
-    Takes the arguments of :func:`encode_pictures`, and yields the same batches with float32 logits
-    ``[n, K]`` instead of packed codes. The signs can differ from the codes of
-    :func:`encode_pictures` where a logit is 0 up to rounding.
+    Yields the batches of :func:`encode_pictures`, with float32 logits ``[n, K]`` instead of packed
+    codes. The signs can differ from the codes of :func:`encode_pictures` where a logit is 0 up to
+    rounding.
+
+    Args:
+      params: see :func:`encode_pictures`.
+      paths: see :func:`encode_pictures`.
+      devices: see :func:`encode_pictures`.
+      batch_size: see :func:`encode_pictures`.
+      program: jitted function that computes what :func:`query_logits` does.
     """
     check_batch_size(batch_size, len(devices))
-    compiled = map_rows(_logits, devices)
+    compiled = map_rows(program, devices)
     for (batch, reasons), images in _load_ahead(paths, params.spec.resize, batch_size, _load):
         yield batch, reasons, np.asarray(compiled(params, images))[_readable(reasons)]
-
-
-@jax.jit
-def _logits(
-    params: HashNetParams, images: UInt8[Array | np.ndarray, "B H W 3"]
-) -> Float32[Array, "B K"]:
-    return logits(params, preprocess(images, params.spec))
 
 
 def _readable(reasons: Reasons) -> list[int]:

@@ -61,15 +61,19 @@ def save(folder: str | os.PathLike[str], params: HashNetParams) -> Path:
 
 
 def read_spec(folder: str | os.PathLike[str]) -> ModelSpec:
-    """Reads only the spec of the network in a folder; raises the same errors as :func:`load`."""
+    """Reads the spec of a saved network, without the weights; raises the errors of :func:`load`."""
     return _read_spec(_existing_file(folder))
 
 
-def load(folder: str | os.PathLike[str]) -> HashNetParams:
+def load(
+    folder: str | os.PathLike[str], *, structure: HashNetParams | None = None
+) -> HashNetParams:
     """Loads the network that :func:`save` or a training run wrote to a folder.
 
     Args:
       folder: the folder of a finished run, or any folder with a `model.npz`.
+      structure: a network with the same spec that has shapes and dtypes instead of arrays, such as
+        ``jax.eval_shape(init, key, spec)``; None to trace it, which takes seconds if it is deep.
 
     Returns:
       :class:`HashNetParams`.
@@ -78,6 +82,7 @@ def load(folder: str | os.PathLike[str]) -> HashNetParams:
       FileNotFoundError: if the folder has no `model.npz`.
       NotADirectoryError: if ``folder`` is a file, such as the `model.npz` itself.
       DamagedFile: a ValueError, if the file is damaged or its arrays do not match its spec.
+      ValueError: if ``structure`` has another spec.
 
     Examples:
       >>> load("runs/none")
@@ -87,8 +92,16 @@ def load(folder: str | os.PathLike[str]) -> HashNetParams:
     """
     path = _existing_file(folder)
     spec = _read_spec(path)
-    with damage_named(path, _WHAT, _REMEDY):  # a spec with absurd sizes cannot even be traced
-        expected = jax.eval_shape(lambda: init(jax.random.key(0), spec))
+    if structure is None:
+        with damage_named(path, _WHAT, _REMEDY):  # a spec with absurd sizes cannot even be traced
+            expected = jax.eval_shape(lambda: init(jax.random.key(0), spec))
+    elif structure.spec != spec:
+        raise ValueError(
+            f"`structure` must have the spec of the network in {folder}, {spec}, got "
+            f"{structure.spec}."
+        )
+    else:
+        expected = structure
     named = _named_leaves(expected.variables)
     arrays = read_npz(
         path, _WHAT, _REMEDY, check=lambda headers: _check_arrays(spec, headers, dict(named))

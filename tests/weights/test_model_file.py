@@ -1,5 +1,6 @@
 """Tests saving and loading `model.npz`, including the inputs that are rejected."""
 
+import dataclasses
 import io
 import json
 import resource
@@ -14,7 +15,7 @@ import pytest
 import hashnet_jax
 from hashnet_jax import HashNetParams, ModelSpec
 from hashnet_jax.distributed.reading import DamagedFile
-from hashnet_jax.weights import read_spec
+from hashnet_jax.weights import _model_file, load, read_spec, save
 
 SPEC = ModelSpec("small_cnn", bits=20, image_size=12, resize=14)
 
@@ -173,3 +174,19 @@ def test_the_spec_can_be_read_without_the_arrays(params: HashNetParams, tmp_path
         read_spec(tmp_path)
     hashnet_jax.save(tmp_path, params)
     assert read_spec(tmp_path) == SPEC
+
+
+def test_a_known_structure_is_not_traced_and_checked_like_a_traced_one(
+    params: HashNetParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, params)
+    structure = jax.eval_shape(lambda: params)
+    monkeypatch.setattr(_model_file, "init", lambda *args: pytest.fail("traced"))
+    loaded = load(tmp_path, structure=structure)
+    jax.tree.map(np.testing.assert_array_equal, loaded.variables, params.variables)
+    other = dataclasses.replace(params.spec, bits=params.spec.bits + 1)
+    with pytest.raises(ValueError, match="`structure` must have the spec of the network in"):
+        load(tmp_path, structure=dataclasses.replace(structure, spec=other))
+    smaller = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1,), leaf.dtype), structure)
+    with pytest.raises(ValueError, match="its arrays do not match its spec"):
+        load(tmp_path, structure=smaller)
