@@ -1,7 +1,7 @@
 """Relaxed, binary and packed codes.
 
 A packed code is uint8 ``[..., ceil(K/8)]``. The bit order is NumPy's default: entry 0 of a code is
-the most significant bit of byte 0, and +1 is a set bit. The last byte is zero-padded, so
+the most significant bit of byte 0, and +1 is stored as a set bit. The last byte is zero-padded, so
 that padding never adds to a distance.
 
 Reference: Cao, Long, Wang, Yu, "HashNet: Deep Learning to Hash by Continuation", ICCV 2017,
@@ -178,7 +178,7 @@ def check_packed(
     ndim: int | None = None,
     zero_padding: bool = False,
 ) -> None:
-    """Raises unless ``packed`` holds packed codes.
+    """Checks that ``packed`` holds packed codes.
 
     Args:
       name: name of the parameter, used in error messages.
@@ -186,7 +186,7 @@ def check_packed(
       bits: K, the number of bits per code; ``None`` skips the shape check.
       ndim: the required number of axes, checked only if ``bits`` is given; ``None`` accepts any.
       zero_padding: whether to also check that the padding bits are zero, if ``bits`` is given.
-        This reads the array, so it must not be traced.
+        This reads the array, which must therefore not be traced.
 
     Raises:
       TypeError: if ``packed`` is not uint8, or ``bits`` is not an int.

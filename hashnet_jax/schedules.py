@@ -56,11 +56,12 @@ def register(name: str, factory: ScheduleFactory) -> None:
 def sqrt_schedule(
     *, total_steps: int = 10_000, growth: float = 50.0, refreshes: int = 50
 ) -> Schedule:
-    """The authors' beta schedule, scaled to the run length.
+    """The beta schedule of HashNet's authors, scaled to the run length.
 
     ``beta(step) = sqrt(1 + growth * s / total_steps)``, where s is ``step`` rounded down to a
-    multiple of ``total_steps / refreshes``. The defaults are the authors' own: sqrt(1 + 0.005 it),
-    refreshed every 200 of 10,000 iterations. Beta thus ends near 7, not at infinity.
+    multiple of ``total_steps / refreshes``. The defaults match the authors' code: beta is
+    ``sqrt(1 + 0.005 * step)``, updated every 200 steps of a 10,000-step run. Beta thus ends near 7,
+    not at infinity.
 
     Args:
       total_steps: number of steps in the run, >= 1.
@@ -79,8 +80,8 @@ def sqrt_schedule(
       ['1.0000', '1.0000', '1.4142', '2.4495', '5.5678', '7.1414']
 
     References:
-      Both of the authors' implementations use this schedule. The paper describes algorithm 1
-      instead; see :func:`stage_schedule`.
+      Both of the authors' implementations use this schedule, whereas the paper describes
+      algorithm 1; see :func:`stage_schedule`.
     """
     if total_steps < 1 or not 0 <= growth < math.inf or refreshes < 1:
         raise ValueError(

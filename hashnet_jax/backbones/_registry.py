@@ -64,7 +64,7 @@ def register(name: str, backbone: Backbone) -> None:
 
     Args:
       name: the value of ``ModelSpec.backbone`` that selects the backbone.
-      backbone: how to build the backbone, the images that it expects, and its public weights.
+      backbone: description of the backbone; see :class:`Backbone`.
 
     Raises:
       ValueError: if the name is taken.

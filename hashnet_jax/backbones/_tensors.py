@@ -15,7 +15,7 @@ from jaxtyping import Shaped
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """The array that a tensor fills, and how the tensor's axes are permuted.
+    """The array that a file's tensor is copied to, and how the tensor's axes are permuted.
 
     Attributes:
       collection: collection of variables, ``"params"`` or ``"batch_stats"``.
@@ -32,7 +32,7 @@ class Target:
     flattened: tuple[int, int, int] | None = None
 
     def file_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Returns the shape of the file's tensor that fills an array of this ``shape``.
+        """Converts the shape of an array to the shape of the corresponding tensor in the file.
 
         Examples:
           >>> Target("params", "stem/conv/kernel", axes=(2, 3, 1, 0)).file_shape((7, 7, 3, 64))
@@ -59,7 +59,7 @@ class Target:
 
 
 def conv_tensors(file: str, ours: str, *, bias: bool = False) -> dict[str, Target | None]:
-    """Maps the tensors of a convolution to their targets.
+    """Maps the tensors of a convolution to :class:`Target` objects.
 
     Args:
       file: prefix of the tensors' names in the file.
@@ -76,7 +76,7 @@ def conv_tensors(file: str, ours: str, *, bias: bool = False) -> dict[str, Targe
 def dense_tensors(
     file: str, ours: str, *, flattened: tuple[int, int, int] | None = None
 ) -> dict[str, Target | None]:
-    """Maps the tensors of a dense layer to their targets.
+    """Maps the tensors of a dense layer to :class:`Target` objects.
 
     See :func:`conv_tensors` for ``file`` and ``ours``, and :class:`Target` for ``flattened``.
     """
@@ -87,7 +87,7 @@ def dense_tensors(
 
 
 def layer_norm_tensors(file: str, ours: str) -> dict[str, Target | None]:
-    """Maps the tensors of a layer norm to their targets; see :func:`conv_tensors`."""
+    """Maps the tensors of a layer norm to :class:`Target` objects; see :func:`conv_tensors`."""
     return {
         f"{file}.weight": Target("params", f"{ours}/scale"),
         f"{file}.bias": Target("params", f"{ours}/bias"),
@@ -95,7 +95,7 @@ def layer_norm_tensors(file: str, ours: str) -> dict[str, Target | None]:
 
 
 def batch_norm_tensors(file: str, ours: str) -> dict[str, Target | None]:
-    """Maps the tensors of a batch norm to their targets; see :func:`conv_tensors`."""
+    """Maps the tensors of a batch norm to :class:`Target` objects; see :func:`conv_tensors`."""
     return layer_norm_tensors(file, ours) | {
         f"{file}.running_mean": Target("batch_stats", f"{ours}/mean"),
         f"{file}.running_var": Target("batch_stats", f"{ours}/var"),
@@ -104,5 +104,5 @@ def batch_norm_tensors(file: str, ours: str) -> dict[str, Target | None]:
 
 
 def skipped_tensors(file: str) -> dict[str, Target | None]:
-    """Skips the weight and bias of a layer that our network lacks, such as the classifier."""
+    """Maps the weight and bias of a layer that is skipped, such as the classifier, to None."""
     return {f"{file}.weight": None, f"{file}.bias": None}

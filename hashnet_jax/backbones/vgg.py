@@ -68,7 +68,7 @@ class VGG(nn.Module):
 
 
 def tensor_names(depth: int, normalized: bool = False) -> dict[str, Target | None]:
-    """Maps the tensor names of torchvision's VGG with ``depth`` layers to their targets.
+    """Returns the :class:`Target` of each tensor in torchvision's VGG with ``depth`` layers.
 
     Examples:
       >>> tensor_names(11)["features.3.weight"].path

@@ -1,4 +1,4 @@
-"""Vision transformers ViT-S/16 and ViT-B/16, whose feature is the class token after the last norm.
+"""Vision transformers ViT-S/16 and ViT-B/16, with the normalized class token as the features.
 
 References:
   Dosovitskiy et al., "An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale",
@@ -107,7 +107,7 @@ def _layer_norm(name: str, dtype: DTypeLike) -> nn.LayerNorm:
 
 
 def tensor_names() -> dict[str, Target | None]:
-    """Maps the tensor names of timm's VisionTransformer (of any width) to their targets.
+    """Returns the :class:`Target` of each tensor in timm's VisionTransformer (of any width).
 
     Examples:
       >>> tensor_names()["blocks.0.attn.qkv.weight"].path

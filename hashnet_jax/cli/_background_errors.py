@@ -16,7 +16,7 @@ _shown: list[Callable[[Any], object]] = []  # the hook that was installed before
 def hold_back() -> None:
     """Suppresses background errors until the process exits.
 
-    The errors are suppressed even after the command, because tensorstore's threads outlive it.
+    Tensorstore's threads may still raise errors after the command has finished.
     """
     for library in ("absl", "asyncio"):
         logging.getLogger(library).addFilter(_has_no_traceback)

@@ -1,4 +1,4 @@
-"""Validates a run before it starts, and records the data that it uses."""
+"""Validates a run before it starts, and records which data it uses."""
 
 from collections.abc import Callable, Iterator
 
@@ -131,7 +131,7 @@ def check_split(dataset: Dataset, folder: RunFolder) -> None:
 
 
 def split_arrays(dataset: Dataset) -> dict[str, np.ndarray]:
-    """Returns the contents of `split.npz`: the image indices of each split part, and all labels."""
+    """Returns the contents of `split.npz`: the image indices of each part, and all labels."""
     return dataset.split.parts() | {"labels": dataset.labels}
 
 

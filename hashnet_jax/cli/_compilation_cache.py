@@ -19,8 +19,8 @@ def enable() -> None:
     """Makes JAX keep compiled programs in the user's cache folder.
 
     The user can choose another folder with the environment variable ``JAX_COMPILATION_CACHE_DIR``,
-    or turn the cache off with ``JAX_ENABLE_COMPILATION_CACHE=false``; JAX itself reads both. No
-    program is kept if the cache folder is not writable.
+    or turn the cache off with ``JAX_ENABLE_COMPILATION_CACHE=false``; JAX itself reads both. If
+    the cache folder is not writable, compiled programs are not kept.
     """
     import jax
 

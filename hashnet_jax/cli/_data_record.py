@@ -1,4 +1,4 @@
-"""Records in `data.json` which data a run uses, and where the data was found."""
+"""Writes and checks `data.json`, which records the data that a run uses and where it was found."""
 
 from typing import Any
 

@@ -24,7 +24,7 @@ _HEAD = "bits  pixels  kind           picture"
 def print_duplicates(
     store: str, *, radius: int, as_json: bool = False, html: Path | None = None
 ) -> None:
-    """Prints groups of pictures with similar codes, and which pictures in a group are near copies.
+    """Prints groups of pictures with similar codes, and marks the near copies in each group.
 
     Args:
       store: store folder or location in object storage.

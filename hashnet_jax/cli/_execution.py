@@ -11,7 +11,7 @@ OVERLAP_CHECKS = ("auto", "always", "never")
 
 @dataclasses.dataclass(frozen=True)
 class Execution:
-    """How and where a run is executed. These settings are not part of its config.
+    """How and where a run is executed. These settings are not part of the run's config.
 
     Attributes:
       report: whether to write `report.html` and `figures/` after training.

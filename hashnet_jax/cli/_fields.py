@@ -37,7 +37,7 @@ _EXPECTED: dict[Callable[[str], Any], str] = {
 
 
 def option_fields(part: Any) -> Iterator[dataclasses.Field[Any]]:
-    """Yields the fields that have an option, including fields of nested dataclasses.
+    """Yields the fields that have a command-line option, including fields of nested dataclasses.
 
     Examples:
       >>> from hashnet_jax.configs import Config
@@ -121,7 +121,7 @@ class Value:
     """Converts the text of an option to the type of its field.
 
     Attributes:
-      words: maps words that the option accepts to values of the field.
+      words: field values, keyed by the words that select them, e.g. ``{"all": None}``.
     """
 
     def __init__(self, field: dataclasses.Field[Any]) -> None:

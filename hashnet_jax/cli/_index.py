@@ -43,7 +43,7 @@ class Unreadable:
         self._count = 0
 
     def __call__(self, path: str, reason: str) -> None:
-        """Prints the path of an unreadable picture and the reason, or only counts the picture."""
+        """Counts an unreadable picture; prints the path and the reason for the first few."""
         self._count += 1
         if self._count <= MAX_UNREADABLE_SHOWN:
             print(f"unreadable {printable(path)}: {printable(reason)}", file=sys.stderr)
@@ -77,7 +77,7 @@ def update(
       run: run folder that contains `model.npz`.
       pictures: picture files, folders and globs.
       batch_size: number of pictures per batch.
-      devices: number of devices that encode; None for all.
+      devices: number of devices to use; None for all.
       engine: where to encode, "local" (this machine) or "ray" (a Ray cluster).
       address: address of the Ray cluster, or None to start Ray on this machine.
       workers: number of Ray workers, or None; see :class:`hashnet_jax.index.RayEngine`.

@@ -25,7 +25,8 @@ class Flag(NamedTuple):
       name: the option, e.g. "--steps", or the name of a positional argument, e.g. "RUN".
       negative: the option that turns the parameter off, e.g. "--no-freeze-backbone", or "".
       is_switch: whether the option takes no value.
-      words: maps words to values, e.g. ``{"rest": True, "rest-without-train": False}``.
+      words: maps words on the command line to values of the parameter, e.g.
+        ``{"rest": True, "rest-without-train": False}``.
     """
 
     name: str

@@ -50,11 +50,11 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
-    """Declares the options.
+    """Adds the options of `hashnet train` to a parser.
 
     Args:
       parser: the command's parser.
-      argv: the arguments; `--dataset` selects the defaults shown in `--help`.
+      argv: the command-line arguments; `--dataset` selects the defaults shown in `--help`.
     """
     parser.usage = "%(prog)s [OPTION ...]"
     config = CONFIGS.get(_dataset_in(argv), CONFIGS[DEFAULT_DATASET])

@@ -35,7 +35,7 @@ class CommandParser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
-        """Prints an error message, which may quote the arguments, and exits with status 2."""
+        """Prints an error message, with control characters escaped, and exits with status 2."""
         super().error("\n".join(map(printable, message.split("\n"))))
 
 

@@ -32,7 +32,7 @@ WORDS = ("none", "auto")
 
 
 def read_located_config(run_dir: Path) -> Config:
-    """Reads a run's config, with paths that are valid in the current working directory.
+    """Reads a run's config, and updates paths that no longer lead to the data.
 
     Raises:
       DamagedFile: if `config.json` or `data.json` is damaged.
@@ -47,7 +47,7 @@ def read_located_config(run_dir: Path) -> Config:
 
 
 def located(config: Config, saved: Mapping[str, Any], run_dir: Path) -> Config:
-    """Returns the config with updated paths; a path that is not found anywhere stays the same.
+    """Returns the config with updated paths; a path that cannot be found is left unchanged.
 
     Args:
       config: the run's config.
@@ -69,7 +69,7 @@ def located(config: Config, saved: Mapping[str, Any], run_dir: Path) -> Config:
 
 
 def _candidates(value: str, saved: Mapping[str, Any], run_dir: Path) -> Iterator[str]:
-    """Yields possible current paths to data that a run found at ``value``, most likely first."""
+    """Yields paths where the data that a run read from ``value`` may now be, most likely first."""
     moved = saved.get("working_folder", os.getcwd()) != os.getcwd()
     if not moved or os.path.isabs(value):
         yield value
@@ -95,10 +95,10 @@ def without_places(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_places(content: Mapping[str, Any], config: Config) -> dict[str, Any]:
-    """Returns a saved JSON config with the paths in ``config``; everything else is unchanged.
+    """Replaces the paths in a saved JSON config with those in ``config``, and returns the result.
 
-    A run started by an earlier version, whose configs had fewer fields, therefore keeps its
-    identity.
+    Everything else is unchanged, so a run keeps its identity even if it was started by an earlier
+    version, whose configs had fewer fields.
     """
     places = {name: getattr(config.data, name) for name in LOCATIONS}
     known = {k: v for k, v in places.items() if k in content["data"] or v is not None}

@@ -66,6 +66,6 @@ def _search(run: Run) -> dict[str, Any]:
 
 
 def _range(numbers: Collection[int]) -> str:
-    """Formats the range of a count over all seeds, which may hold out different classes each."""
+    """Formats the range of a count over all seeds, each of which may hold out different classes."""
     ends = sorted({min(numbers), max(numbers)})
     return " to ".join(f"{number:,}" for number in ends)

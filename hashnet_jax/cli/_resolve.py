@@ -138,7 +138,7 @@ def _resumed(args: argparse.Namespace) -> tuple[Config, RunFolder]:
 
 
 def _with_moved_weights(config: Config, given: dict[str, Any]) -> Config:
-    """Removes ``pretrained`` from ``given`` if it is only a new path to the run's weights."""
+    """Moves ``pretrained`` from ``given`` to the config if it is a new path to the same weights."""
     place = given.get("pretrained")
     if place in (None, *WORDS, config.pretrained) or config.pretrained_sha256 is None:
         return config

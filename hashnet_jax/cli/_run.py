@@ -46,7 +46,7 @@ def describe_devices(devices: tuple[Device, ...]) -> str:
 
 
 def describe_run(run: Run) -> Iterator[str]:
-    """Yields lines of text that describe the versions, devices, config and split sizes."""
+    """Yields lines of text with the software versions, devices, config and split sizes."""
     devices = describe_devices(run.devices)
     yield f"hashnet_jax {hashnet_jax.__version__}, jax {jax.__version__}, {devices}"
     for part, content in run.config.to_json().items():

@@ -40,8 +40,8 @@ def serve_store(
       uploads: folder for pictures that clients add; None if clients cannot add pictures.
       token_file: file with the token that clients need to add or remove pictures; None to use the
         environment variable ``HASHNET_TOKEN``.
-      allowed_hosts: names by which clients may address the service, in addition to the names of
-        this machine.
+      allowed_hosts: host names by which clients may address the service, in addition to the names
+        of this machine.
       batch_size: number of pictures per batch.
       poll_seconds: number of seconds between checks for a new version of the store.
       max_bytes, max_pixels, max_seconds, max_requests: see
@@ -89,7 +89,7 @@ def serve_store(
 
 
 def _import_service() -> ModuleType:
-    """Imports the service, or raises an error that explains how to install its libraries."""
+    """Imports the service, or raises an error that explains how to install its dependencies."""
     try:
         from hashnet_jax.index import service
     except ModuleNotFoundError as error:

@@ -50,8 +50,7 @@ def initial_state(config: Config) -> TrainState:
         check_finite(state.params)
     except ValueError as error:
         raise ValueError(
-            f"{file} must contain only finite weights ({error}). Use other weights with "
-            "`pretrained`."
+            f"{file} must contain only finite weights ({error}). Set `pretrained` to other weights."
         ) from error
     return state
 

@@ -93,7 +93,7 @@ def train_and_report(args: argparse.Namespace) -> int:
 
 
 def _settings(args: argparse.Namespace) -> tuple[Execution, Path]:
-    """Returns the execution settings and the run folder; one error reports all invalid options."""
+    """Returns the execution settings and the run folder; one error lists all invalid options."""
     problems = []
     for check in (execution_of, run_folder_of, *(() if args.resume else (config_of,))):
         try:
@@ -106,7 +106,7 @@ def _settings(args: argparse.Namespace) -> tuple[Execution, Path]:
 
 
 def _run_together(args: argparse.Namespace, execution: Execution, command: str) -> int:
-    """Runs all processes, and makes them exit together."""
+    """Trains, waits for the other processes to finish, and returns the exit status."""
     try:
         with contextlib.redirect_stdout(sys.stdout if processes.is_first() else None):
             _run(args, execution)
@@ -176,7 +176,7 @@ def _show_finished(config: Config, folder: RunFolder, execution: Execution) -> N
 
 
 def _show_report(config: Config, path: Path, execution: Execution) -> None:
-    """Prints the path to the report, which is rewritten if it does not match the run's result."""
+    """Prints the path to the report; a missing or outdated one is rewritten, unless disabled."""
     report, problem = path / "report.html", why_outdated(path)
     if problem is None:
         print(f"report: {printable(report)}")
@@ -245,7 +245,7 @@ def _train_hash_layer(run: Run, state: TrainState, say: Say) -> Trained:
 
 
 def _computed_layer(run: Run) -> HashLayer | None:
-    """Returns the initial hash layer if it is computed from the features, or None."""
+    """Returns the initial hash layer if it is computed from the features, otherwise None."""
     assert run.features is not None
     if run.config.train.hash_init != "lda-itq":
         return None
@@ -261,7 +261,7 @@ def _computed_layer(run: Run) -> HashLayer | None:
 def _fit(
     run: Run, state: TrainState, say: Say, batches: Callable[[int], Iterator[Any]] | None = None
 ) -> tuple[HashNetParams, int]:
-    """Trains to the last step, and returns the selected parameters and their step."""
+    """Trains to the last step; returns the parameters of the selected checkpoint and its step."""
     config = run.config
     state, best_step = fit(
         state,

@@ -11,10 +11,10 @@ _METRICS = "metrics.jsonl"
 
 
 def validation_cutoff(run: Run) -> int | None:
-    """Returns R for the validation MAP@R, which equals the R for the queries; None for all images.
+    """Returns R in the validation MAP@R, normally the cut-off in the config; None for MAP@all.
 
-    A run that validated with MAP@all in an earlier version continues to do so, because values with
-    different cut-offs cannot be compared.
+    A run that an earlier version validated with MAP@all continues to use MAP@all, because values
+    with different cut-offs cannot be compared.
     """
     return None if processes.from_first(lambda: _was_validated_without(run)) else run.config.cutoff
 

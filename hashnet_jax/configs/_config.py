@@ -202,12 +202,12 @@ class Config:
 
     @property
     def variant(self) -> str:
-        """The name in ``VARIANTS`` whose fields match ``train``, or "custom" if none does."""
+        """The name of the variant that matches ``train``, or "custom" if none does."""
         return next((name for name, fields in VARIANTS.items() if self._has(fields)), "custom")
 
     @property
     def recipe(self) -> str:
-        """The name in ``RECIPES`` whose fields match ``train``, or "custom" if none does."""
+        """The name of the recipe that matches ``train``, or "custom" if none does."""
         setting: dict[str, Any] = {"bits": self.model.bits, "frozen": self.freeze_backbone}
         possible = RECIPES if self.freeze_backbone else [n for n in RECIPES if n != "unseen"]
         fields = {name: recipe_fields(name, **setting) for name in possible}
@@ -228,13 +228,14 @@ class Config:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Config":
-        """Restores a config from the output of :meth:`to_json`, which may carry a seal (a hash).
+        """Restores a config from the output of :meth:`to_json`, optionally sealed with a hash.
 
         Fields that did not exist in older versions get their default values.
 
         Raises:
           ValueError: if fields are unknown, missing or of the wrong type, values are out of range,
-            or the seal is broken. The message has one line per problem, but does not name the file.
+            or the content does not match the hash. The message has one line per problem, but does
+            not name the file.
 
         Examples:
           >>> from hashnet_jax.configs import CONFIGS

@@ -1,4 +1,4 @@
-"""Derives defaults that depend on other settings, such as pretrained weights or a variant."""
+"""Derives defaults that depend on other settings, e.g. on the pretrained weights or variant."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -44,11 +44,10 @@ def derive(
     - Pretrained weights set the preprocessing they expect, and learning rates for fine-tuning.
     - Freezing the backbone sets the number of steps, learning rates, batch size and other settings
       for training only the hash layer.
-    - A variant of the paper's method sets the loss and the schedule, and selects its recipe.
+    - A variant of the paper's method sets the loss and schedule, and selects the recipe "paper".
     - A recipe sets the fields listed in :mod:`hashnet_jax.configs.recipes`, some of which depend on
       the number of bits. Freezing the backbone selects the improved recipe.
-    - If the images are too small for a new backbone, the image size becomes the one that the
-      backbone was designed for.
+    - If the image size is too small for a new backbone, the backbone's default size is used.
 
     Args:
       config: config to start from.

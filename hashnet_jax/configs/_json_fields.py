@@ -1,4 +1,4 @@
-"""Checks the names and types of a dataclass's fields in JSON."""
+"""Checks that a JSON object has the field names and types of a dataclass."""
 
 import dataclasses
 import types
@@ -16,7 +16,7 @@ _NAMES = {
 
 
 def wrong_fields(part: Any, content: Any, place: str = "") -> Iterator[str]:
-    """Yields a line for each field that is unknown, missing or of the wrong type.
+    """Yields a message for each field that is unknown, missing or of the wrong type.
 
     Fields with a default may be missing.
 

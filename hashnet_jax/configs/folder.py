@@ -4,11 +4,11 @@
     hashnet train --dataset folder --image-root DIR --backbone efficientnet_lite0 \\
         --pretrained auto --freeze-backbone
 
-Protocol: a tenth of the pictures of each class, but at most 100 per class, are queries. All other
-pictures are used for training and form the database.
+Protocol: in each class, a tenth of the pictures, but at most 100, are queries. All other pictures
+are used for training and form the database.
 Hyperparameters: by default, a small network is trained from scratch, which works on any machine.
-The second command is faster and gives better results.
-Expected: the MAP depends on the pictures, and there is no published result to compare with.
+The second command is faster than the first and gives better results.
+Expected: the MAP depends on the pictures, so there is no published result to compare with.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """Recipes for training: the paper's, one that gives better codes, and one for unseen classes.
 
 A recipe sets the fields of TrainSpec below. It can be combined with any variant of the method,
-which sets other fields; see :mod:`hashnet_jax.configs.variants`.
+since variants set other fields; see :mod:`hashnet_jax.configs.variants`.
 
 ``improved`` departs from the paper in four fields, each of which improves MAP on both data sets
 that were tried; see `docs/results.md`.
@@ -12,10 +12,10 @@ that were tried; see `docs/results.md`.
   is 2.5.
 - ``offset`` is 0.1: a pair is as likely to be similar as dissimilar if the cosine of its codes is
   0.1. With an offset of 0, the loss pushes all dissimilar codes apart, beyond orthogonality. With K
-  bits, this is not possible for many classes.
+  bits, this is impossible if there are many classes.
 - ``standardize``: the features of a frozen backbone have different scales, but SGD has one learning
   rate and one weight decay for all of them.
-- ``weight_decay`` is ten times that of the ``paper`` recipe, which standardized features allow.
+- ``weight_decay`` is ten times that of the ``paper`` recipe. Standardized features allow this.
 
 ``unseen`` is for images of classes without training images. It requires a frozen backbone, and
 preserves more of the features' information about such classes, at the expense of the classes seen
@@ -75,8 +75,8 @@ def recipe_fields(name: str, *, bits: int, frozen: bool) -> dict[str, Any]:
     """
     if name == "unseen" and not frozen:
         raise ValueError(
-            "`recipe='unseen'` requires a frozen backbone, whose features it preserves. Set "
-            "`freeze_backbone=True`, or use another recipe."
+            "`recipe='unseen'` requires a frozen backbone. Set `freeze_backbone=True`, or use "
+            "another recipe."
         )
     fields = dict(_PAPER)
     if name != "paper":

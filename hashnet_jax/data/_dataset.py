@@ -35,8 +35,8 @@ class Dataset:
 
     Raises:
       ValueError: if the labels are invalid (see :func:`hashnet_jax.losses.check_label_values`), or
-        there are not as many labels as images, the labels distinguish more classes than ``classes``
-        names, or the split contains an index that is out of range.
+        the number of labels or names differs from the number of images, the labels have more
+        classes than ``classes``, or the split contains an index that is out of range.
     """
 
     name: str
@@ -63,7 +63,7 @@ def _check_sizes(dataset: Dataset) -> None:
     used = np.unique(np.concatenate(list(dataset.split.parts().values())))
     if used[0] < 0 or used[-1] >= len(dataset.source):
         raise ValueError(
-            f"`split` must contain indices of the {len(dataset.source):,} images of the data set "
+            f"`split` must contain indices of the {len(dataset.source):,} images in the data set "
             f"{dataset.name}, got indices in {used[0]}..{used[-1]}."
         )
     _check_classes(dataset, used)

@@ -1,4 +1,4 @@
-"""Splits the user's own pictures; the default sizes depend on how many pictures there are."""
+"""Splits the user's own pictures; default part sizes depend on the number of pictures."""
 
 import collections
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ def _check_class_sizes(
 def _train_per_class(
     counts: dict[int, int], queries: dict[int, int], options: Options
 ) -> int | dict[int, int]:
-    """Returns the number of training pictures per class; by default, all pictures not held out."""
+    """Returns the number of training pictures per class; by default, all that are not held out."""
     if options.train_per_class is not None:
         return options.train_per_class
     held = options.validation_per_class

@@ -82,7 +82,7 @@ def unreadable_pictures(listing: Listing) -> dict[str, str]:
 
 
 def describe_passed_over(listing: Listing) -> Iterator[str]:
-    """Yields a line for each reason for which files or folders were passed over."""
+    """Yields one line for each reason why files, folders or lines were skipped."""
     names_of: dict[str, list[str]] = {}
     for name, reason in listing.passed_over:
         names_of.setdefault(reason, []).append(name)
@@ -98,7 +98,7 @@ def describe_passed_over(listing: Listing) -> Iterator[str]:
 
 
 def describe_unreadable(unreadable: dict[str, str], limit: int = 20) -> Iterator[str]:
-    """Yields the number of pictures that cannot be read, and the reasons for the first ones."""
+    """Yields the number of unreadable pictures, then the reason for each of the first ``limit``."""
     if unreadable:
         yield f"unreadable pictures skipped: {len(unreadable):,} (full list in pictures.json)"
     for name, reason in list(unreadable.items())[:limit]:
@@ -124,7 +124,7 @@ def _list_csv(place: str, file: Path, root: Path) -> Listing:
 
 
 def _list_folders(root: Path) -> Listing:
-    """Lists the pictures in the subfolders of ``root``, each of which is a class."""
+    """Lists the pictures in ``root``, which has one subfolder per class."""
     passed_over = []
 
     def pass_over(path: str, reason: str) -> None:
@@ -146,7 +146,7 @@ def _list_folders(root: Path) -> Listing:
 
 
 def _folders(root: Path) -> tuple[str, ...]:
-    """Returns the names of the folders that may be classes.
+    """Returns the names of the subfolders that may be classes.
 
     Symbolic links are left out, since the folders that they point to may also be in ``root``.
     """

@@ -45,7 +45,7 @@ class Numbers(NamedTuple):
         return f"{self.values.dtype} {list(self.values.shape)}"
 
     def place(self, *index: int) -> str:
-        """Describes an entry or row by its index in an array, or its line number in a text file."""
+        """Describes an entry or row by its array index, or by its line number in a text file."""
         if self.lines is None:
             return f"{self.name}, entry {list(index)}"
         entry = f", entry {index[1] + 1}" if index[1:] else ""
@@ -55,9 +55,9 @@ class Numbers(NamedTuple):
 def read_numbers(source: str, what: str, *, joined: bool = False) -> Numbers:
     """Reads the numbers in a file.
 
-    The format is determined by the suffix if it is `.npy` or `.npz`, otherwise by the first bytes.
-    Any other file is text with one row per line, and entries separated by spaces, commas or
-    semicolons. Empty lines and lines that start with ``#`` are skipped.
+    A file is in NumPy format if its suffix (`.npy` or `.npz`) or its first bytes say so. Any other
+    file is text with one row per line, and entries separated by spaces, commas or semicolons. Empty
+    lines and lines that start with ``#`` are skipped.
 
     Args:
       source: a path, or ``PATH:NAME`` for one of several arrays in a `.npz` file.
@@ -107,7 +107,7 @@ def _checked(numbers: Numbers, what: str) -> Numbers:
 
 
 def _split(source: str) -> tuple[str, str | None]:
-    """Splits ``PATH:NAME``, unless there is a file with a colon in its name."""
+    """Splits ``PATH:NAME`` in two, unless a file has this name, including the colon."""
     path, colon, key = source.rpartition(":")
     is_pair = colon and (os.path.lexists(path) or path.lower().endswith(".npz"))
     return (path, key) if is_pair and not os.path.lexists(source) else (source, None)

@@ -49,7 +49,7 @@ def _epoch_order(seed: int, epoch: int, n: int) -> Int[np.ndarray, " n"]:
     """Returns the order of the n training images in an epoch.
 
     grain's own shuffle takes about 20 microseconds to encrypt each index. For images as small as
-    those of the digits data set, this is far longer than all other processing of an image takes.
+    those of the digits data set, all other processing of an image takes far less time.
     """
     order = np.random.default_rng((seed, ORDER_STREAM, epoch)).permutation(n)
     order.setflags(write=False)

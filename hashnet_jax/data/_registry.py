@@ -13,7 +13,7 @@ def register(name: str, load: Loader) -> None:
     """Registers a data set.
 
     Args:
-      name: name of the data set in :attr:`hashnet_jax.configs.Config.dataset`.
+      name: the value of :attr:`hashnet_jax.configs.Config.dataset` that selects the data set.
       load: function that reads the labels, draws the split, and returns the :class:`Dataset`.
 
     Raises:

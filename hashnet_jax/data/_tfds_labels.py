@@ -41,7 +41,7 @@ def class_ids(features: Any) -> LabelReader:
 
 
 def object_labels(features: Any) -> LabelReader:
-    """Returns a function ``record -> multi-hot int8 [C]`` of all objects, including crowds."""
+    """Returns a function that reads a record's multi-hot labels, int8 ``[C]``, including crowds."""
     n_classes = features["objects"].feature["label"].num_classes
 
     def read(record: Record) -> Integer[np.ndarray, " C"]:
@@ -85,7 +85,7 @@ def cached_labels(
 
 
 def record_named(builder: Any, split: str, index: int) -> contextlib.AbstractContextManager[None]:
-    """Converts errors raised within the block to a DamagedFile that names the record."""
+    """Converts errors raised in the ``with`` block to a DamagedFile that names the record."""
     return damage_named(
         f"{builder.data_path}, {split} record {index}",
         "an image with labels",
@@ -94,7 +94,7 @@ def record_named(builder: Any, split: str, index: int) -> contextlib.AbstractCon
 
 
 def _agree(labels: np.ndarray, source: RecordSource, read_label: LabelReader) -> bool:
-    """Returns whether the cached labels match the records, for a sample spread over the split."""
+    """Compares the cached labels with the records, for a sample spread evenly over the split."""
     places = np.unique(np.linspace(0, len(source) - 1, _LABELS_COMPARED).astype(int))
     return all(
         np.array_equal(labels[i], read_label(source.records(i, i + 1)[0])) for i in places.tolist()
@@ -111,10 +111,10 @@ def _cache_folder() -> Path | None:
 
 
 def _cache_stem(builder: Any, split: str, labels: str) -> str:
-    """Returns a file name for a split's labels, with a hash of everything that they depend on.
+    """Returns a cache file name for a split's labels, with a hash that identifies the data.
 
-    Hashing the records would take as long as reading the labels from them. Instead, the sizes and
-    modification times of the files are hashed, which change if the files are replaced.
+    Hashing the records would take as long as reading the labels from them. The hash therefore
+    covers the files' sizes and modification times, which change if the files are replaced.
     """
     info = builder.info.splits[split]
     folder = Path(builder.data_path).resolve()

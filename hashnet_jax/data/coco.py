@@ -27,7 +27,7 @@ def load(options: Options) -> Dataset:
 
     Returns:
       :class:`hashnet_jax.data.Dataset` with multi-hot labels int8 ``[N, 80]``, which mark the
-      categories of each image's objects.
+      categories of the objects in each image.
 
     Raises:
       ModuleNotFoundError: see :func:`hashnet_jax.data.tfds_source.open_builder`.
@@ -59,7 +59,7 @@ def load(options: Options) -> Dataset:
 
 
 def _sizes(options: Options) -> tuple[int, int]:
-    """Returns the number of queries and the number of training images; both must be given."""
+    """Returns the numbers of queries and training images; raises a ValueError if one is missing."""
     totals = "Set the totals `queries`, `train_images` and `validation_images` instead"
     reject_options("coco", options, CLASS_FIELDS, totals)
     several = "An image with several labels may have both seen and unseen ones"

@@ -29,7 +29,7 @@ class CodeFile(NamedTuple):
     """The binary codes in a file.
 
     Attributes:
-      name: the ``source`` that was read, escaped so that it is safe to print.
+      name: the ``source`` passed to :func:`read_codes`, escaped for printing.
       packed: packed codes, uint8 ``[N, ceil(K/8)]``.
       bits: K, the number of bits per code.
       encoding: how the array was interpreted, e.g. "int8 [200, 48] of -1 and +1".
@@ -82,8 +82,8 @@ def read_codes(source: str, *, bits: int | None = None) -> CodeFile:
     if bits not in (None, values.shape[1]):
         raise ValueError(
             f"{numbers.name} must have {bits} columns, or be uint8 with {bytes_per_code(bits)} "
-            f"columns if it is packed, since `bits` is {bits}, but it is {numbers.form}. Pass the "
-            "number of bits of these codes as `bits`."
+            f"columns if it is packed, since `bits` is {bits}, but it is {numbers.form}. Set "
+            "`bits` to the number of bits per code."
         )
     packed, low = _packed(numbers)
     return CodeFile(numbers.name, packed, values.shape[1], f"{numbers.form} of {_SHOWN[low]}")
@@ -96,7 +96,11 @@ def _is_packed(values: Shaped[np.ndarray, "N M"], bits: int) -> bool:
 
 
 def _packed(numbers: Numbers) -> tuple[UInt8[np.ndarray, "N bytes"], int | None]:
-    """Packs rows of bits. Also returns the entry that represents -1, or None if there is none."""
+    """Packs the codes.
+
+    Returns:
+      The packed codes, and the value of entries that are not 1: 0 or -1, or None if all are 1.
+    """
     values = numbers.values
     n, bits = values.shape
     packed = np.empty((n, bytes_per_code(bits)), np.uint8)

@@ -19,7 +19,7 @@ _IMAGES_PER_TASK = 64
 def content_digest(
     source: ImageSource, indices: Int[np.ndarray, " N"], *, progress: Progress | None = None
 ) -> str:
-    """Returns a hash of the content of images, which changes if any pixel changes.
+    """Hashes the content of images; the hash changes if any pixel changes.
 
     Picture files and TFDS records are hashed as they are stored, which is much faster than decoding
     them. If a source has no ``digest`` method, its pixels are hashed.

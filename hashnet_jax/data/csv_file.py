@@ -30,10 +30,10 @@ class _Picture(NamedTuple):
 
 
 def read_csv(file: Path, root: Path) -> tuple[dict[str, tuple[str, ...]], int]:
-    """Reads each picture's labels.
+    """Reads the labels of pictures from a CSV file.
 
     If several lines list the same picture with the same labels, they count as one picture, even if
-    the paths differ, such as ``a.png`` and ``./a.png``.
+    the paths are written differently, such as ``a.png`` and ``./a.png``.
 
     Args:
       file: CSV file with lines ``path,label1;label2``.
@@ -65,7 +65,7 @@ def read_csv(file: Path, root: Path) -> tuple[dict[str, tuple[str, ...]], int]:
 
 
 def _rows(file: Path, faults: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """Yields ``(line number, fields)``; stops at a CSV error, and describes it in ``faults``."""
+    """Yields ``(line number, fields)``; stops at a CSV error, and records it in ``faults``."""
     # File names are bytes: surrogateescape preserves those that are not UTF-8.
     with open(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as opened:
         lines = csv.reader(opened, strict=True)

@@ -1,4 +1,4 @@
-"""Decodes pictures with Pillow, using the same formats and limits for all sources.
+"""Decodes pictures with Pillow, with the same formats and limits for all sources.
 
 Pillow detects formats by content, not by suffix, and supports many more formats than this module
 allows. Some of its decoders are rarely tested, and one runs an external program (Ghostscript for
@@ -49,8 +49,8 @@ def decode_picture(
 
     Raises:
       UnreadablePicture: if the file is damaged, truncated or not in one of ``FORMATS``, or has more
-        than ``MAX_PIXELS`` pixels. (If the program has set
-        ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES``, truncated files are decoded in all threads.)
+        than ``MAX_PIXELS`` pixels. Truncated files are accepted if the program has set
+        ``PIL.ImageFile.LOAD_TRUNCATED_IMAGES``.
     """
     try:
         with Image.open(file, formats=FORMATS) as picture:
@@ -84,7 +84,7 @@ def _limit() -> int:
 
 
 def _load(picture: Image.Image, file: BinaryFile) -> None:
-    """Decodes the pixels. Pixels with the transparent colour of a PNG file become transparent."""
+    """Decodes the pixels; those in a PNG file's transparent colour become transparent."""
     transparent = picture.info.get("transparency")
     raw_mode = _png_raw_mode(picture)
     picture.load()

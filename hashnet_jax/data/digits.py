@@ -17,13 +17,15 @@ def load(options: Options) -> Dataset:
     """Loads scikit-learn's 1,797 handwritten 8x8 digits, which need no download.
 
     Args:
-      options: the data set options, :class:`hashnet_jax.data.Options` with ``queries_per_class``.
+      options: the data set options, :class:`hashnet_jax.data.Options` in which
+        ``queries_per_class`` must be set.
 
     Returns:
       :class:`hashnet_jax.data.Dataset` with class ids int64 ``[N]`` as labels.
 
     Raises:
-      ValueError: if an option does not apply to single-label data.
+      ValueError: if ``queries_per_class`` is None, or an option does not apply to single-label
+        data.
 
     Examples:
       >>> load(Options(queries_per_class=20, train_per_class=100)).split.sizes()

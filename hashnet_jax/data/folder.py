@@ -83,8 +83,8 @@ def _encode_labels(
     """Returns the labels of the readable pictures.
 
     The labels are class ids if every picture has exactly one label, and multi-hot otherwise.
-    This choice also considers unreadable pictures, so that one damaged file does not change the
-    protocol.
+    Unreadable pictures are included in this check, so that one damaged file does not change the
+    format of the labels.
     """
     if len(classes) < 2:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Chooses images on which settings can be compared without using any queries of the split."""
+"""Chooses images for comparing settings without using any of the split's queries."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ MIN_CLASSES = 2
 
 
 class HeldOut(NamedTuple):
-    """Indices of the images on which settings are compared.
+    """Indices of the images used to compare settings.
 
     Attributes:
       train: training images.
@@ -31,17 +31,17 @@ class HeldOut(NamedTuple):
 
 
 def held_out(labels: Integer[np.ndarray, "N *C"], split: Split, *, seed: int = 0) -> HeldOut:
-    """Returns images on which settings can be compared; none of them is a query of the split.
+    """Returns images for comparing settings; none of them is a query of the split.
 
     If the split has validation images, the validation images are the queries, and the training
     images are the database. Otherwise, a quarter of the training images of each class is drawn as
     queries, and the other training images are the database. For multi-label images, the quarter is
     drawn regardless of class.
 
-    If no class of the split's database has training images, the same holds for the returned images:
-    some of the training classes are held out, in about the proportion of the database's classes to
-    all classes. A quarter of the training images of each held-out class is used as queries, and the
-    rest as the database.
+    If no class in the split's database has training images, entire classes are held out instead, so
+    that the same is true of the returned images. The fraction of the training classes that is held
+    out is about the fraction of all classes that is in the database. A quarter of the training
+    images of each held-out class is used as queries, and the rest as the database.
 
     Args:
       labels: labels of all images, class ids ``[N]`` or multi-hot ``[N, C]``.
@@ -66,9 +66,9 @@ def held_out(labels: Integer[np.ndarray, "N *C"], split: Split, *, seed: int = 0
 
 
 def has_unseen_classes(labels: Integer[np.ndarray, "N *C"], split: Split) -> bool:
-    """Returns whether no class of the database has training images.
+    """Returns True if no class in the database has training images.
 
-    Returns False for images with several labels, for which this is not defined.
+    Returns False for multi-label data, for which unseen classes are not defined.
     """
     return labels.ndim == 1 and not len(np.intersect1d(labels[split.train], labels[split.database]))
 
@@ -81,7 +81,7 @@ def _held_out_classes(labels: Integer[np.ndarray, " N"], split: Split, seed: int
     if number < MIN_CLASSES:
         raise ValueError(
             f"there must be at least {2 * MIN_CLASSES} classes with training images to hold some "
-            f"classes out, got {len(seen)}. Set fewer `unseen_classes`."
+            f"classes out, got {len(seen)}. Lower `unseen_classes`."
         )
     classes = np.random.default_rng(seed).permutation(seen)[:number]
     is_held_out = np.isin(labels[split.train], classes)

@@ -12,7 +12,7 @@ from hashnet_jax.data.unseen_classes import describe_unseen
 
 
 def load(options: Options) -> Dataset:
-    """Loads ImageNet-100: queries from ILSVRC2012's validation set, the rest from its train set.
+    """Loads ImageNet-100: queries from ILSVRC2012's validation set, the rest from its training set.
 
     Args:
       options: the data set options, :class:`hashnet_jax.data.Options`; with

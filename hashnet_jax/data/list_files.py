@@ -71,12 +71,12 @@ def read_lists(
 ) -> Lists:
     """Reads the list files in a folder, and locates their images.
 
-    All lines are checked. An error lists the first ``MAX_FAULTS_SHOWN`` faults and the number of
-    remaining ones.
+    All lines are checked. An error message shows the first ``MAX_FAULTS_SHOWN`` faults and the
+    number of remaining faults.
 
     Args:
       folder: folder with `train.txt`, `test.txt` and `database.txt`.
-      image_root: folder that paths are relative to; by default ``folder``.
+      image_root: folder that the listed paths are relative to; by default ``folder``.
 
     Returns:
       :class:`Lists`.
@@ -184,7 +184,11 @@ def _resolve(lines: Sequence[_Line], root: Path) -> dict[str, str]:
 
 
 def _first_lines(lines: Sequence[_Line], file_of: Mapping[str, str]) -> dict[str, _Line]:
-    """Maps each file path to the first line that lists it; raises a ValueError if labels differ."""
+    """Maps each file path to the first line that lists it.
+
+    Raises:
+      ValueError: if two lines list the same file with different labels.
+    """
     first: dict[str, _Line] = {}
     faults = []
     for line in lines:

@@ -27,7 +27,7 @@ def load(options: Options) -> Dataset:
     """Loads NUS-WIDE, or any data set in the list format used by HashNet and later work.
 
     Args:
-      options: the data set options, :class:`hashnet_jax.data.Options` with ``lists``.
+      options: the data set options, :class:`hashnet_jax.data.Options` with ``lists`` set.
 
     Returns:
       :class:`hashnet_jax.data.Dataset` with multi-hot labels int8 ``[N, C]``.
@@ -39,7 +39,8 @@ def load(options: Options) -> Dataset:
     """
     if options.lists is None:
         raise ValueError(
-            f"lists requires `lists`, a folder with {', '.join(LIST_FILES.values())}, but got None."
+            "the data set 'lists' requires `lists`, a folder with "
+            f"{', '.join(LIST_FILES.values())}, but got None."
         )
     reject_options(
         "lists", options, _FIXED_BY_LISTS, "The list files define the split and the labels"

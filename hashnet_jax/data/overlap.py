@@ -55,9 +55,10 @@ def overlaps(
         :func:`n_compared` images, or None.
 
     Returns:
-      ``{"query/train": {"same_image": int, "same_picture": int or None}, ...}`` for ``PAIRS``:
-      the number of images in the first part that are in the second by index, and the number whose
-      picture is in the second under another index (None if not compared).
+      ``{"query/train": {"same_image": int, "same_picture": int or None}, ...}``, with an entry for
+      each pair of parts in ``PAIRS``: the number of images in the first part whose index is also in
+      the second, and the number whose picture is in the second under another index (None if not
+      compared).
 
     Examples:
       >>> from hashnet_jax.data import ArraySource
@@ -120,7 +121,7 @@ def _compared(split: Split) -> Int64[np.ndarray, " n"]:
 
 
 def _identify_pictures(dataset: Dataset, progress: Progress | None) -> Int64[np.ndarray, " N"]:
-    """Returns an id for each image, equal for identical pictures; 0 for images not in the split."""
+    """Returns an id for each image. Identical images share an id; images not in the split get 0."""
 
     def digest(index: np.integer) -> bytes:
         return digest_pixels(dataset.source[index])

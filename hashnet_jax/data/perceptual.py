@@ -59,7 +59,7 @@ def perceptual_hash(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "8"]
 
     The picture is converted to grey and resized to 32 x 32 pixels. Each bit is set if the
     corresponding coefficient exceeds the median of all 64. Compression, scaling and small changes
-    of brightness flip few of the bits, and the hashes of pictures with different content differ in
+    in brightness flip only a few bits. The hashes of pictures with different content differ in
     about half of the bits.
 
     Args:

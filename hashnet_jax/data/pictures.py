@@ -106,14 +106,14 @@ def find_pictures(root: StrPath, on_skip: Callable[[str, str], object]) -> Itera
     """Yields the pictures in a folder and its subfolders as they are found.
 
     Symbolic links are followed, but each folder is entered only once, so a link to a parent folder
-    causes no loop. A folder inside ``root`` is entered under its own path, and a folder outside
-    ``root`` through the first link to it that is found. Hidden files and folders are passed over,
-    as are files whose suffix is not in ``SUFFIXES``.
+    causes no loop. A folder inside ``root`` is entered directly rather than through a link. A
+    folder outside ``root`` is entered through the first link to it. Hidden files and folders are
+    skipped, as are files whose suffix is not in ``SUFFIXES``.
 
     Args:
       root: path to the folder.
-      on_skip: called with ``(path, reason)`` for each file or folder that is passed over, and for
-        each folder that cannot be listed.
+      on_skip: called with ``(path, reason)`` for each file or folder that is skipped, and for each
+        folder that cannot be listed.
 
     Yields:
       Paths that start with ``root``, sorted by name within each folder.
@@ -144,10 +144,10 @@ def find_pictures(root: StrPath, on_skip: Callable[[str, str], object]) -> Itera
 
 
 def is_passed_over(reason: str) -> bool:
-    """Returns whether a reason from :func:`find_pictures` concerns files that are not pictures.
+    """Returns whether a path that :func:`find_pictures` skipped for ``reason`` can be ignored.
 
-    The other reasons concern files and folders that a user may expect to be searched: pictures in
-    an unsupported format, and folders that cannot be listed.
+    Hidden files and folders, and files that are not pictures, can be ignored. Pictures in an
+    unsupported format, and folders that cannot be listed, should be reported.
 
     Examples:
       >>> is_passed_over("hidden file"), is_passed_over("permission denied")
@@ -178,7 +178,7 @@ def opened(path: StrPath) -> Iterator[BinaryFile]:
       The open file.
 
     Raises:
-      UnreadablePicture: if anything goes wrong within the block, e.g. if the file is missing,
+      UnreadablePicture: if anything fails within the ``with`` block, e.g. if the file is missing,
         unreadable, empty or not a regular file.
     """
     try:

@@ -53,8 +53,8 @@ def training_batches(
       start: index of the first batch, which a checkpoint stores as its data position.
       stop: index one past the last batch.
       seed: seed for shuffling and augmentation, >= 0.
-      threads: number of prefetching threads per process; None for ``DEFAULT_THREADS``, or 2 per
-        worker process.
+      threads: number of prefetching threads per process; None for ``DEFAULT_THREADS``, or for 2 if
+        there are worker processes.
       workers: number of worker processes that load batches; 0 to load in this process.
       rows: slice of each batch to load, if several processes share each batch (see
         :func:`hashnet_jax.distributed.processes.share`); None for the whole batch.
@@ -179,7 +179,7 @@ class _TrainingImages:
 
 
 class _SquashedBatch:
-    """Maps a batch of indices to the corresponding squashed images."""
+    """Maps a batch of indices to the corresponding images, squashed to squares."""
 
     def __init__(self, source: ImageSource, size: int) -> None:
         self._source, self._size = source, size

@@ -9,7 +9,7 @@ from hashnet_jax.data.label_files import LabelFile, read_labels
 
 
 class RetrievalFiles(NamedTuple):
-    """The codes and labels of Q queries and of N database images, checked to match."""
+    """The codes and labels of Q queries and N database images, checked for consistency."""
 
     query: CodeFile
     database: CodeFile
@@ -35,7 +35,9 @@ def read_retrieval_files(
     database_labels: str,
     bits: int | None = None,
 ) -> RetrievalFiles:
-    """Reads four files, in the formats that :func:`read_codes` and :func:`read_labels` support.
+    """Reads the codes and labels of the queries and the database from four files.
+
+    For the file formats, see :func:`read_codes` and :func:`read_labels`.
 
     Args:
       query_codes: file with the codes of the Q queries.

@@ -49,7 +49,7 @@ class ImageSource(Protocol):
 
 @runtime_checkable
 class DigestibleSource(Protocol):
-    """A source that can detect whether an image has changed without decoding it."""
+    """A source that can detect changed images without decoding them."""
 
     def digest(self, index: SupportsIndex, /) -> bytes:
         """Returns a hash that differs if the pixels differ, and may also depend on the encoding."""

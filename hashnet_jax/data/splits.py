@@ -25,8 +25,8 @@ class Split:
       train: training images.
       query: images whose neighbours are searched for.
       database: images to search; may overlap ``train`` if the protocol allows it.
-      validation: database images used as queries to choose a checkpoint during training; never
-        trained on or used as queries in the evaluation.
+      validation: database images used as queries to choose a checkpoint during training; not used
+        for training, or as queries in the evaluation.
       allow_overlap: whether queries may be in the database and the training set, as in some
         published list files; not stored.
 
@@ -200,7 +200,7 @@ def draw_queries(
     number: int | None,
     label: int | np.integer,
 ) -> tuple[Integer[np.ndarray, " n_query"], Integer[np.ndarray, " n_rest"]]:
-    """Returns the first ``number`` candidates, and the class's remaining database images."""
+    """Returns the first ``number`` candidates, and the other images in ``database``."""
     query = candidates[:number]
     rest = np.setdiff1d(database, query)
     needed = len(query) if number is None else number

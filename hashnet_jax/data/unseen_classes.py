@@ -1,7 +1,7 @@
 """Splits whose queries and database are from classes that are unseen in training.
 
-This simulates searching among new kinds of images: the network was trained on some classes, and the
-queries and the database show others.
+This simulates searching among new kinds of images: the network is trained on some classes and
+evaluated on others.
 """
 
 from collections.abc import Sequence
@@ -99,7 +99,7 @@ def unseen_class_split(
 def describe_unseen(
     labels: Integer[np.ndarray, " N"], classes: Sequence[str], split: Split
 ) -> tuple[str, ...]:
-    """Returns a note that lists the classes of queries and database if all are unseen in training.
+    """Returns a note on the classes of queries and database if none of them is seen in training.
 
     Examples:
       >>> split = Split(train=[0, 1], query=[2], database=[3, 4])

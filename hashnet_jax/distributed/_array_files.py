@@ -1,4 +1,4 @@
-"""Reads `.npy` and `.npz` files after checking the sizes that they declare."""
+"""Reads `.npy` and `.npz` files, after checking the sizes declared in their headers."""
 
 import ast
 import math
@@ -141,7 +141,9 @@ def array_names(path: StrPath, what: str, remedy: str) -> list[str]:
 
 def _array_name(member: zipfile.ZipInfo) -> str:
     if member.compress_type not in _ARCHIVE_METHODS or member.flag_bits & 1:
-        raise ValueError(f"{member.filename!r} is encrypted or uses an unsupported compression")
+        raise ValueError(
+            f"{member.filename!r} is encrypted or uses an unsupported compression method"
+        )
     if not member.filename.endswith(".npy"):
         raise ValueError(f"{member.filename!r} is not an array")
     return member.filename.removesuffix(".npy")
@@ -162,10 +164,10 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarra
 
 
 def _read_header(file: BinaryIO | Any) -> ArrayHeader:
-    """Reads the header of a `.npy` file, leaving the file at the start of its data."""
+    """Reads the header of a `.npy` file, up to the start of the data."""
     version = np.lib.format.read_magic(file)
     if version not in {(1, 0), (2, 0), (3, 0)}:
-        raise ValueError(f"array format version {version} does not exist")
+        raise ValueError(f"its array format version is unknown: {version}")
     length_format = "<H" if version == (1, 0) else "<I"
     prefix = file.read(struct.calcsize(length_format))
     (length,) = struct.unpack(length_format, prefix)

@@ -35,9 +35,9 @@ class DamagedFile(ValueError):
 
 @contextlib.contextmanager
 def damage_named(path: StrPath, what: str, remedy: str) -> Iterator[None]:
-    """Converts any exception raised while a file is parsed to a :class:`DamagedFile`.
+    """Raises a :class:`DamagedFile` in place of any exception that occurs while a file is parsed.
 
-    Errors from the operating system, such as a missing permission, are not converted. Parsers raise
+    Errors from the operating system, such as a missing permission, are not replaced. Parsers raise
     exceptions of almost any type on damaged input (``struct.error``, ``zlib.error``,
     ``MemoryError``, ``RecursionError``, ...), so a list of exception types would never be complete.
 
@@ -64,7 +64,7 @@ def damage_named(path: StrPath, what: str, remedy: str) -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """Describes an error on one line."""
+    """Describes an error in one line."""
     if isinstance(error, MemoryError):
         return "it needs more memory than this machine has"
     text = " ".join(str(error).split())

@@ -1,4 +1,4 @@
-"""Connects this process to the other processes of a program."""
+"""Connects this process to the other processes of a multi-process program."""
 
 import atexit
 import contextlib
@@ -45,8 +45,8 @@ def initialize(
     if coordinator is None:
         if (processes, process) != (None, None):
             raise ValueError(
-                "`processes` and `process` require `coordinator` HOST:PORT. Pass the address of "
-                "the first process."
+                "`processes` and `process` require `coordinator`, the HOST:PORT address of the "
+                "first process."
             )
         return
     # JAX's preemption service would intercept SIGTERM, so our handlers could not save and stop.
@@ -68,12 +68,11 @@ def connected(
     """Connects this process to the others, and reports if one of them is lost within the block.
 
     If a process is killed, or its machine can no longer be reached, each of the others prints one
-    line and exits with status 1. If the first process is lost, the others do so at once. If another
-    process is lost, they do so at most a few seconds after ``HEARTBEAT_TIMEOUT_SECONDS``.
+    line and exits with status 1: immediately if the first process is lost, and otherwise within a
+    few seconds of the heartbeat timeout, ``HEARTBEAT_TIMEOUT_SECONDS``.
 
     Args:
-      coordinator: see :func:`initialize`. With None, there is a single process, and nothing is
-        done.
+      coordinator: see :func:`initialize`. If None, this is the only process, and nothing is done.
       processes: see :func:`initialize`.
       process: see :func:`initialize`.
       remedy: function that returns advice for the user, which is appended to the printed line.
@@ -157,7 +156,7 @@ def _check_free(port: int) -> None:
         socket.create_server(("", port)).close()
     except OSError as error:
         raise OSError(
-            f"`coordinator` cannot use port {port} of this machine ({error.strerror}): choose "
+            f"`coordinator` cannot use port {port} on this machine ({error.strerror}): choose "
             "another port."
         ) from error
 

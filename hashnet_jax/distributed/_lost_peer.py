@@ -76,7 +76,7 @@ def is_broken_collective(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def explained_abort(explain: Callable[[str], str]) -> Iterator[None]:
-    """Prints one line and exits with status 1 if the runtime aborts within the block.
+    """Prints one line and exits with status 1 if JAX's runtime aborts within the block.
 
     Args:
       explain: function that maps the runtime's error message to the line to print, or to "" to
@@ -126,7 +126,7 @@ def _set_abort_handler(handler: Callable[[int], None] | None) -> None:
 
 
 class _NativeStderr:
-    """Copies the stderr of native code to the terminal, up to the announcement of a lost process.
+    """Copies the stderr of native code to the terminal until a lost process is announced.
 
     Native code writes to a file instead of a pipe, so it never waits for the copying thread.
     Python's own ``sys.stderr`` keeps writing to the terminal directly.
@@ -169,7 +169,7 @@ class _NativeStderr:
         self._file.close()
 
     def take_announcement(self) -> bytes:
-        """Copies the remaining output up to the announcement, and returns the announcement."""
+        """Copies all output before the runtime's last message, and returns that message."""
         with self._lock:
             self._copy()
             announcement = self._unread()

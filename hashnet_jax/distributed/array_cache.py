@@ -30,7 +30,7 @@ def load_array(
 
     Args:
       folder: folder that contains the file.
-      stem: identifies what the array depends on, e.g. by a hash.
+      stem: part of the file name, which identifies the array's inputs, e.g. by a hash.
       is_valid: function that returns whether an array is usable, e.g. has the required shape.
 
     Returns:
@@ -57,7 +57,7 @@ def load_array(
 
 
 def save_array(folder: Path, stem: str, array: np.ndarray) -> Path | None:
-    """Saves an array for :func:`load_array`, replacing damaged files of the same ``stem``.
+    """Saves an array for :func:`load_array`, replacing damaged files with the same ``stem``.
 
     Args:
       folder: folder of the file; created if missing.
@@ -65,7 +65,7 @@ def save_array(folder: Path, stem: str, array: np.ndarray) -> Path | None:
       array: the array to save.
 
     Returns:
-      Path to the file, or None if it cannot be written, which is reported on stderr.
+      Path to the file, or None if it cannot be written; the error is reported on stderr.
     """
     path = folder / f"{stem}-{_content_hash(array)}.npy"
     try:
@@ -86,7 +86,7 @@ def _load(
     try:
         array = read_npy(path, _WHAT, _REMEDY, mmap=True)
         if _content_hash(array) != content_hash:
-            raise DamagedFile(path, _WHAT, "its content has a different hash", _REMEDY)
+            raise DamagedFile(path, _WHAT, "its content does not match its hash", _REMEDY)
         if not is_valid(array):
             found = f"its content, {array.dtype} {list(array.shape)}, does not match the data"
             raise DamagedFile(path, _WHAT, found, _REMEDY)

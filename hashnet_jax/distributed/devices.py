@@ -1,9 +1,8 @@
 """Runs functions on one device, or maps them over several.
 
 `jax.pmap` is in maintenance mode and has been implemented as a jit of `shard_map` since JAX 0.10.
-Code outside this file does not depend on the use of `jax.pmap`. With several processes, functions
-are mapped over the devices of all processes, and each process passes and receives only its own
-rows.
+No code outside `distributed` depends on `jax.pmap`. With several processes, functions are mapped
+over the devices of all processes, and each process passes and receives only its own rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -131,10 +130,10 @@ def map_rows(
 
 
 def check_divisible(batch_size: int, n_devices: int) -> None:
-    """Checks that a global batch splits evenly over ``n_devices`` devices per process.
+    """Checks that a global batch splits evenly over all processes, each with ``n_devices`` devices.
 
     Raises:
-      ValueError: if ``batch_size`` is not a multiple of ``n_devices``.
+      ValueError: if ``batch_size`` is not a multiple of the total number of devices.
 
     Examples:
       >>> check_divisible(6, 4)
@@ -185,7 +184,8 @@ def _devices_of_all_processes(count: int) -> list[Device]:
         if len(found) < count:
             raise ValueError(
                 f"all processes must use the same number of devices, but process {process} has "
-                f"only {len(found)} and another uses {count}. Pass the same `devices` to each."
+                f"only {len(found)} and another uses {count}. Pass the same `devices` in every "
+                "process."
             )
         chosen += found[:count]
     return chosen

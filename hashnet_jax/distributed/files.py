@@ -1,4 +1,4 @@
-"""Atomic writes, hashes, and locks against other processes."""
+"""Atomic file writes, file hashes, and locks between processes."""
 
 import contextlib
 import errno
@@ -50,7 +50,7 @@ def write_whole(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 @contextlib.contextmanager
 def disk_faults_named(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Adds the path to disk errors that do not name a file, such as those of ``write``.
+    """Adds the path to disk errors that do not name a file, such as those raised by ``write``.
 
     Args:
       path: the file or folder that is written within the block.
@@ -92,7 +92,7 @@ def remove_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Creates a folder and its missing parents, flushed to disk so that they survive a crash.
+    """Creates a folder and any missing parents, and flushes them so that they survive a crash.
 
     Args:
       folder: path to the folder.
@@ -139,7 +139,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _named(error: OSError, path: str | os.PathLike[str]) -> OSError:
-    """Returns the error with ``path`` as its file name."""
+    """Converts an OSError to one that names ``path``."""
     if error.errno is None:  # raised by a library, such as NumPy on a full disk
         return OSError(f"cannot write {path} ({error}): is the disk full?")
     return OSError(error.errno, error.strerror, os.fspath(path))
@@ -158,7 +158,7 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 def refuse_pipe(path: str | os.PathLike[str]) -> None:
-    """Raises an OSError if a path leads to a named pipe, which would block the caller.
+    """Raises an OSError if ``path`` is a named pipe, because opening it could block forever.
 
     Examples:
       >>> refuse_pipe(os.devnull)

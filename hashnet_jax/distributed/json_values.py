@@ -67,7 +67,7 @@ def each(inner: Check) -> Check:
 
 
 def table(inner: Check) -> Check:
-    """Returns a check that a value is an object with any keys, whose values pass ``inner``."""
+    """Returns a check that a value is an object whose entries all pass ``inner``."""
 
     def check(value: Any, place: str = "it") -> None:
         _require(isinstance(value, dict), value, place, "an object")
@@ -78,7 +78,7 @@ def table(inner: Check) -> Check:
 
 
 def record(required: Mapping[str, Check], **optionally: Check) -> Check:
-    """Returns a check that a value is an object with the required keys; other keys are allowed.
+    """Returns a check that a value is a JSON object with the required keys; others are allowed.
 
     Args:
       required: a check for each key that must exist.

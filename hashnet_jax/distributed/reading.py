@@ -82,8 +82,8 @@ def file_exists(path: StrPath, what: str, remedy: str) -> bool:
       remedy: see :class:`DamagedFile`.
 
     Raises:
-      DamagedFile: if something else has this name, such as a folder, a pipe or a broken link.
-        Otherwise it would be mistaken for a missing file and overwritten.
+      DamagedFile: if ``path`` is something else, such as a folder, a pipe or a broken link, which
+        would otherwise be mistaken for a missing file and overwritten.
 
     Examples:
       >>> file_exists("/nowhere/result.json", "the result of a run", "restore it")
@@ -98,7 +98,7 @@ def parse_json(text: bytes | str) -> Any:
     """Parses JSON strictly: a key may not appear twice in an object.
 
     Raises:
-      ValueError: if the text is not JSON.
+      ValueError: if the text is not valid JSON, is nested too deeply, or repeats a key.
 
     Examples:
       >>> parse_json('{"a": 1, "a": 2}')

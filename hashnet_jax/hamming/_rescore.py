@@ -93,7 +93,7 @@ def _rescore(
 
 
 def _unit(logits: Float32[Array, "Q K"]) -> Float32[Array, "Q 1"]:
-    """Returns powers of two such that sums of K logits, as multiples of these, fit in int32."""
+    """Returns a power of two for each query, as a unit in which sums of K logits fit in int32."""
     largest = jnp.max(jnp.abs(logits), axis=1, keepdims=True)
     # |z| < 2**exponent. The lower limit avoids a division by 0; its sums are 0 or negligible.
     _, exponent = jnp.frexp(jnp.maximum(largest, 1e-20))

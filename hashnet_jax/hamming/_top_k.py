@@ -33,8 +33,7 @@ def distances(
 
     Raises:
       TypeError: if either array is not uint8.
-      ValueError: if an array is not 2-D, or the codes in the two arrays do not have the same number
-        of bytes, >= 1.
+      ValueError: if an array is not 2-D or has no columns, or the numbers of columns differ.
 
     Examples:
       >>> from hashnet_jax.codes import pack_bits
@@ -59,7 +58,8 @@ def top_k(
 
     The database is split into groups of consecutive codes. A first pass computes the smallest
     distance in each group. The k groups with the smallest minima, ties broken by position, contain
-    the k nearest codes: each of them has a code that ranks ahead of every code in any other group.
+    the k nearest codes: each of these groups has a code that ranks ahead of every code in any
+    other group.
     Only these k groups are searched code by code, and the first pass ranks only one element per
     group (N / 64 elements for codes of up to 64 bits).
 
@@ -73,8 +73,8 @@ def top_k(
 
     Raises:
       TypeError: if either array is not uint8, or ``k`` is not an int.
-      ValueError: if an array is not 2-D, the codes in the two arrays do not have the same number of
-        bytes, >= 1, or ``k`` is not in 1..N.
+      ValueError: if an array is not 2-D, the codes in the two arrays have different numbers of
+        bytes or none at all, or ``k`` is not in 1..N.
 
     Examples:
       >>> from hashnet_jax.codes import pack_bits
@@ -122,7 +122,10 @@ def _search(
 
 
 def _groups(words: UInt32[Array, "N W"], group: int) -> UInt32[Array, "groups {group} W"]:
-    """Groups consecutive codes, padded with copies of the last code, which affect no minimum."""
+    """Splits the codes into groups of consecutive codes.
+
+    The last group is padded with copies of its last code, which do not change the minimum.
+    """
     n, n_words = words.shape
     n_groups = -(-n // group)
     padded = jnp.pad(words, [(0, n_groups * group - n), (0, 0)], mode="edge")

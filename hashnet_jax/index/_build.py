@@ -1,6 +1,6 @@
 """Encodes a stream of pictures into a codes folder.
 
-Memory use does not grow with the number of pictures. If encoding is killed and then continued, the
+Memory use does not grow with the number of pictures. If encoding is interrupted and resumed, the
 output is byte-identical to that of an uninterrupted call.
 """
 
@@ -88,7 +88,7 @@ def encode_to_folder(
     if partial is None:
         manifest = read_manifest(output)
         print(f"already finished: {_summary(manifest, output)}")
-        print("Pictures added since then are not included. To encode them, choose a new folder.")
+        print("Pictures added later are not included. To include them, choose a new folder.")
         note_unchecked(output, manifest)
         return
     with lock(partial), disk_faults_named(output):
@@ -152,7 +152,7 @@ def _append(
 def _finish(
     partial: Path, journal: Journal, plan: Plan, spec: ModelSpec, *, is_new: bool
 ) -> Manifest:
-    """Reports skipped pictures and publishes the codes; raises ValueError if there are no codes."""
+    """Completes the codes folder and reports skipped pictures; raises if there are no codes."""
     skipped = read_skips(partial)
     _show_skips(skipped, partial.parent / MANIFEST)
     if not journal.codes:

@@ -70,7 +70,7 @@ def check_codes(folder: str | Path, manifest: Manifest) -> None:
 
 
 def note_unchecked(folder: str | Path, manifest: Manifest) -> None:
-    """Prints a note if the codes could not be checked because version 0.1 wrote them."""
+    """Prints a note if the codes could not be checked because they were written by version 0.1."""
     if written_by_0_1(manifest):
         print(
             f"note: {folder} was written by version 0.1, without hashes, so only the sizes of its "

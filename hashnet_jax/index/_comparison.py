@@ -39,14 +39,14 @@ _MOST_NAMED = 1000
 
 
 class Task(NamedTuple):
-    """A picture that is not in the store, or whose file or label differs from its row in it.
+    """A picture that is new, or whose file or label has changed since it was stored.
 
     Attributes:
       path: path to the picture file.
-      label: the label that the picture's row should have.
+      label: the label to store.
       sha256: SHA-256 recorded in the store; None if the picture is new.
-      is_same_file: whether the file's size and modification time match the picture's row, i.e. only
-        the label differs.
+      is_same_file: whether the file's size and modification time are as recorded in the store, i.e.
+        only the label differs.
       is_relabelled: whether the label differs from the one in the store.
     """
 
@@ -99,7 +99,7 @@ class Comparison:
 
         Args:
           store: the store to compare with.
-          with_gone: whether :meth:`gone` will be called, which needs all rows.
+          with_gone: whether :meth:`gone` will be called, for which all rows are needed.
         """
         where, count = None, self._count("FROM listed")
         if not with_gone and count <= _MOST_NAMED:
@@ -127,7 +127,7 @@ class Comparison:
             yield Task(path, kept, sha256, bool(is_same_file), is_relabelled)
 
     def gone(self) -> Iterator[str]:
-        """Yields the paths in the store that no longer exist in the named folders."""
+        """Yields the paths in the store whose pictures no longer exist in the given folders."""
         folders = tuple(os.path.join(path, "") for path in self._named if os.path.isdir(path))
         found = self._database.execute(
             "SELECT stored.id FROM stored LEFT JOIN listed USING (id) WHERE listed.id IS NULL"

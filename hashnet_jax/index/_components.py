@@ -76,13 +76,13 @@ def _linked(words: _Words, bits: int, radius: int) -> Iterator[_Pairs]:
 
 
 def _masks(bits: int, number: int) -> list[UInt64[np.ndarray, " W"]]:
-    """Divides the bits into parts. Adjacent bits belong to different parts."""
+    """Assigns the bits to parts in turn, and returns a mask for each part."""
     part = np.arange(bits) % number
     return [words_of(np.packbits(part == i)[None])[0] for i in range(number)]
 
 
 def _key(words: _Words, mask: UInt64[np.ndarray, " W"]) -> _Keys:
-    """Returns a number for each code that depends only on the bits in the mask."""
+    """Maps each code to a number that depends only on the bits in the mask."""
     key = words[:, 0] & mask[0]
     for place in range(1, words.shape[1]):
         key = key * _MULTIPLIER + (words[:, place] & mask[place])

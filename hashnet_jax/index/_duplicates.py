@@ -33,11 +33,11 @@ class DuplicatePicture(NamedTuple):
       id: path to the picture.
       label: label of the picture, or None.
       distance: Hamming distance between the codes of this picture and the group's first picture.
-      copies: index, from 1, of the set of near copies in the group that contains this picture; None
-        if no other picture in the group is a near copy.
+      copies: number of this picture's set of near copies; the sets in a group are numbered from 1.
+        None if no other picture in the group is a near copy.
       pixels: number of bits, out of 64, in which the perceptual hashes of this picture and the
-        first picture in the set differ; None if this picture belongs to no set.
-      same_file: whether another file in the set has the same bytes.
+        first picture in its set of near copies differ; None if ``copies`` is None.
+      same_file: whether another file in its set of near copies has the same bytes.
       unreadable: why the file cannot be read, e.g. because it is missing; None if it can be read.
     """
 
@@ -54,14 +54,14 @@ def find_duplicates(snapshot: Snapshot, radius: int) -> list[list[DuplicatePictu
     """Groups the pictures in a store by their codes, and finds near copies in each group.
 
     A group is a connected component: any two of its pictures are connected by a chain of pictures,
-    each within the radius of the next. A picture without a neighbour belongs to no group. Only
-    codes that are equal in at least one of R + 1 parts are compared; in the worst case, these are
-    all pairs. Memory use is O(N).
+    each within the radius of the next. A picture without a neighbour belongs to no group. Two
+    codes are compared only if at least one of their R + 1 parts is equal; in the worst case, all
+    pairs are compared. Memory use is O(N).
 
     Similar codes mean that the pictures have similar content according to the network. Pictures are
     near copies, e.g. one photograph in two sizes, if their perceptual hashes are also similar, i.e.
     if they are connected by a chain of pictures, each of which differs from the next in at most 8
-    of 64 bits.
+    of the 64 hash bits.
 
     Args:
       snapshot: a snapshot of the store, from :meth:`hashnet_jax.index.Store.snapshot`.
@@ -87,7 +87,7 @@ def find_duplicates(snapshot: Snapshot, radius: int) -> list[list[DuplicatePictu
 
 
 def _rows_of_groups(snapshot: Snapshot, radius: int) -> list[Int[np.ndarray, " n"]]:
-    """Returns the row indices of each group, in order."""
+    """Returns the row indices of each group of at least two pictures."""
     if not len(snapshot):
         return []
     label = components(snapshot.codes, snapshot.manifest.bits, radius)
@@ -102,7 +102,7 @@ def rows_by_label(label: Int[np.ndarray, " N"]) -> list[Int[np.ndarray, " n"]]:
 
 
 def _looks(ids: Sequence[str]) -> list[Look | str]:
-    """Returns the hashes of each picture, or why it cannot be read, using parallel threads."""
+    """Hashes the pictures in parallel; returns the reason instead if a picture cannot be read."""
     looks: list[Look | str] = []
     if not ids:
         return looks
@@ -165,7 +165,7 @@ def _marked(
     members: Sequence[int],
     number: int,
 ) -> Iterator[tuple[int, DuplicatePicture]]:
-    """Yields the pictures in a set of near copies, with their positions."""
+    """Yields ``(index, picture)`` for each picture in a set of near copies."""
     own = [look for at in members if not isinstance(look := looks[at], str)]
     files = [look.sha256 for look in own]
     number_of = collections.Counter(files)

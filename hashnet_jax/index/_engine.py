@@ -1,4 +1,4 @@
-"""Engines encode the pictures that an update found, on this machine or on others."""
+"""Engines that encode the pictures found by an update, on this machine or on others."""
 
 import dataclasses
 import functools
@@ -23,7 +23,7 @@ Engine = Callable[[str | Path, Iterator[str]], Encoded]
 
 @dataclasses.dataclass(frozen=True)
 class LocalEngine:
-    """Encodes on this machine, keeping only a few batches in memory at a time.
+    """Encodes pictures on this machine, keeping only a few batches in memory at a time.
 
     All batches have the same shape, so the network is compiled once, and the code of a picture does
     not depend on which other pictures are new.

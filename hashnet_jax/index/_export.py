@@ -26,7 +26,7 @@ def export_codes_folder(store: Store, folder: str | os.PathLike[str]) -> int:
 
     Args:
       store: the store to export.
-      folder: folder for the files, which must be new or empty.
+      folder: output folder; must be new or empty.
 
     Returns:
       The number of codes.
@@ -69,9 +69,10 @@ def export_codes_folder(store: Store, folder: str | os.PathLike[str]) -> int:
 
 
 def export_faiss(store: Store, path: str | os.PathLike[str]) -> int:
-    """Writes a flat binary faiss index, and the picture paths in the same order to `PATH.ids.txt`.
+    """Writes a flat binary faiss index to ``path``, and the picture paths to `PATH.ids.txt`.
 
-    Line i of the text file is the path to the picture with code i. Existing files are replaced.
+    Line i of the text file is the path to the picture whose code has id i in the index. Existing
+    files are replaced.
 
     Args:
       store: the store to export.

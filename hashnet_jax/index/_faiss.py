@@ -1,8 +1,8 @@
 """faiss indexes of packed codes, stored next to the codes in faiss's own format.
 
 `flat` compares each query with every code and is exact. The other kinds examine only a fraction of
-the codes. Their distances are exact, but they may miss closer codes. These kinds are worthwhile for
-more than about a million codes.
+the codes. Their distances are exact, but they may miss some of the nearest codes. These kinds are
+worthwhile for more than about a million codes.
 """
 
 import contextlib
@@ -80,7 +80,7 @@ def open_index(folder: str | Path, manifest: Manifest, kind: str) -> Any:
       byte are zero in every code, so they do not affect distances.
 
     Raises:
-      ModuleNotFoundError: if faiss is missing.
+      ModuleNotFoundError: if faiss is not installed.
       DamagedFile: a ValueError, if the index file is damaged or was built from different codes.
     """
     import_faiss("search")  # Fails before printing if faiss is missing.
@@ -176,14 +176,14 @@ def _ivf(codes: PackedCodes, bits: int) -> Any:
 
 
 def _hnsw(codes: PackedCodes, bits: int) -> Any:
-    """Links neighbouring codes in a graph, which a search traverses towards closer codes."""
+    """Builds a graph that links neighbouring codes; a search follows the links to closer codes."""
     index = import_faiss("search").IndexBinaryHNSW(8 * codes.shape[1], HNSW_LINKS)
     index.hnsw.efConstruction = 2 * HNSW_MIN_CANDIDATES
     return _add(index, codes)
 
 
 def _multihash(codes: PackedCodes, bits: int) -> Any:
-    """Stores a hash table per substring of the codes; queries look up all keys within 2 bits."""
+    """Builds a hash table for each substring of the codes; queries look up keys within 2 bits."""
     width = min(bits, max(1, math.ceil(math.log2(len(codes) + 1))), 16)
     faiss = import_faiss("search")
     index = faiss.IndexBinaryMultiHash(8 * codes.shape[1], bits // width, width)

@@ -52,7 +52,7 @@ class GrowingFile:
 def open_growing(
     folder: Path, ends: Mapping[str, int], headers: Mapping[str, int]
 ) -> Iterator[dict[str, GrowingFile]]:
-    """Opens the files in ``ends`` for appending, truncated to their valid lengths."""
+    """Opens files for appending, after truncating each file to its length in ``ends``."""
     with contextlib.ExitStack() as stack:
         yield {
             name: GrowingFile(

@@ -30,7 +30,8 @@ def import_codes_folder(
 
     A codes folder does not record the state of the picture files. A picture file that is older than
     the folder's manifest is assumed to be unchanged since it was encoded. Other pictures are
-    imported too, but the next update encodes them again, or deletes them if their files are gone.
+    imported too, but the next update encodes them again, or deletes their rows if the files are
+    gone.
 
     Args:
       folder: a codes folder written by `hashnet encode`.

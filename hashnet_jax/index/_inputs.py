@@ -11,9 +11,9 @@ from hashnet_jax.data.pictures import find_pictures
 def expand(arguments: Iterable[str | os.PathLike[str]]) -> list[str]:
     """Expands paths and globs to the files and folders they match.
 
-    A folder inside another requested folder is omitted, since searching the outer folder also finds
-    its pictures. Hidden folders are kept, since such a search skips them. Files are also kept,
-    since a search finds only files that look like pictures.
+    A folder inside another requested folder is omitted, because folders are searched recursively.
+    Files and hidden folders are kept, because a recursive search skips hidden folders and files
+    without the suffix of a picture.
 
     Args:
       arguments: files, folders, or globs (``**`` for any depth). The path to an existing file is
@@ -77,7 +77,7 @@ def list_pictures(paths: Iterable[str], on_skip: Callable[[str, str], Any]) -> I
 
 
 def _is_inside(path: str, folders: Collection[str]) -> bool:
-    """Returns whether a search of one of the folders would find ``path``."""
+    """Returns whether searching ``folders`` would find ``path``."""
     while not os.path.basename(path).startswith(".") and (parent := os.path.dirname(path)) != path:
         if parent in folders:
             return True

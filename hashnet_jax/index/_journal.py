@@ -58,7 +58,8 @@ class Journal:
     def __post_init__(self) -> None:
         if not 0 <= self.codes <= self.done <= self.listed:
             raise ValueError(
-                f"it counts {self.codes} codes from {self.done} of {self.listed} pictures"
+                f"its counts are inconsistent: {self.codes} codes from {self.done} of "
+                f"{self.listed} pictures"
             )
 
 
@@ -104,7 +105,7 @@ def check_same_plan(old: Mapping[str, Any], plan: Plan, output: Path) -> None:
 
 
 def remedy_for(partial: Path) -> str:
-    """Returns the advice for a user if a file in `.partial` is damaged."""
+    """Returns advice for a user who finds a damaged file in `.partial`."""
     return f"delete {partial} and start again"
 
 

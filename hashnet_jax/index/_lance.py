@@ -36,7 +36,7 @@ def import_lancedb() -> ModuleType:
 
 @contextlib.contextmanager
 def faults_named(uri: str) -> Iterator[None]:
-    """Converts errors raised by LanceDB.
+    """Converts LanceDB's errors to exceptions that name the store.
 
     Args:
       uri: location of the store, a folder or an address in object storage.
@@ -80,7 +80,7 @@ def is_local(uri: str) -> bool:
 
 
 def literal(text: str) -> str:
-    """Returns a string literal for a filter.
+    """Quotes a string for use in a SQL filter.
 
     Examples:
       >>> print(literal("it's"))

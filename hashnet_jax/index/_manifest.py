@@ -98,7 +98,7 @@ class Manifest:
         """Creates the manifest for codes computed by a network.
 
         Args:
-          spec: the network's spec. Each other argument sets the attribute of the same name.
+          spec: the network's spec. Every other argument sets the attribute of the same name.
 
         Returns:
           The manifest.
@@ -147,7 +147,7 @@ def read_manifest(folder: str | Path) -> Manifest:
       The manifest.
 
     Raises:
-      FileNotFoundError: if the folder contains no codes, or only unfinished codes.
+      FileNotFoundError: if the folder contains no codes, or encoding has not finished.
       DamagedFile: a ValueError, if the manifest is damaged.
 
     Examples:
@@ -160,11 +160,11 @@ def read_manifest(folder: str | Path) -> Manifest:
     if not path.is_file():
         if (Path(folder) / PARTIAL).is_dir():
             raise FileNotFoundError(
-                f"the codes in {folder} are unfinished. To finish encoding, repeat the original "
+                f"the codes in {folder} are incomplete. To finish encoding, repeat the original "
                 "call."
             )
         raise FileNotFoundError(
-            f"no codes found in {folder} ({MANIFEST} is missing). Encode pictures to this folder "
+            f"no codes found in {folder} ({MANIFEST} is missing). Encode pictures into this folder "
             "first."
         )
     content = read_json(path, _WHAT, _REMEDY)

@@ -1,12 +1,12 @@
-"""The `.partial` folder of an unfinished encoding, which can always be resumed from it.
+"""The `.partial` folder, from which encoding is resumed after an interruption.
 
 ::
 
     listing         paths to the pictures to encode, one per line. Written once at the start, so
                     interruptions and pictures added later do not change the output
     codes.npy, ids.txt, skipped     output files, appended to after each batch
-    journal.json    the request, and the valid length of each output file. When encoding
-                    continues, the output files are truncated to these lengths
+    journal.json    the request, and the valid length of each output file. When encoding is
+                    resumed, the output files are truncated to these lengths
     lock            lock file, held by the process that writes to the folder
 """
 
@@ -91,7 +91,7 @@ def lock(partial: Path) -> contextlib.AbstractContextManager[None]:
 def start_journal(
     partial: Path, plan: Plan, list_pictures: Callable[[OnSkip], Iterable[str]], width: int
 ) -> Journal:
-    """Writes the listing, the empty output files and the first journal.
+    """Writes the list of pictures, the empty output files and the first journal.
 
     The journal is written last, so if this function is interrupted, the next call starts over.
 
@@ -169,7 +169,7 @@ def publish(partial: Path, manifest: Manifest) -> Manifest:
 
 
 def write_skip(file: BinaryIO | GrowingFile, path: str, reason: str) -> None:
-    """Records a skipped picture in a file, as a line with the picture's path and the reason."""
+    """Writes a line with the path of a skipped picture and the reason that it was skipped."""
     file.write(json.dumps({"path": path, "reason": reason}).encode() + b"\n")
 
 

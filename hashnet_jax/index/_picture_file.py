@@ -1,4 +1,4 @@
-"""The size, time and hash of a picture file, recorded in a store to detect later changes."""
+"""The size, modification time and hash of a picture file, stored to detect later changes."""
 
 import hashlib
 import os

@@ -100,7 +100,7 @@ class RayEngine:
 
 
 class _Encoder:
-    """A worker: loads the network once, and encodes batch after batch on its device.
+    """A Ray worker that loads the network once and encodes batches on its device.
 
     Args:
       model: the bytes of `model.npz`, in Ray's object store.
@@ -117,7 +117,7 @@ class _Encoder:
         self._batch_size = batch_size
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """Encodes the pictures in the column ``path``."""
+        """Encodes the pictures whose paths are in the column ``path``."""
         batches = encode_files(
             lambda: self._params,
             table["path"].to_pylist(),
@@ -130,7 +130,7 @@ class _Encoder:
 
 
 def _packed(paths: Sequence[Any], files: Files, codes: UInt8[np.ndarray, "n bytes"]) -> pa.Table:
-    """Converts a batch to a table, which ``_unpacked`` converts back."""
+    """Converts a batch to a table; ``_unpacked`` does the reverse."""
     rows, left = [], iter(codes)
     for path, file in zip(paths, files, strict=True):
         if isinstance(file, PictureFile):

@@ -46,7 +46,7 @@ class RowWriter:
             self._write_if_due()
 
     def renew(self, task: Task, file: PictureFile | None) -> None:
-        """Updates the label of a row and, unless None, the file state; keeps the code."""
+        """Updates a row's label and, unless ``file`` is None, its file state, but not its code."""
         self._renewed[task.path] = task, file
         if len(self._renewed) >= _RENEWALS_PER_TRANSACTION:
             self._write_renewed()

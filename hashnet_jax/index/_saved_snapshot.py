@@ -1,6 +1,6 @@
 """A snapshot saved next to the table, so that searches from the shell do not load LanceDB.
 
-Importing LanceDB and reading a table takes seconds, but a saved snapshot is only mapped into
+Importing LanceDB and reading a table takes seconds, whereas a saved snapshot is simply mapped into
 memory. The snapshot contains a hash of the table's version list, and is not used once that list has
 changed. The file ends with the SHA-256 of all preceding bytes, and may be deleted at any time.
 """

@@ -1,7 +1,7 @@
 """A store of codes that can be updated: a LanceDB table in a folder or in object storage.
 
 Changes are made in transactions. A read sees the version that was the newest when the read started.
-If a process is killed, the store is in the state before or after that process's last transaction.
+If a process is killed, its last transaction is applied either completely or not at all.
 """
 
 import datetime
@@ -64,7 +64,7 @@ class Store:
 
     @property
     def table(self) -> Any:
-        """The LanceDB table, which provides LanceDB's own search and index."""
+        """The underlying LanceDB table, for LanceDB's own search and indexes."""
         return self._table
 
     @property
@@ -125,10 +125,10 @@ class Store:
         return self._change(lambda: self._table.delete(where).num_deleted_rows)
 
     def compact(self) -> None:
-        """Merges small files, and deletes the files of versions older than an hour.
+        """Merges small files, and deletes versions of the store that are older than an hour.
 
-        A large store also gets an index on its ids. Without the index, LanceDB would hold all ids
-        in memory during an upsert. Does nothing if another process is writing at the same time.
+        If another process is writing at the same time, nothing is done. A large store also gets an
+        index on its ids. Without the index, LanceDB would hold all ids in memory during an upsert.
         """
         try:
             with faults_named(self.uri):
@@ -149,7 +149,7 @@ class Store:
     def rows(self, columns: Sequence[str], *, where: str | None = None) -> Iterator[pa.RecordBatch]:
         """Yields the rows of the newest version in batches, in no particular order.
 
-        Every row is compared with its checksum, unless only the ids are read.
+        Every row is checked against its checksum, unless only the ids are read.
 
         Args:
           columns: names of the columns to read, see :mod:`hashnet_jax.index`.
@@ -170,10 +170,10 @@ class Store:
             yield batch.select(list(columns))
 
     def check_rows(self, rows: pa.Table | pa.RecordBatch) -> None:
-        """Compares rows that were read from the table with their checksums.
+        """Checks rows of the table against their checksums.
 
         Args:
-          rows: rows with the columns id, code, label and check, or with all columns.
+          rows: rows with all columns, or only with the columns id, code, label and check.
 
         Raises:
           DamagedFile: a ValueError, if a row does not match its checksum.

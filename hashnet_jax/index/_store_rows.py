@@ -77,8 +77,8 @@ def make_rows(
     """
     if codes.shape[1] != manifest.code_bytes:
         raise ValueError(
-            f"`codes` must have {manifest.code_bytes} bytes each, because the codes of the store "
-            f"have {manifest.bits} bits, got {codes.shape[1]}."
+            f"`codes` must have {manifest.code_bytes} bytes per code, because the codes in the "
+            f"store have {manifest.bits} bits, got {codes.shape[1]}."
         )
     id_array = pa.array(ids, pa.utf8())
     label_array = pa.array(labels if labels is not None else [None] * len(ids), pa.utf8())
@@ -95,7 +95,7 @@ def make_rows(
 
 
 def bound_to(rows: pa.Table | pa.RecordBatch, store_number: int) -> pa.Table | pa.RecordBatch:
-    """Returns rows from :func:`make_rows` with checksums that include the store's random number.
+    """Mixes the store's random number into the checksums of rows from :func:`make_rows`.
 
     The lower half of a checksum covers the id, code and label; the upper half covers the id and the
     size, modification time and SHA-256 of the file.
@@ -114,8 +114,8 @@ def damaged_rows(rows: pa.Table | pa.RecordBatch, width: int, store_number: int 
       rows: rows with the columns id, code, label and check; the columns size, mtime_ns and sha256
         are checked if all three are present.
       width: number of bytes per code, ceil(K/8).
-      store_number: the store's random number, < 2^64; None if the store was created without a
-        number, so that its checksums do not cover the files.
+      store_number: the store's random number, < 2^64; None for a store without a number,
+        whose checksums do not cover size, mtime_ns and sha256.
     """
     ids, labels = (_one_array(rows.column(name)) for name in ("id", "label"))
     found = row_checks(ids, codes_of(rows.column("code"), width), labels)
@@ -130,7 +130,7 @@ def damaged_rows(rows: pa.Table | pa.RecordBatch, width: int, store_number: int 
 
 
 def codes_of(column: pa.Array | pa.ChunkedArray, width: int) -> UInt8[np.ndarray, "n bytes"]:
-    """Returns a column of codes as an array of uint8 ``[n, width]``, without a copy if possible."""
+    """Returns a column of codes as a uint8 array ``[n, width]``, without a copy if possible."""
     if isinstance(column, pa.ChunkedArray):
         column = column.combine_chunks()
     return column.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
@@ -182,7 +182,7 @@ def _one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 
 def _text_hashes(texts: pa.Array) -> UInt64[np.ndarray, " n"]:
-    """Hashes each string, including its length."""
+    """Returns a hash of the bytes and length of each string."""
     texts = texts.cast(pa.large_binary())
     _, offsets, content = texts.buffers()
     if not len(texts) or offsets is None:
@@ -197,7 +197,7 @@ def _text_hashes(texts: pa.Array) -> UInt64[np.ndarray, " n"]:
 
 
 def _weights(number: int) -> UInt64[np.ndarray, " number"]:
-    """Returns an odd pseudorandom number for each position, from the generator SplitMix64."""
+    """Returns an odd pseudorandom number for each position, from the SplitMix64 generator."""
     x = np.arange(1, number + 1, dtype=np.uint64) * np.uint64(_MULTIPLIER)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

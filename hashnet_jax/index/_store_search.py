@@ -51,7 +51,7 @@ def search_snapshots(
     k: int | None = None,
     radius: int | None = None,
 ) -> list[list[Neighbour]]:
-    """Finds the exact nearest neighbours of each query in one or several stores.
+    """Finds the exact nearest neighbours of each query in one or more stores.
 
     Small searches use NumPy. Large searches use :func:`hashnet_jax.hamming.top_k`, which is faster
     than NumPy but has to be compiled.
@@ -95,10 +95,10 @@ def check_limits(k: int | None, radius: int | None) -> None:
 
 
 def check_width(packed_queries: UInt8[np.ndarray, "Q bytes"], width: int) -> None:
-    """Raises a ValueError unless each query has ``width`` bytes, like the codes of a store."""
+    """Raises a ValueError unless each query has ``width`` bytes, like the codes in a store."""
     if packed_queries.shape[1] != width:
         raise ValueError(
-            f"`packed_queries` must have {width} bytes each, like the codes of the store, got "
+            f"`packed_queries` must have {width} bytes per code, like the codes in the store, got "
             f"{packed_queries.shape[1]}."
         )
 

@@ -41,7 +41,7 @@ def search_tables(
     probes: int | None = None,
     where: str | None = None,
 ) -> list[list[Neighbour]]:
-    """Finds the pictures nearest to each query in one or several stores, using LanceDB.
+    """Finds the pictures nearest to each query in one or more stores, using LanceDB.
 
     Without ``probes``, each query is compared with every code. The result is exact, except that
     ties at the largest returned distance are broken arbitrarily. With ``probes``, some of the
@@ -49,7 +49,7 @@ def search_tables(
     of the returned rows are verified.
 
     Args:
-      stores: the stores, whose codes were computed by the same network.
+      stores: the stores to search; all their codes must come from the same network.
       packed_queries: packed query codes, uint8 ``[Q, ceil(K/8)]``.
       k: maximum number of neighbours per query, >= 1.
       probes: number of index lists to search per query, see :func:`build_index`; None to search
@@ -60,8 +60,8 @@ def search_tables(
       The neighbours of each query in order of distance, with ties broken by id and then by store.
 
     Raises:
-      ValueError: if ``k`` or ``probes`` < 1, ``where`` is not a valid filter, or the queries and
-        the codes of the stores have different numbers of bytes.
+      ValueError: if ``k`` or ``probes`` < 1, ``where`` is not a valid filter, or the query codes
+        and the stored codes have different numbers of bytes.
       DamagedFile: a ValueError, if a returned row is damaged.
     """
     check_limits(k, None)

@@ -94,7 +94,7 @@ def add_pictures(
     on_change: OnChange | None = None,
     on_unreadable: OnUnreadable | None = None,
 ) -> Changes:
-    """Encodes new and changed pictures, but keeps the rows of pictures that are gone.
+    """Encodes new and changed pictures, but keeps the rows of pictures that are no longer on disk.
 
     See :func:`update_store` for the arguments, the result and the errors.
     """
@@ -165,7 +165,7 @@ class _Update:
             note(lambda line: report(path, line))(reason)
 
     def delete(self, gone: Iterator[str], *, dry_run: bool) -> None:
-        """Deletes the rows of pictures that are gone."""
+        """Deletes the rows of pictures that are no longer on disk."""
         while ids := list(itertools.islice(gone, _IDS_PER_DELETE)):
             if not dry_run:
                 self._store.delete(ids)
@@ -215,10 +215,10 @@ class _Update:
     def _differing(
         self, tasks: Iterator[Task], renew: Callable[[Task, PictureFile | None], None]
     ) -> Iterator[Task]:
-        """Yields the tasks whose file content differs from the store; calls ``renew`` for others.
+        """Yields the tasks with new or changed pictures, and calls ``renew`` for the others.
 
-        Files whose size or modification time differs from the store are hashed. A file that was
-        only touched is not encoded again.
+        A file is hashed if its size or modification time has changed, so that a file that was only
+        touched is not encoded again.
         """
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             while block := list(itertools.islice(tasks, _FILES_PER_BLOCK)):
@@ -242,5 +242,5 @@ class _Update:
 
 
 def _state(task: Task) -> PictureFile | str | None:
-    """Returns the SHA-256 of a picture whose size or modification time has changed, or None."""
+    """Hashes the file of a known picture if its size or modification time has changed."""
     return None if task.sha256 is None or task.is_same_file else digest(task.path)

@@ -33,7 +33,7 @@ def adaptive_avg_pool(images: Float[Array, "B H W C"], size: int) -> Float[Array
 
 
 def _bin_averages(length: int, bins: int) -> Float[Array, "bins length"]:
-    """Returns the matrix that averages an axis over its bins."""
+    """Returns a matrix that averages the values in each bin along an axis."""
     position = jnp.arange(length)
     start = jnp.arange(bins) * length // bins
     stop = -(-(jnp.arange(bins) + 1) * length // bins)

@@ -18,8 +18,8 @@ def batch_norm(
     """Creates a batch normalization layer whose statistics are computed over the global batch.
 
     Args:
-      train: whether to normalize with the statistics of the batch and update the running statistics
-        with them, rather than normalize with the running statistics.
+      train: whether to normalize with the batch statistics, and update the running statistics. If
+        false, the running statistics are used.
       dtype: dtype of the computation.
       axis_name: the mapped axis over which statistics are computed, if any.
       name: name of the layer.

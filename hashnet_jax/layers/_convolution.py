@@ -1,10 +1,10 @@
 """Convolution with fast CPU implementations.
 
 XLA lowers the gradient with respect to the kernel to a convolution whose window is as large as the
-image, which is much slower than a matrix product on a CPU. Nor does XLA turn 1 x 1 convolutions
-into matrix products on a CPU. There, kernel gradients and 1 x 1 convolutions are therefore written
-as matrix products (:mod:`_cpu_matmul_convolution`), and 3 x 3 and 5 x 5 convolutions use Winograd's
-algorithm (:mod:`_cpu_winograd`). Other platforms use plain `jax.lax`.
+image, which is much slower than a matrix product on a CPU. XLA also does not turn 1 x 1
+convolutions into matrix products on a CPU. On CPUs, kernel gradients and 1 x 1 convolutions are
+therefore written as matrix products (:mod:`_cpu_matmul_convolution`), and 3 x 3 and 5 x 5
+convolutions use Winograd's algorithm (:mod:`_cpu_winograd`). Other platforms use plain `jax.lax`.
 """
 
 from collections.abc import Callable, Sequence
@@ -81,7 +81,9 @@ Conv = partial(nn.Conv, conv_general_dilated=convolve)
 
 def _check_default(name: str, value: Any, default: Any) -> None:
     if value != default:
-        raise ValueError(f"`{name}` must be {default}, got {value}. Use plain flax.linen.Conv.")
+        raise ValueError(
+            f"`{name}` must be {default}, got {value}. For other values, use flax.linen.Conv."
+        )
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -110,7 +112,7 @@ _convolve.defvjp(_forward, _backward)
 
 
 class ConvForms(NamedTuple):
-    """Implementations of a convolution and its gradients with respect to input and kernel."""
+    """Implementations of a convolution and its gradients with respect to its input and kernel."""
 
     forward: Callable[..., Array]
     input_gradient: Callable[..., Array]
@@ -145,7 +147,7 @@ IM2COL = ConvForms(_plain_conv, _plain_input_gradient, matmul.kernel_gradient)
 
 
 def _cpu_forms(images: Array, kernel: Array, geometry: ConvGeometry) -> ConvForms:
-    """Returns the fastest implementations for a CPU."""
+    """Returns the fastest implementations of a convolution on a CPU."""
     if kernel.shape[:2] == (1, 1) and geometry.padding == ((0, 0), (0, 0)):
         return POINTWISE
     if winograd.is_faster(images, kernel, geometry):

@@ -42,7 +42,7 @@ def map_chunks(function: Callable[[Array], Array], chunk: int, images: Array) ->
 
 
 def sum_over_chunks(function: Callable[..., Array], chunk: int, *arrays: Array) -> Array:
-    """Applies ``function`` to ``chunk`` rows of all arrays at a time; sums the float32 results.
+    """Sums the float32 results of ``function`` over chunks of ``chunk`` rows of the arrays.
 
     Examples:
       >>> dot = lambda a, b: jnp.sum(a * b)

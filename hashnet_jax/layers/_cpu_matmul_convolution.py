@@ -86,7 +86,10 @@ def kernel_gradient(
 def _transposed_product(
     patches: Float[Array, "n P"], gradient: Float[Array, "n F"]
 ) -> Float[Array, "P F"]:
-    """Computes patches^T gradient in float32, with the narrower matrix first, which is faster."""
+    """Computes ``patches.T @ gradient`` in float32.
+
+    The narrower matrix comes first, which is faster than the reverse order.
+    """
     product = partial(
         lax.dot_general,
         dimension_numbers=(((0,), (0,)), ((), ())),

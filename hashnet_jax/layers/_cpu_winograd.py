@@ -50,7 +50,7 @@ def is_faster(
     kernel: Float[Array | jax.ShapeDtypeStruct, "kH kW C F"],
     geometry: ConvGeometry,
 ) -> bool:
-    """Returns whether Winograd's algorithm applies to a convolution and is faster than lax.
+    """Returns whether Winograd's algorithm applies and is faster than XLA's convolution.
 
     Args:
       images, kernel: float ``[B, H, W, C]`` and ``[k, k, C, F]``, or their shapes and dtypes.

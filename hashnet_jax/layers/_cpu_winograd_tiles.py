@@ -75,8 +75,8 @@ def pad_to_tiles(
 ) -> Float[Array, "B Ht Wt C"]:
     """Pads or crops images to the area that their tiles cover.
 
-    Tiles start every ``spacing`` pixels, beginning with the padding, and overlap by ``overlap``
-    pixels.
+    The first tile starts where the padding starts. Tiles are ``spacing`` pixels apart, and adjacent
+    tiles overlap by ``overlap`` pixels.
     """
     covered = (
         (before, spacing * count + overlap - before - length, 0)
@@ -91,7 +91,7 @@ def transform_tiles(
     tiles: tuple[int, int],
     spacing: int,
 ) -> Float[Array, "points all_tiles C"]:
-    """Evaluates every tile at all pairs of points, giving ``[n n, B tiles, C]``."""
+    """Evaluates every tile at all pairs of interpolation points; returns ``[n n, B tiles, C]``."""
     lengths = [spacing * (count - 1) + 1 for count in tiles]
     side = matrix.shape[1]
     rows = linear_combinations(
@@ -112,7 +112,7 @@ def assemble_outputs(
     products: Float[Array, "points all_tiles F"],
     tiles: tuple[int, int],
 ) -> Float[Array, "B Ht Wt F"]:
-    """Transforms products into outputs and joins these, giving ``[B, m tiles, m tiles, F]``."""
+    """Transforms the products into output tiles, and joins the tiles into whole images."""
     m, n = matrix.shape
     rows = linear_combinations(matrix, products.reshape(n, n, -1, *tiles, products.shape[-1]))
     pixels = jnp.stack(

@@ -1,9 +1,9 @@
 """Max pooling, with a fast CPU implementation.
 
 XLA lowers the gradient of `reduce_window` to a search of every window, followed by a scatter. On a
-CPU, this takes several times as long as the preceding convolution, so the forward and backward
-passes there use strided slices of the input, one per window position. Other platforms use plain
-`jax.lax`.
+CPU, this takes several times as long as the preceding convolution, so on CPUs the forward and
+backward passes use strided slices of the input instead, one per window position. Other platforms
+use plain `jax.lax`.
 """
 
 from collections.abc import Iterator
@@ -98,7 +98,7 @@ def _pool_slices(images: Array, *, geometry: PoolGeometry) -> Array:
 
 
 def _slices_gradient(images: Array, gradient: Array, *, geometry: PoolGeometry) -> Array:
-    """Routes the gradient of each window to the position of its first maximum."""
+    """Routes the gradient of each window to the position of the window's first maximum."""
     window, stride, padding = geometry
     first_maximum = _first_maximum(images, geometry)
     total = jnp.zeros_like(images)
@@ -129,13 +129,13 @@ def _first_maximum(
 def _slice_padding(
     offset: int, stride: int, padding: int, length: int, outputs: int
 ) -> tuple[int, int, int]:
-    """Returns the padding (before, after, between) that puts a slice back into the image."""
+    """Returns the padding (before, after, between) that puts a slice back in its place."""
     before = offset - padding
     return before, length - before - (stride * (outputs - 1) + 1), stride - 1
 
 
 def _window_slices(images: Array, geometry: PoolGeometry) -> Iterator[Array]:
-    """Yields, for each position in a window (row-major), the pixels of all windows there."""
+    """Yields, for each position in a window (row-major), that pixel of every window."""
     window, stride, padding = geometry
     pad = (padding, padding, 0)
     if padding:

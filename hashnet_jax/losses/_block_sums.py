@@ -13,7 +13,7 @@ from hashnet_jax.losses._pairwise import shifted
 
 
 class Options(NamedTuple):
-    """Static options; ``n`` is the number of columns, excluding padding."""
+    """Static arguments of the loss; ``n`` is the number of columns, excluding padding."""
 
     n: int
     alpha: float

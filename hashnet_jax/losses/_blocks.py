@@ -3,8 +3,8 @@
 The plain implementation (:func:`hashnet_jax.losses.pairwise_loss`) materializes several ``[B, N]``
 arrays, each 1 GiB at B = N = 16,384. Here a scan runs over blocks of columns, and only one block of
 similarities, weights, logits and losses exists at a time. When the loss is differentiated, one pass
-computes both value and gradients. Given the logits of a block, the gradients take two more matrix
-products, and nothing needs to be stored or recomputed.
+computes both the loss and its gradients. Given the logits of a block, the gradients take two more
+matrix products, and nothing needs to be stored or recomputed.
 """
 
 import jax
@@ -84,9 +84,9 @@ def pairwise_loss_blocks(
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Computes the sums of :func:`hashnet_jax.losses.pairwise_loss` from labels, block by block.
 
-    Up to rounding, value and gradients match ``similarity``, ``pair_weights`` and ``pairwise_loss``
-    applied in sequence. Supports first-order reverse-mode differentiation with respect to the
-    codes.
+    Up to rounding, the value and gradients match ``similarity``, ``pair_weights`` and
+    ``pairwise_loss`` applied in sequence. Supports first-order reverse-mode differentiation with
+    respect to the codes.
 
     Args:
       codes_a: float ``[B, K]``, relaxed codes in [-1, 1].
@@ -95,7 +95,7 @@ def pairwise_loss_blocks(
       labels_b: labels in the same format, ``[N]`` or ``[N, C]``.
       alpha: slope of the logistic link, > 0.
       offset: see :func:`hashnet_jax.losses.pairwise_loss`.
-      weights: the weights of similar and dissimilar pairs, two scalars > 0; for the class balance,
+      weights: the weights of similar and dissimilar pairs, two scalars > 0; to balance the two,
         use ``kind_weights("batch", *count_pairs(...))``, see
         :func:`hashnet_jax.losses.kind_weights`.
       continuous: whether to multiply the weights of similar pairs by their Jaccard index, see

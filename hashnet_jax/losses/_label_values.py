@@ -9,7 +9,7 @@ from hashnet_jax.codes import visible_values
 
 
 def check_label_values(name: str, labels: Shaped[Array | np.ndarray, "..."]) -> None:
-    """Raises unless labels are class ids or multi-hot labels of 0 and 1.
+    """Checks that labels are class ids or multi-hot labels of 0 and 1.
 
     A nonzero entry of a multi-hot label means "has this class". With -1 in place of 0, or with
     class ids in a column ``[N, 1]``, every image would therefore be similar to every other.

@@ -47,7 +47,7 @@ def jaccard(
 
     Returns:
       The similarities, float32 ``[B, N]`` in [0, 1]; 0 if neither image has a label. With class
-      ids, similar pairs have similarity 1, and all others 0.
+      ids, the similarity is 1 for images of the same class, and 0 otherwise.
 
     Raises:
       ValueError: if the two arrays differ in format or number of classes, or labels are invalid

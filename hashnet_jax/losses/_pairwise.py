@@ -94,7 +94,7 @@ def pairwise_loss(
       alpha: slope of the logistic link, > 0; the authors' code uses 10/K.
       offset: the cosine of two codes, <a, b>/K, at which a pair is as likely to be similar as
         dissimilar, in (-1, 1). With 0 (as in the paper), dissimilar codes are pushed beyond
-        orthogonality, to negative cosines, which only a few codes can all have with each other.
+        orthogonality, but only a few codes can all have negative cosines with each other.
       weights: optional pair weights, float ``[B, N]``, see :func:`pair_weights`; 1 by default.
 
     Returns:
@@ -140,7 +140,7 @@ def _sum(pairs: Float[Array, "B N"]) -> Float[Array, ""]:
 
 
 def check_codes(codes_a: Shaped[Array, "..."], codes_b: Shaped[Array, "..."]) -> None:
-    """Raises unless the codes have shapes ``[B, K]`` and ``[N, K]``."""
+    """Raises a ValueError unless the codes have shapes ``[B, K]`` and ``[N, K]``."""
     if codes_a.ndim != 2 or codes_b.ndim != 2 or codes_a.shape[1] != codes_b.shape[1]:
         raise ValueError(
             "`codes_a` and `codes_b` must be [B, K] and [N, K] with the same number of bits K, "
@@ -170,7 +170,7 @@ def _check_pairs(
     binary: bool = False,
     largest: float = float("inf"),
 ) -> None:
-    """Raises unless ``value`` has the right shape and, if it is not traced, valid entries."""
+    """Checks that ``value`` has the right shape and, if it is not traced, valid entries."""
     if value is None:
         return
     if len(pairs) != 2 or jnp.shape(value) != pairs:

@@ -25,7 +25,7 @@ class BatchLoss(NamedTuple):
 
 @runtime_checkable
 class LossFactory(Protocol):
-    """Builds the loss of a batch from its labels.
+    """Builds the loss function of a batch from the labels of the batch.
 
     See :func:`hashnet_jax.losses.pairwise_batch_loss` for the arguments.
     """

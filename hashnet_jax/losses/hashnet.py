@@ -1,4 +1,4 @@
-"""HashNet's batch loss, the entry point to the plain and blocked implementations."""
+"""HashNet's batch loss, computed by a plain or a blocked implementation."""
 
 import functools
 from collections.abc import Callable

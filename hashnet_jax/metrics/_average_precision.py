@@ -2,14 +2,14 @@
 
 A ranking by Hamming distance is a sequence of groups of tied codes, and the sum of the precision at
 the hits of a group has a closed form (``_ties.py``). If a group straddles the cut-off R, only the
-group's first places are within R. Given the number h of hits in these places, they form a group
-like any other. The divisor may depend on h (``"hits"``), so expected AP is an expectation over h,
-and worst and best AP are extrema over h. One more hit at the end of the first R ranks can *lower*
-AP if it also raises the divisor.
+group's first places are within R. Given the number h of hits in these places, the places form
+a group like any other. The divisor may depend on h (``"hits"``), so expected AP is an expectation
+over h, and worst and best AP are extrema over h. One more hit at the end of the first R ranks can
+*lower* AP if it also raises the divisor.
 
-References: McSherry and Najork, ECIR 2008, and He, Cakir, Bargal, Sclaroff, "Hashing as Tie-Aware
-Learning to Rank", CVPR 2018, give the expectation without a cut-off. The handling of the group at
-the cut-off, the divisors, and worst and best AP are specific to this package.
+References: McSherry and Najork, ECIR 2008, and He, Cakir, Bargal and Sclaroff, "Hashing as
+Tie-Aware Learning to Rank", CVPR 2018, give the expectation without a cut-off. The handling of the
+group at the cut-off, the divisors, and worst and best AP are specific to this package.
 """
 
 import math
@@ -41,11 +41,11 @@ class AveragePrecision(NamedTuple):
     """AP@R of each query over all ways of breaking ties; every field has shape ``[Q]``.
 
     Attributes:
-      worst: the lowest AP over the tie-breaking orders with a hit within R; 0 without such orders.
+      worst: the lowest AP over all orders with a hit within R; 0 if there are none.
       expected: the mean AP over all orders, weighted equally; an order without a hit has AP 0.
-      best: the highest AP over the orders with a hit within R; 0 without such orders.
-      hit_probability: the fraction of orders with a hit within R; exactly 0 without such orders.
-      may_miss: bool, whether some order has no hit within R.
+      best: the highest AP over all orders with a hit within R; 0 if there are none.
+      hit_probability: the fraction of orders with a hit within R; exactly 0 if there are none.
+      may_miss: bool, whether there is an order without a hit within R.
     """
 
     worst: Float[Array | np.ndarray, " Q"]
@@ -66,7 +66,7 @@ def average_precision(
 
     Args:
       counts: :class:`DistanceCounts` of int ``[Q, K+1]``. For NumPy arrays, the result is float64
-        and suitable for reported numbers. For jax arrays, it is computed on their device
+        and suitable for publication. For jax arrays, it is computed on their device
         (optionally under ``jax.jit``) in float32, accurate to 1e-6 if N < 2**24.
       cutoff: R >= 1, or ``None`` for the whole database. Static under ``jax.jit``. If R exceeds
         the database size, the divisor ``"cutoff"`` is still R.
@@ -103,7 +103,7 @@ def average_precision(
 
 
 class _Ranking(NamedTuple):
-    """All that AP@R depends on, except how many hits the straddling group has within R."""
+    """All that AP@R depends on, except how many hits the group that straddles R has within R."""
 
     sums: Sums
     edge: Edge
@@ -112,19 +112,19 @@ class _Ranking(NamedTuple):
     divisor: str
 
     def worst(self, hits: Float[Array | np.ndarray, "Q h"]) -> Float[Array | np.ndarray, "Q h"]:
-        """Returns the lowest AP if the straddling group has ``hits`` hits within R."""
+        """Returns the lowest AP if the group that straddles R has ``hits`` hits within R."""
         edge = self.edge
         group = worst_sum(edge.before, edge.before_hits, edge.inside, hits)
         return self._quotient(self.sums.worst + group, hits)
 
     def expected(self, hits: Float[Array | np.ndarray, "Q h"]) -> Float[Array | np.ndarray, "Q h"]:
-        """Returns the mean AP if the straddling group has ``hits`` hits within R."""
+        """Returns the mean AP if the group that straddles R has ``hits`` hits within R."""
         edge = self.edge
         group = expected_sum(edge.before, edge.before_hits, edge.inside, hits)
         return self._quotient(self.sums.expected + group, hits)
 
     def best(self, hits: Float[Array | np.ndarray, "Q h"]) -> Float[Array | np.ndarray, "Q h"]:
-        """Returns the highest AP if the straddling group has ``hits`` hits within R."""
+        """Returns the highest AP if the group that straddles R has ``hits`` hits within R."""
         group = best_sum(self.edge.before, self.edge.before_hits, hits)
         return self._quotient(self.sums.best + group, hits)
 
@@ -178,7 +178,7 @@ def _hits_of_lowest(
     fewest: Float[Array | np.ndarray, "Q 1"],
     cutoff: int | None,
 ) -> Float[Array | np.ndarray, "Q 1"]:
-    """Finds, by bisection, the straddling group's number of hits within R that minimizes AP.
+    """Finds how many hits within R from the group that straddles R minimize AP, by bisection.
 
     The lowest sum of precision is convex in the number of hits, so dividing it by the total number
     of hits gives a quotient that first falls and then rises. One more hit raises the quotient if

@@ -38,7 +38,7 @@ def check_label_pair(
     n_queries: int,
     n_database: int,
 ) -> None:
-    """Raises unless both label arrays have the same format, and one row per query or code."""
+    """Checks that the label arrays match each other and the numbers of queries and codes."""
     _check_labels("labels_q", labels_q, n_queries)
     _check_labels("labels_db", labels_db, n_database)
     if labels_q.shape[1:] != labels_db.shape[1:]:
@@ -51,7 +51,7 @@ def check_label_pair(
 def check_vectors(
     queries: Shaped[Array | np.ndarray, "..."], database: Shaped[Array | np.ndarray, "..."]
 ) -> tuple[Shaped[np.ndarray, "Q K"], Shaped[np.ndarray, "N K"]]:
-    """Converts queries and database to NumPy arrays; raises if a shape or entry is invalid."""
+    """Converts the arguments to NumPy arrays; raises if a shape or an entry is invalid."""
     arrays = np.asarray(queries), np.asarray(database)
     if any(array.ndim != 2 for array in arrays) or arrays[0].shape[1:] != arrays[1].shape[1:]:
         raise ValueError(
@@ -61,7 +61,7 @@ def check_vectors(
     if 0 in (*arrays[0].shape, len(arrays[1])):
         raise ValueError(
             "there must be at least one query, one vector in the database and one column, but got "
-            f"{arrays[0].shape} and {arrays[1].shape}."
+            f"shapes {arrays[0].shape} and {arrays[1].shape}."
         )
     for name, array in zip(("queries", "database"), arrays, strict=True):
         finite = np.isfinite(array)

@@ -1,8 +1,8 @@
 """Statistics of binary codes, with alarms that indicate a collapsed network.
 
 A collapsed network maps most images to the same code. A ranking by such codes is one large tie, and
-a tool that sorts the codes may still report a good MAP if the database happens to be sorted by
-class.
+a tool that breaks ties in database order may still report a good MAP if the database happens to be
+sorted by class.
 """
 
 import dataclasses

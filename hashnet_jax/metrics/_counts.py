@@ -48,7 +48,7 @@ class DistanceCounts:
         # Different shapes would be broadcast.
         if np.shape(self.total) != np.shape(other.total):
             raise ValueError(
-                "only counts for the same queries and number of bits can be added, but got "
+                "only counts for the same queries and number of bits can be added, but got shapes "
                 f"{np.shape(self.total)} and {np.shape(other.total)}."
             )
         return DistanceCounts(self.relevant + other.relevant, self.total + other.total)

@@ -1,10 +1,10 @@
-"""Per-distance counts on the host, which on a CPU is much faster than :mod:`_counts_device`.
+"""Counts codes by distance on the host; on a CPU, this is faster than :mod:`_counts_device`.
 
 On a CPU, XLA computes several times as many distances per second as NumPy, but computes histograms
-by a serial scatter that takes about 13 ns per pair. Therefore XLA computes the distances for a
-block of queries, and Pillow counts them as the gray levels of an image. Counting takes 0.4 ns per
-pair and uses all cores, since Pillow releases the GIL. Bins that do not fit in a byte are counted
-with NumPy's ``bincount``, which takes 1 ns per pair and holds the GIL.
+with a serial scatter that takes about 13 ns per pair. Therefore XLA computes the distances for a
+block of queries, and Pillow counts them as if they were gray levels of an image. Counting takes
+0.4 ns per pair and uses all cores, since Pillow releases the GIL. Bins that do not fit in a byte
+are counted with NumPy's ``bincount``, which takes 1 ns per pair and holds the GIL.
 """
 
 import functools
@@ -76,7 +76,7 @@ def distance_counts_host(
 
 
 class _Operands(NamedTuple):
-    """Codes as words, together with multi-hot labels as words if the bins depend on labels."""
+    """Codes, and multi-hot labels if the bins depend on labels, both packed into 32-bit words."""
 
     codes: UInt32[np.ndarray, "W N"]
     labels: UInt32[np.ndarray, "L N"] | None = None
@@ -154,7 +154,7 @@ def _count_multi_hot(
 
 
 def _for_each_query(add: _AddQuery, queries: _Operands, database: _Operands, size: int) -> None:
-    """Calls ``add(row, bins)`` for each query, on a thread pool; see :func:`_bins`."""
+    """Calls ``add(row, bins)`` for each query, in a thread pool; see :func:`_bins`."""
     n_queries, n = queries.codes.shape[1], database.codes.shape[1]
     padded_size = max(_SMALLEST_PADDED_BLOCK, 1 << (n - 1).bit_length())
     on_device = tuple(

@@ -85,7 +85,8 @@ def within_radius(counts: DistanceCounts, *, radius: int = 2) -> WithinRadius:
       radius: Hamming radius in 0..K, conventionally 2. Static under ``jax.jit``.
 
     Returns:
-      The means over queries, :class:`WithinRadius`. Codes at distance ``radius`` are included.
+      A :class:`WithinRadius` with the means over all queries. Codes at distance ``radius`` are
+        included.
 
     Raises:
       ValueError: if the counts are not ``[Q, K+1]`` with Q >= 1, or ``radius`` is not in 0..K.
@@ -101,7 +102,7 @@ def within_radius(counts: DistanceCounts, *, radius: int = 2) -> WithinRadius:
     if isinstance(radius, bool) or not isinstance(radius, int | np.integer):
         raise TypeError(f"`radius` must be an int, got {type(radius).__name__} {radius!r}.")
     if not 0 <= radius <= bits:
-        raise ValueError(f"`radius` must be in 0..K = 0..{bits}, got {radius}.")
+        raise ValueError(f"`radius` must be in 0..K (K = {bits}), got {radius}.")
     xp = array_namespace(counts.total)
     found = xp.sum(counts.relevant[:, : radius + 1], axis=1)
     in_ball = xp.sum(counts.total[:, : radius + 1], axis=1)

@@ -26,13 +26,13 @@ class Groups(NamedTuple):
     def sum_over_whole(
         self, values: Float[Array | np.ndarray, "Q groups"]
     ) -> Float[Array | np.ndarray, "Q 1"]:
-        """Sums ``values`` over the groups that lie entirely within R."""
+        """Sums ``values`` over the groups that lie entirely within rank R."""
         xp = array_namespace(values)
         return xp.sum(xp.where(self.whole, values, 0), axis=1, keepdims=True)
 
 
 class Edge(NamedTuple):
-    """The group that straddles R, or an empty group; each field has shape ``[Q, 1]``."""
+    """The group that straddles rank R, or an empty group; each field has shape ``[Q, 1]``."""
 
     before: Float[Array | np.ndarray, "Q 1"]
     """Number of codes ranked before the group."""
@@ -51,7 +51,7 @@ class Edge(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """Sums of P@k rel_k (see average_precision) over the groups that lie entirely within R."""
+    """Sums of P@k rel_k (see average_precision) over the groups entirely within rank R."""
 
     worst: Float[Array | np.ndarray, "Q 1"]
     expected: Float[Array | np.ndarray, "Q 1"]
@@ -59,7 +59,7 @@ class Sums(NamedTuple):
 
 
 def tie_groups(counts: DistanceCounts, cutoff: int | None) -> Groups:
-    """Returns the groups of tied codes for each query, as floats."""
+    """Returns the groups of tied codes for each query, with counts as floats."""
     xp = array_namespace(counts.total)
     dtype = xp.result_type(float)
     # Sum ranks as integers, since running sums in float32 would be inexact beyond 2**24.
@@ -87,7 +87,7 @@ def sums_of_whole(groups: Groups) -> Sums:
 
 
 def edge_group(groups: Groups, cutoff: int | None) -> Edge:
-    """Returns the group that straddles R, or an empty group."""
+    """Returns the group that straddles rank R, or an empty group if there is none."""
     xp = array_namespace(groups.size)
     whole = groups.whole
     at = xp.minimum(xp.sum(whole, axis=1, keepdims=True), groups.size.shape[1] - 1)

@@ -49,7 +49,7 @@ CONVENTIONS: dict[str, dict[str, str]] = {
 )
 @dataclasses.dataclass(frozen=True)
 class MeanAveragePrecision:
-    """MAP@R over all ways of breaking ties, with its convention; a pytree.
+    """MAP@R over all tie-breaking orders, and the convention used to compute it; a pytree.
 
     Attributes:
       worst: the lowest value over all tie-breaking orders, in [0, 1], see
@@ -80,7 +80,7 @@ class MeanAveragePrecision:
 
     @property
     def convention(self) -> str:
-        """The cut-off, divisor and handling of ties and of queries without a hit, as text."""
+        """States the cut-off, the divisor, and how ties and queries without a hit are treated."""
         divisor = {"hits": "hits within R", "min": "min(R, relevant)", "cutoff": "R"}[self.divisor]
         no_hit = {"zero": "count as 0", "drop": "are dropped"}[self.no_hit]
         return (
@@ -103,7 +103,7 @@ def mean_average_precision(
     divisor: str = "hits",
     no_hit: str = "zero",
 ) -> MeanAveragePrecision:
-    """Computes worst, expected and best MAP@R over all ways of breaking ties.
+    """Computes the worst, expected and best MAP@R over all ways of breaking ties.
 
     MAP@R is the mean of AP@R over queries. ``worst`` and ``best`` are its lowest and highest values
     over all ways of breaking all ties of all queries; ``expected`` always lies between them.
@@ -125,7 +125,7 @@ def mean_average_precision(
       no_hit: treatment of queries without a hit, ``"zero"`` or ``"drop"``.
 
     Returns:
-      MAP@R with its convention, :class:`MeanAveragePrecision`.
+      MAP@R and its convention, as a :class:`MeanAveragePrecision`.
 
     Raises:
       ValueError: if a shape or an option is invalid.
@@ -185,7 +185,7 @@ def _lowest_mean(
     always: Bool[Array | np.ndarray, " Q"],
     maybe: Bool[Array | np.ndarray, " Q"],
 ) -> _Scalar:
-    """Returns the lowest mean of all ``always`` values and any subset of the ``maybe`` values."""
+    """Returns the lowest possible mean of all ``always`` values and any of the ``maybe`` values."""
     xp = array_namespace(values)
     # The size-k subset with the lowest mean contains the k lowest values, so try every k.
     ranked = xp.sort(xp.where(maybe, values, xp.inf))

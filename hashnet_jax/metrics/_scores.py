@@ -1,9 +1,9 @@
-"""MAP of rankings by score, the inner product of float vectors or of a float query and a code.
+"""MAP of rankings by score: the inner product of float vectors, or of a float query and a code.
 
 A search is asymmetric if only the database is binary: queries keep their logits z, and a code b
 has the score <z, b>. If queries and database are both normalized features, the score is the cosine
 of the two vectors. Codes with equal scores form a group of ties, just like codes at equal Hamming
-distances, so the tie-aware metrics need only the numbers of relevant and of all codes per group.
+distances, so the tie-aware metrics need only the number of codes and of relevant codes per group.
 """
 
 import numpy as np
@@ -35,9 +35,9 @@ def mean_average_precision_scores(
 ) -> MeanAveragePrecision:
     """Computes MAP@R of the ranking by decreasing score ``<q, x>``, over all ways of breaking ties.
 
-    Scores are summed in float64 and rounded to float32. The rounding joins scores that differ only
-    in the order of summation, so equal vectors always tie, and shuffling the database does not
-    change the result. Memory use is O(N), not O(Q N).
+    Scores are summed in float64 and rounded to float32, which removes differences due to the order
+    of summation. Therefore, equal vectors always tie, and shuffling the database does not change
+    the result. Memory use is O(N), not O(Q N).
 
     Args:
       queries: float or integer ``[Q, K]``, all finite: logits for asymmetric search, or features.
@@ -140,10 +140,10 @@ def _rectangle(
 def _keys(
     scores: Float32[np.ndarray, "Q N"], similar: Bool[np.ndarray, "Q N"]
 ) -> Int64[np.ndarray, "Q N"]:
-    """Returns integers that sort by decreasing score, relevant codes first.
+    """Returns integer sort keys: higher scores come first, and relevant codes come first in ties.
 
-    Sorting integers is 4 times as fast as sorting floats. The bits of floats with the same sign,
-    read as integers, increase with the magnitude. The last bit of a key is 0 for relevant codes.
+    Sorting integers is 4 times as fast as sorting floats. Read as integers, the bits of floats with
+    the same sign increase with the magnitude. The last bit of a key is 0 for relevant codes.
     """
     bits = (scores + np.float32(0)).view(np.int32)  # -0 becomes 0
     ascending = np.where(bits < 0, bits ^ np.int32(2**31 - 1), bits)

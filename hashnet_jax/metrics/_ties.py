@@ -1,7 +1,8 @@
-"""Closed-form precision sums of a group of tied codes, and its distribution of hits at a cut-off.
+"""Closed-form precision sums of groups of tied codes, and the distribution of hits at a cut-off.
 
-A group is n codes at the same Hamming distance, r of them relevant, ranked after N codes that
-include M hits. With H(a, b) = 1/(a+1) + ... + 1/b, the group contributes to ``sum_k P@k rel_k``:
+A group consists of n codes at the same Hamming distance, r of them relevant, ranked after N codes
+that include M hits. With H(a, b) = 1/(a+1) + ... + 1/b, the group contributes to
+``sum_k P@k rel_k``:
 
     best      r - (N - M) H(N, N + r)                                   hits first
     worst     r - (N + n - r - M) H(N + n - r, N + n)                   hits last
@@ -29,12 +30,12 @@ _Floats = Float[Array | np.ndarray, "..."]
 
 
 def best_sum(before: _Floats, before_hits: _Floats, hits: _Floats) -> _Floats:
-    """Returns the precision sum of a group whose hits come first."""
+    """Returns the sum of the precision at each hit of a group whose hits come first."""
     return hits - (before - before_hits) * harmonic_difference(before, before + hits)
 
 
 def worst_sum(before: _Floats, before_hits: _Floats, size: _Floats, hits: _Floats) -> _Floats:
-    """Returns the precision sum of a group whose hits come last.
+    """Returns the sum of the precision at each hit of a group whose hits come last.
 
     Examples:
       >>> group = [np.array([float(x)]) for x in (0, 0, 2, 1)]
@@ -46,7 +47,7 @@ def worst_sum(before: _Floats, before_hits: _Floats, size: _Floats, hits: _Float
 
 
 def expected_sum(before: _Floats, before_hits: _Floats, size: _Floats, hits: _Floats) -> _Floats:
-    """Returns the mean precision sum of a group over all its orders; 0 for an empty group."""
+    """Returns the mean precision sum over all orders of a group's codes; 0 for an empty group."""
     xp = array_namespace(before)
     slope = (hits - 1) / xp.maximum(size - 1, 1)
     harmonic = harmonic_difference(before, before + size)
@@ -87,7 +88,7 @@ def hits_within(
     *,
     reach: int,
 ) -> tuple[Float[Array | np.ndarray, "Q counts"], Float[Array | np.ndarray, "Q counts"]]:
-    """Computes the hypergeometric distribution of the hits among a group's first ``inside`` places.
+    """Computes the hypergeometric distribution of the number of hits in a group's first places.
 
     Probabilities are computed outward from the mode using ratios of neighboring terms, which
     neither overflow nor cancel, unlike quotients of factorials.

@@ -11,7 +11,7 @@ from hashnet_jax.model._params import HashNetParams
 def check_finite(params: HashNetParams, *, source: str = "a network") -> None:
     """Raises a ValueError unless all weights and running statistics of a network are finite.
 
-    The sign of NaN is -1 by convention, so a network with NaN would encode every image as the same
+    NaN becomes -1 in a code, so a network that contains NaN would encode every image as the same
     code without an error. The command line calls this function after loading a network.
 
     Args:

@@ -22,7 +22,7 @@ NetworkInput = Float[Array | np.ndarray, "B S S 3"] | Float[Array | np.ndarray, 
 
 
 class HashNetwork(nn.Module):
-    """A backbone and a hash layer; hash weights start from N(0, 0.01²) and hash biases from 0."""
+    """A backbone followed by a hash layer with initial weights from N(0, 0.01²) and zero biases."""
 
     spec: ModelSpec
     axis_name: str | None = None
@@ -120,7 +120,7 @@ def logits(params: HashNetParams, images: NetworkInput) -> Float[Array, "B K"]:
 
 
 def extract_features(params: HashNetParams, images: NetworkInput) -> Float[Array, "B D"]:
-    """Computes the backbone's features at inference.
+    """Computes the backbone's features in inference mode.
 
     Args:
       params: the network, :class:`HashNetParams`.
@@ -153,8 +153,8 @@ def training_logits(
 
     With ``backbone_mode="inference"``, training uses the same running statistics as inference, so
     the result equals :func:`logits`. With ``"train"``, pretrained weights are used with
-    statistics that differ from those they were trained with, and running statistics adapt too
-    slowly for a short run.
+    statistics that differ from those they were trained with, and the running statistics adapt
+    too slowly for a short run.
 
     Args:
       params: the network, :class:`HashNetParams`.
@@ -167,7 +167,7 @@ def training_logits(
       ``(logits, batch_stats)``: float32 ``[B, K]``, and the updated running statistics.
 
     Raises:
-      ValueError: if the images have any other shape, or ``backbone_mode`` is invalid.
+      ValueError: if the shape of ``images`` is wrong, or ``backbone_mode`` is invalid.
 
     Examples:
       >>> spec = ModelSpec(backbone="small_cnn", bits=12, image_size=8, resize=8)

@@ -56,10 +56,11 @@ def preprocess(
 
     References:
       The authors resize images to 256 x 256 without preserving the aspect ratio, then take the
-      central 224 x 224. Here, interpolation is linear with antialiasing, rounded to integer levels.
-      The result agrees with PIL's BILINEAR to within one level in 255 (a few levels if a data set
-      decodes a large JPEG at reduced size). Images that a data set has resized with PIL therefore
-      have the same codes as images resized here, except for rare bits whose logits are near 0.
+      central 224 x 224. Here, images are resized by linear interpolation with antialiasing, and
+      pixel values are rounded to integers. They differ from those of PIL's BILINEAR by at most 1
+      (by a few units if a data set decodes a large JPEG at reduced size). Codes therefore do not
+      depend on whether PIL or this function resizes an image, except for rare bits whose logits
+      are near 0.
     """
     if images.dtype != jnp.uint8:
         raise TypeError(f"`images` must be uint8, got {images.dtype}.")

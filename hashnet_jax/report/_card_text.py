@@ -1,4 +1,4 @@
-"""Formats the protocol card, or single sections of it, as text."""
+"""Formats the protocol card, or individual sections of it, as text."""
 
 import itertools
 import textwrap
@@ -79,7 +79,7 @@ def map_name(retrieval: Mapping[str, Any]) -> str:
 
 
 def alarm_line(codes: Mapping[str, Any]) -> str:
-    """Formats the collapse alarms in the card's ``codes`` as one line.
+    """Formats the collapse alarms in a card's code statistics as one line.
 
     Examples:
       >>> alarm_line({"alarms": []})
@@ -138,7 +138,7 @@ def _retrieval_rows(retrieval: Mapping[str, Any], data: Mapping[str, Any]) -> Ro
 
 
 def _metric_rows(retrieval: Mapping[str, Any]) -> Rows:
-    """Returns rows for the registered metrics, except those in the row for the Hamming radius."""
+    """Returns a row for each registered metric that is not in the row for the Hamming radius."""
     known = {f"{name}_within_radius_{retrieval['radius']}" for name in ("precision", "recall")}
     return [
         (name.replace("_", " ").capitalize(), f"{value:.4f}")

@@ -16,12 +16,13 @@ NO_LABEL = -1
 
 @dataclasses.dataclass(frozen=True)
 class CodeMap:
-    """The distinct codes of a sample of images.
+    """A map of the distinct codes of a sample of images.
 
     Attributes:
       plane: coordinates of each code on the map.
       images: number of images with each code.
-      classes: most frequent first label of the images with each code, or ``NO_LABEL``.
+      classes: the most frequent class of the images with each code. The class of an image is its
+        first label, or ``NO_LABEL``.
     """
 
     plane: Float[np.ndarray, "P 2"]
@@ -29,7 +30,7 @@ class CodeMap:
     classes: Int[np.ndarray, " P"]
 
     def by_frequency(self) -> list[int]:
-        """Returns the classes in ``self.classes``, those with the most codes first."""
+        """Returns the classes in ``self.classes``, most frequent first."""
         labelled = self.classes[self.classes != NO_LABEL].tolist()
         return [label for label, _ in collections.Counter(labelled).most_common()]
 
@@ -44,7 +45,7 @@ class CodeMap:
         return int(codes[np.abs(self.plane[codes] - middle).sum(axis=1).argmin()])
 
     def told_apart(self, labels: list[int]) -> float:
-        """Returns the fraction of images that are closest to the mean of their own class."""
+        """Returns the fraction of images whose nearest class mean is that of their own class."""
         chosen = np.isin(self.classes, labels)
         if not chosen.any():
             return 1.0
@@ -60,7 +61,7 @@ class CodeMap:
 
 
 def code_map(run: FinishedRun, *, seed: int = 0) -> CodeMap:
-    """Maps the distinct codes of at most ``MAP_IMAGES`` randomly drawn database images.
+    """Maps the distinct codes of up to ``MAP_IMAGES`` random database images to the plane.
 
     Images with the same code become a single point, because overlapping points would hide how many
     images have that code.
@@ -75,7 +76,7 @@ def code_map(run: FinishedRun, *, seed: int = 0) -> CodeMap:
 
 
 def _majority(code_of: Int[np.ndarray, " N"], labels: list[list[int]]) -> Int[np.ndarray, " P"]:
-    """Returns the most frequent first label of the images with each code."""
+    """For each code, returns the most frequent first label of the images with that code."""
     votes: list[collections.Counter[int]] = [
         collections.Counter() for _ in range(code_of.max() + 1)
     ]

@@ -154,7 +154,7 @@ def _beside(
 
 
 def _rims(axes: Axes, codes: CodeMap) -> Float[np.ndarray, "N 2"]:
-    """Returns points on the rim and at the centre of each drawn code, in data coordinates."""
+    """Returns points on the edge and at the centre of each code's circle, in data coordinates."""
     radii = np.sqrt(POINT_AREA * codes.images) / 2 * lay_out(axes).dpi / 72
     angles = np.linspace(0, 2 * np.pi, 8, endpoint=False)
     circle = np.concatenate([np.zeros((1, 2)), np.stack([np.cos(angles), np.sin(angles)], axis=1)])
@@ -196,7 +196,7 @@ def _grey_label(codes: CodeMap, n_others: int) -> str:
 
 
 def _grey_note(grey: str, n_others: int, named: int) -> str:
-    """Returns the caption's note on grey codes; ``named`` of their classes are labelled."""
+    """Returns the part of the caption that explains the grey codes."""
     if not grey:
         return ""
     frequent = f" The {len(CLASS_COLORS)} most frequent classes are coloured." if n_others else ""

@@ -44,10 +44,10 @@ def write_duplicates_page(
     radius: int,
     copy_bits: int,
 ) -> None:
-    """Writes a page with groups of pictures that have similar codes, atomically.
+    """Atomically writes a page that shows groups of pictures with similar codes.
 
-    The page shows at most about 1,000 pictures in complete groups, and the number of groups left
-    out.
+    The page shows only complete groups, about 1,000 pictures at most, and states how many groups
+    are not shown.
 
     Args:
       path: file to write the page to.
@@ -55,9 +55,9 @@ def write_duplicates_page(
         other.
       searched: number of pictures that were compared.
       bits: K, the number of bits per code.
-      radius: R, the maximum distance between linked codes.
-      copy_bits: the maximum number of bits in which the perceptual hashes of linked near copies
-        differ.
+      radius: R; pictures whose codes differ in at most R bits are in the same group.
+      copy_bits: pictures in a group are near copies if their perceptual hashes differ in at most
+        this many bits.
     """
     shown = _shown(groups)
     left = len(groups) - len(shown)

@@ -1,4 +1,4 @@
-"""The card of an evaluation: the MAP of given codes under each convention, and other metrics."""
+"""The evaluation card of given codes: MAP under each convention, and other metrics."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -44,9 +44,9 @@ def evaluate_files(
     Args:
       files: codes and labels of the queries and the database.
       cutoffs: values of R >= 1, in addition to the whole database.
-      conventions: names of tools, keys of ``hashnet_jax.metrics.CONVENTIONS``, to compute MAP only
-        as these tools do; by default, MAP is computed for every combination of a divisor and a
-        treatment of queries without a hit.
+      conventions: names of the tools whose MAP is computed, keys of
+        ``hashnet_jax.metrics.CONVENTIONS``; by default, MAP is computed for every combination of a
+        divisor and a treatment of queries without a hit.
 
     Returns:
       ``(card, counts)``: a dict that is JSON-serializable, except that values may be NaN, and the
@@ -102,7 +102,7 @@ def _entry(mean: MeanAveragePrecision) -> dict[str, Any]:
 
 
 def _tools(rules: dict[str, str], cutoff: int | None) -> list[str]:
-    """Returns the tools that compute MAP at this cut-off under this convention."""
+    """Returns the names of the tools that compute MAP at this cut-off under this convention."""
     tools = ["hashnet_jax"] if rules == OWN else []
     for name, convention in CONVENTIONS.items():
         if convention == rules and (cutoff is None or name not in _WITHOUT_CUTOFF):

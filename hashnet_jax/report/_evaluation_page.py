@@ -1,4 +1,4 @@
-"""Writes the page of an evaluation: one self-contained HTML file."""
+"""Writes the results of an evaluation as a self-contained HTML page."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Formats the card of an evaluation as text and as tables."""
+"""Formats an evaluation card as text and as tables."""
 
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -62,7 +62,7 @@ def is_possible(reported: str, entry: Mapping[str, Any]) -> bool:
 
 
 def evaluation_sections(card: EvaluationCard) -> list[tuple[str, Rows]]:
-    """Formats everything but the MAP as rows of text; see :func:`card_sections`."""
+    """Formats an evaluation's card, except the MAP, as rows of text; see :func:`card_sections`."""
     return [("Files", list(_file_rows(card))), *_sections(card)]
 
 
@@ -100,7 +100,7 @@ def map_table(card: EvaluationCard) -> Table:
 
 
 def _count(expected: float) -> Cell:
-    """Returns an expected number as an integer, unless ties make it a fraction."""
+    """Returns an expected count as an integer, or as a float if ties make it fractional."""
     return int(expected) if float(expected).is_integer() else float(expected)
 
 

@@ -2,7 +2,8 @@
 
 Figures are sized for one column of a paper (86 mm). They use 8–9 point serif type, lines labelled
 at their ends instead of in a legend, and Okabe and Ito's colours, which are distinguishable with
-any colour vision and in greyscale print. They are drawn without pyplot to avoid its global state.
+any type of colour vision and in greyscale print. They are drawn without pyplot to avoid its global
+state.
 
 The typeface is STIX, which ships with matplotlib; glyphs are drawn as outlines. STIX is a Times
 design, so the page (`assets/base.css`) uses the first Times font available to the reader.
@@ -92,8 +93,8 @@ def draw(
     """Draws a figure in the report's style.
 
     Args:
-      plot: function that draws into an empty figure. It returns text to append to the caption, for
-        facts known only once the figure is laid out, or ``""``.
+      plot: function that draws on an empty figure, and returns text to append to the caption (for
+        facts that are known only once the figure is laid out), or ``""``.
       name: file name without extension.
       title: short title that starts the caption.
       caption: explains what the figure shows and which conventions it uses.
@@ -123,7 +124,7 @@ def unit_axes(figure: Figure, *, xlabel: str, ylabel: str) -> Axes:
 
 
 def literal(name: str, *, longest: int | None = None) -> str:
-    """Escapes a name for a figure. No other function escapes text for matplotlib.
+    """Escapes a name that is shown in a matplotlib figure.
 
     Dollar signs are escaped because matplotlib would parse the text between two of them as math,
     and characters that cannot be drawn are escaped as in
@@ -131,7 +132,7 @@ def literal(name: str, *, longest: int | None = None) -> str:
 
     Args:
       name: any text.
-      longest: number of characters to which longer names are shortened.
+      longest: maximum number of characters; longer names are shortened. None for no limit.
 
     Examples:
       >>> print(literal("from $5 to $10"))

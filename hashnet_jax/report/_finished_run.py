@@ -45,7 +45,7 @@ class FinishedRun:
       history: the lines of `metrics.jsonl` that contain a loss, ordered by step.
       query: codes of the queries.
       database: codes of the database.
-      evaluation: MAP and counts per distance, recomputed from the codes.
+      evaluation: MAP and the numbers of codes per distance, recomputed from the codes.
     """
 
     path: Path
@@ -108,8 +108,8 @@ def read_finished_run(run_dir: str | os.PathLike[str]) -> FinishedRun:
 
     Raises:
       FileNotFoundError: if the run is not finished, or a file is missing.
-      DamagedFile: a ValueError, if a file is damaged or comes from another run: its hash differs
-        from the one in `result.json`, or its content contradicts another file.
+      DamagedFile: a ValueError, if a file is damaged, does not match its hash in `result.json`, or
+        contradicts another file.
       ValueError: if the MAP computed from `codes.npz` differs from the one in `result.json`.
 
     Examples:

@@ -47,7 +47,7 @@ class Query:
       shown: the query image.
       average_precision: AP@R, averaged over all tie-breaking orders.
       results: first results, nearest first.
-      ties: a sentence about ties at the last place shown.
+      ties: a sentence about ties with the last result shown.
     """
 
     shown: Shown
@@ -57,12 +57,12 @@ class Query:
 
 
 def gallery(run: FinishedRun, dataset: Dataset, *, seed: int = 0) -> list[Query]:
-    """Selects queries from a run, worst first, each with its first ``RESULTS`` results.
+    """Selects queries from a run, worst first, each with its top ``RESULTS`` results.
 
     The queries are ranked by AP and split into ``QUERIES`` groups of equal size. The gallery shows
-    the worst query of the first group, and a random query of each other group. It therefore
-    includes the worst failure, while the other queries show failures and successes in roughly their
-    true proportions.
+    the worst query of the first group, and a random query from each of the remaining groups. It
+    therefore includes the worst failure, while the other queries show failures and successes in
+    roughly their true proportions.
 
     Args:
       run: the finished run.
@@ -82,7 +82,7 @@ def gallery(run: FinishedRun, dataset: Dataset, *, seed: int = 0) -> list[Query]
 
 
 def tie_note(distance: Int[np.ndarray, " N"], shown: Int[np.ndarray, " S"]) -> str:
-    """Describes a tie at the last place shown.
+    """Says whether the last result shown is tied with codes that are not shown.
 
     Args:
       distance: distances of all database codes to the query.

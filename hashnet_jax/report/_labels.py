@@ -146,7 +146,7 @@ def spread(at: Sequence[float], heights: Sequence[float]) -> Float[np.ndarray, "
 
 
 def _leader(color: str) -> dict[str, Any]:
-    """Returns the style of the thin leader from the left edge of a label to the end of its line."""
+    """Returns the style of the thin line that connects a label's left edge to its data line."""
     return {
         "arrowstyle": "-",
         "color": color,
@@ -165,7 +165,7 @@ def lay_out(axes: Axes) -> Figure:
 
 
 def _occupied(axes: Axes, obstacles: Float[np.ndarray, "N 2"] | None) -> Float[np.ndarray, "M 2"]:
-    """Returns pixel coordinates of the obstacles and of points along all lines, one per pixel."""
+    """Returns pixel coordinates of the obstacles, and of points one pixel apart along all lines."""
     points = [np.empty((0, 2))]
     for line in axes.lines:
         corners = line.get_transform().transform(np.asarray(line.get_xydata(), float))
@@ -215,7 +215,7 @@ def _cost(
     points: Float[np.ndarray, "M 2"],
     taken: Sequence[Float[np.ndarray, "4"]],
 ) -> float:
-    """Counts the points in ``box``, plus a large penalty if it covers text or leaves the axes."""
+    """Counts the points in ``box``, plus large penalties for covering text or leaving the axes."""
     grown = box + np.array([-2, -2, 2, 2])  # pixels, to allow for line width
     frame = np.asarray(axes.get_window_extent().extents)
     outside = (box[:2] < frame[:2]).any() or (box[2:] > frame[2:] + 2).any()

@@ -18,7 +18,7 @@ _BREAKS = re.compile(r"[/\\_]+(?=.)|[.,;:-]+(?=[^\W\d])|[0-9a-f]{8}(?=[0-9a-f]{8
 
 
 def plain_text(name: str) -> str:
-    r"""Escapes undisplayable characters in a name: control characters and invalid UTF-8.
+    r"""Escapes unprintable characters in a name: control characters and invalid UTF-8.
 
     Characters that would reverse the text after them are escaped as well.
 

@@ -21,7 +21,7 @@ from hashnet_jax.report._tables import Table
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Everything shown on the page.
+    """Everything shown on a report page.
 
     Attributes:
       card: protocol card, from :func:`hashnet_jax.report.protocol_card`.

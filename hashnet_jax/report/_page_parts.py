@@ -38,7 +38,7 @@ def figure_elements(figures: Sequence[ReportFigure], *, first: int) -> str:
 
 
 def sortable_table(table: Table) -> str:
-    """Renders a sortable table, whose column headers are buttons, in a scrollable box."""
+    """Renders a sortable table in a scrollable box; the column headers are buttons."""
     heads = "".join(
         f'<th scope="col"><button type="button">{text(name)}</button></th>'
         for name in table.columns
@@ -114,7 +114,7 @@ def _label_elements(shown: Shown) -> str:
 
 
 def _file_name(shown: Shown) -> str:
-    """Renders the last component of the path; the full path appears on hover."""
+    """Renders the last component of a path, with the full path as a tooltip."""
     if not shown.name:
         return ""
     last = shown.name.rstrip("/").rpartition("/")[2]

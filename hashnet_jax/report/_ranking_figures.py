@@ -1,4 +1,4 @@
-"""Draws the precision-recall curve and precision@N."""
+"""Draws the precision-recall and precision@N curves."""
 
 import numpy as np
 from jaxtyping import Float

@@ -91,7 +91,7 @@ def has_result(run_dir: str | os.PathLike[str]) -> bool:
     """Returns whether a run has finished, i.e. whether its `result.json` exists.
 
     Raises:
-      DamagedFile: a ValueError, if it is not a regular file.
+      DamagedFile: a ValueError, if `result.json` is not a regular file.
     """
     return file_exists(Path(run_dir, RESULT), _WHAT, _REMEDY)
 
@@ -108,7 +108,7 @@ def read_result(
       files: names of the files to check.
 
     Returns:
-      The content of `result.json`, without its seal.
+      The content of `result.json`, without the hash of that content.
 
     Raises:
       DamagedFile: a ValueError, if `result.json` or one of the files is damaged, or comes

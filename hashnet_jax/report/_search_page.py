@@ -57,7 +57,7 @@ def write_search_page(
 
 
 def _contents(queries: Sequence[str]) -> str:
-    """Returns links to the queries, or ``""`` if there is only one."""
+    """Returns links to the queries, or ``""`` if there is only one query."""
     if len(queries) < 2:
         return ""
     links = "".join(
@@ -115,7 +115,7 @@ def _tile(rank: int, facts: str, path: str, *, same: bool) -> str:
 
 
 def picture(path: str, alt: str) -> str:
-    """Returns the thumbnail of a picture file, or the reason that it cannot be shown."""
+    """Renders the thumbnail of a picture file, or the reason that it cannot be shown."""
     try:
         return image(thumbnail(read_picture(path, draft=SIDE), side=SIDE), alt)
     except UnreadablePicture as error:  # e.g. moved since it was encoded

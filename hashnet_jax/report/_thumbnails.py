@@ -19,7 +19,7 @@ class Thumbnail:
       uri: data URI of the picture, PNG if it is pixelated and JPEG otherwise.
       width: width in pixels.
       height: height in pixels.
-      pixelated: whether a browser should enlarge it without smoothing.
+      pixelated: whether a browser should enlarge the picture without smoothing.
     """
 
     uri: str

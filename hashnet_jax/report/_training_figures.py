@@ -120,7 +120,7 @@ def _mark_peak(
     *,
     row: int,
 ) -> None:
-    """Marks the highest value at the top of the axes and prints it in the upper right."""
+    """Marks the peak at the top of the axes, and prints its value in the upper right corner."""
     peak = int(np.nanargmax(values))
     axes.plot(steps[peak], axes.get_ylim()[1], "^", color=color, markersize=4, clip_on=False)
     axes.annotate(

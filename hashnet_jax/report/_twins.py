@@ -14,7 +14,7 @@ _FEWEST_QUERIES, _QUERY_SHARE, _DATABASE_SHARE = 10, 0.9, 0.5
 
 
 class Twins(NamedTuple):
-    """Counts of queries and database codes that have an equal code in the database.
+    """Counts of queries and database codes that have a duplicate in the database.
 
     Attributes:
       queries: Q, the number of queries.
@@ -51,9 +51,10 @@ def count_twins(files: RetrievalFiles) -> Twins:
 def leak_hint(twins: Twins) -> Iterator[str]:
     """Yields a hint if queries have twins in the database far more often than database codes do.
 
-    Equal codes are not an error: a good network maps many images of a class to the same code. In
-    that case, however, many database codes are also equal to each other. If few database codes are
-    equal but almost all queries have a twin, the queries are probably contained in the database.
+    Twins (equal codes) are not an error: a good network maps many images of a class to the same
+    code. In that case, however, many database codes are also equal to each other. If few database
+    codes are equal but almost all queries have a twin, the queries are probably contained in the
+    database.
     """
     if (
         twins.queries >= _FEWEST_QUERIES
@@ -81,7 +82,7 @@ def _identify_labels(files: RetrievalFiles) -> Int[np.ndarray, " n"]:
 
 
 def _identify(rows: UInt8[np.ndarray, "n bytes"]) -> Int[np.ndarray, " n"]:
-    """Numbers rows so that equal rows have equal numbers."""
+    """Returns an integer for each row, the same for equal rows."""
     # Rows viewed as opaque values are sorted with memcmp, much faster than np.unique(axis=0).
     opaque = np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").reshape(-1)
     return np.unique(opaque, return_inverse=True)[1]

@@ -1,4 +1,4 @@
-"""Writes the report of a finished run into its folder."""
+"""Writes the report of a finished run."""
 
 import os
 from pathlib import Path
@@ -20,8 +20,8 @@ def write_report(
     """Writes `report.html`, `card.json` and `figures/` into the folder of a finished run.
 
     The page embeds all figures and pictures, and the card contains the hashes of `result.json` and
-    of the report's other files. The old report is replaced only after the new one is complete on
-    disk; if the process is killed while the files are renamed, there is no page.
+    of the report's other files. An existing report is replaced only after the new one is
+    complete on disk; if the process is killed while the files are being renamed, there is no page.
 
     Args:
       run: the run or its folder; see :mod:`hashnet_jax.training`.

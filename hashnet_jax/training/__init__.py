@@ -9,8 +9,8 @@ Suggested reading order:
 4. :func:`train_step`: the pure step, ``(state, batch) -> (state, metrics)``.
 5. :class:`RunFolder`: the run folder; its docstring lists the files.
 6. :class:`Checkpoints`: train states saved in that folder.
-7. :func:`fit`: the loop around the step, with signals, metrics, validation and checkpoints. It
-   resumes from the latest checkpoint. On a stop signal, it saves and raises :class:`Interrupted`.
+7. :func:`fit`: the loop around the step, with metrics, validation and checkpoints. It resumes from
+   the latest checkpoint. On a stop signal, it saves a checkpoint and raises :class:`Interrupted`.
 8. :func:`encode_dataset`, :func:`encode_batches`: encoding a data set with the trained network.
 9. :class:`CachedFeatures` and related functions: training only the hash layer, on features from a
    frozen backbone (:func:`load_or_compute_features`, :func:`compute_features`,

@@ -1,4 +1,4 @@
-"""Turns the errors that orbax raises if writing a checkpoint fails into OSErrors."""
+"""Raises an OSError in place of orbax's own error if a checkpoint cannot be written."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ _NUMBER = re.compile(r"os_error_code='(\d+)'|\[OS error (\d+)")
 
 @contextlib.contextmanager
 def write_faults_named(folder: Path) -> Iterator[None]:
-    """Converts orbax's errors about a full or failing disk to an OSError that names the folder.
+    """Converts orbax's errors about a full or failing disk into an OSError that names the folder.
 
     orbax writes in the background, so the error may be about an earlier checkpoint.
 

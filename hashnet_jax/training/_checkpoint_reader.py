@@ -1,4 +1,4 @@
-"""Reads checkpoints, and falls back to others if some are damaged."""
+"""Reads checkpoints, falling back to another one if a checkpoint is damaged."""
 
 import contextlib
 import os
@@ -45,7 +45,7 @@ class CheckpointReader:
         self._run, self._say, self._moves_aside = run, say, move_aside
 
     def saved_maps(self) -> dict[int, float | None]:
-        """Returns the validation MAPs in the records of the saved checkpoints."""
+        """Returns the validation MAP of each saved checkpoint, or None, keyed by step."""
         maps = {}
         for step in self._orbax.steps():
             try:
@@ -55,7 +55,7 @@ class CheckpointReader:
         return maps
 
     def read(self, step: int, arrays: Any) -> tuple[Any, dict[str, Any]]:
-        """Reads and checks the arrays and the position of a checkpoint."""
+        """Reads and checks a checkpoint; returns its arrays and data position."""
         record = self._record(step)
         with checkpoint_damage_named(self._folder / str(step)):
             restored = self._orbax.read_arrays(step, arrays)
@@ -77,7 +77,7 @@ class CheckpointReader:
             return record
 
     def read_latest(self, arrays: Any) -> tuple[Any, dict[str, Any]]:
-        """Reads the latest undamaged checkpoint, and renames damaged checkpoints after it."""
+        """Reads the latest undamaged checkpoint, and renames all later ones, which are damaged."""
         damaged: dict[int, DamagedFile] = {}
         for step in reversed(self._orbax.steps()):
             try:
@@ -107,14 +107,14 @@ class CheckpointReader:
                 why = damaged[best].reason if best in damaged else "it is missing or unreadable"
                 self._say(
                     f"{self._folder / str(best)}, the checkpoint with the best validation MAP, is "
-                    f"damaged ({why}). Using step {step}, which has the best MAP of the other "
-                    "checkpoints."
+                    f"damaged ({why}). Using step {step}, which has the best MAP among the "
+                    "other checkpoints."
                 )
             return restored
         raise self._all_damaged(damaged)
 
     def _recorded_best_step(self) -> int | None:
-        """Returns the best step in the newest readable record, even if its checkpoint is gone."""
+        """Returns the best step in the newest readable record, even if that checkpoint is gone."""
         for step in reversed(self._orbax.steps()):
             with contextlib.suppress(DamagedFile):
                 return self._record(step).best_step

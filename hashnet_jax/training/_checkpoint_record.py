@@ -1,7 +1,7 @@
 """The record saved with each checkpoint: data position, validation MAP, and a hash of the arrays.
 
-The record is sealed. orbax saves the record and the arrays atomically, so any change to the files
-of a checkpoint is detected when the checkpoint is read.
+The record also contains a hash of its own content, so any later change to the record or the arrays
+is detected when the checkpoint is read. orbax saves both atomically.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ class Record(NamedTuple):
     arrays_sha256: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the record as a sealed JSON object."""
+        """Returns the record as a JSON object with a hash of its content."""
         return sealed(self._asdict())
 
 
@@ -44,7 +44,7 @@ def record_from_json(content: Mapping[str, Any], *, step: int, run: str) -> Reco
     """Restores a record from JSON.
 
     Args:
-      content: the output of :meth:`Record.to_json`, or the bare position from version 0.1.
+      content: the output of :meth:`Record.to_json`, or only the position if written by version 0.1.
       step: the step under which the checkpoint is stored.
       run: text that identifies the run that reads the checkpoint.
 

@@ -1,4 +1,4 @@
-"""Checkpoints of the train state and the data position, which are verified when they are read."""
+"""Saves the train state and data position in checkpoints, and verifies checkpoints on reading."""
 
 import os
 import sys
@@ -32,15 +32,16 @@ class Checkpoints:
     """A run's checkpoints: the latest and, with validation, the best.
 
     Checkpoints are written atomically: orbax writes to a temporary folder and renames it. Each
-    checkpoint contains a hash of its arrays, position and validation MAP, which is verified on
-    reading. If a checkpoint is damaged, this is reported and another checkpoint is used. If there
-    are several processes, all of them must make the same calls. They have the same state, so only
-    the first process reads and writes, and it sends what it reads to the others.
+    checkpoint contains a hash of its arrays, data position and validation MAP, which is verified
+    when the checkpoint is read. If a checkpoint is damaged, this is reported and another checkpoint
+    is used. If there are several processes, all of them must make the same calls. The state is the
+    same in all processes, so only the first process reads and writes, and it sends what it reads to
+    the others.
 
     Args:
       folder: folder for the checkpoints; created if missing.
       keep_last: number of latest checkpoints to keep, >= 1.
-      keep_best: number of checkpoints with the best validation MAP to keep as well; 0 without
+      keep_best: number of best checkpoints, by validation MAP, to keep as well; 0 without
         validation.
       read_only: whether to forbid writing. Otherwise, incomplete checkpoints left by a killed run
         are removed in the background, which two processes must not do at the same time.
@@ -110,7 +111,8 @@ class Checkpoints:
         """
         if self._read_only:
             raise ValueError(
-                "cannot save to checkpoints opened with `read_only=True`. Open them without it."
+                "cannot save because the checkpoints were opened with `read_only=True`. Open them "
+                "with `read_only=False`."
             )
         if self._orbax is None:
             return
@@ -144,7 +146,7 @@ class Checkpoints:
           step: step of the checkpoint, see :meth:`latest_step`.
 
         Returns:
-          ``(state, position)``.
+          ``(state, position)``, as passed to :meth:`save`.
 
         Raises:
           DamagedFile: if the checkpoint is damaged, or was written by another run.
@@ -154,7 +156,7 @@ class Checkpoints:
     def restore_latest(self, template: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
         """Restores the latest undamaged checkpoint.
 
-        Damaged checkpoints after it are renamed, so that training can save their steps again.
+        Damaged later checkpoints are renamed, so that their steps can be saved again.
 
         Args:
           template: see :meth:`restore`.

@@ -79,8 +79,8 @@ def encode_batches(
 
     Args:
       params: the network, :class:`hashnet_jax.HashNetParams`.
-      batches: pairs ``(tag, images)``, with images as for :func:`hashnet_jax.encode`. The caller
-        must not modify the images afterwards.
+      batches: pairs ``(tag, images)``, with images in the format of :func:`hashnet_jax.encode`. The
+        caller must not modify the images afterwards.
       devices: devices to use, from :func:`hashnet_jax.distributed.devices.local_devices`.
 
     Yields:

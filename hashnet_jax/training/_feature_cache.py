@@ -59,17 +59,18 @@ def load_or_compute_features(
     devices: Sequence[Device],
     workers: int = 0,
 ) -> CachedFeatures:
-    """Loads from ``folder`` the features of all images in the split, or computes and saves them.
+    """Loads the cached features of all images in the split, or computes and saves them.
 
     The file's name contains a hash of everything the features depend on: the backbone's weights,
     the preprocessing, and the content of the images in the split. The features of other images are
     therefore never loaded, even if those images have the same names and labels. To compute this
     hash, all image files are read once, but not decoded. The name also contains a hash of the
-    features: a damaged file is reported on stderr and its features are computed again.
+    features, to detect a damaged file. Such a file is reported on stderr, and the features are
+    computed again.
 
     Args:
       folder: folder for the file; created if missing. If the file cannot be written, a note is
-        printed to stderr, and the features are only kept in memory.
+        printed to stderr, and the features are kept only in memory.
       params: the network, :class:`hashnet_jax.HashNetParams`, including the backbone.
       dataset: the data set, :class:`hashnet_jax.data.Dataset`.
       devices: devices to use, from :func:`hashnet_jax.distributed.devices.local_devices`.
@@ -164,7 +165,7 @@ def feature_batches(
     Args:
       features: the cached features, :class:`CachedFeatures`.
       dataset: the data set, :class:`hashnet_jax.data.Dataset`.
-      start: index of the first batch, i.e. the data position.
+      start: index of the first batch.
       batch_size: B, size of the global batch.
       stop: index one past the last batch.
       seed: seed for the data order, >= 0.

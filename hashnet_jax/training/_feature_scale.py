@@ -46,13 +46,13 @@ class FeatureScale:
         kernel: Float[np.ndarray | Array, "D K"],
         bias: Float[np.ndarray | Array, " K"],
     ) -> tuple[Float32[np.ndarray, "D K"], Float32[np.ndarray, " K"]]:
-        """Returns a kernel and bias that give the same logits on unstandardized features."""
+        """Adapts a kernel and bias for standardized features to unstandardized features."""
         original = np.asarray(kernel, np.float64) / self.std[:, None]
         shifted = np.asarray(bias, np.float64) - self.mean @ original
         return original.astype(np.float32), shifted.astype(np.float32)
 
     def folded(self, layer: HashNetParams) -> HashNetParams:
-        """Returns a hash layer with the same logits, up to rounding, on unstandardized features.
+        """Returns a layer that maps unstandardized features to the same logits, up to rounding.
 
         Args:
           layer: a hash layer for standardized features, see :func:`hashnet_jax.model.hash_layer`.

@@ -1,7 +1,7 @@
 """The initial hash layer on cached features: random, or computed from the features.
 
-Training that starts with a computed layer, and stays near it, keeps more of the information
-that the features contain about classes without training images.
+Compared with training from a random layer, training that stays near a computed layer preserves more
+of the information that the features contain about classes that have no training images.
 """
 
 import jax
@@ -31,7 +31,7 @@ def initial_layer(
     """Returns an initial hash layer according to ``spec.hash_init``.
 
     Args:
-      features: features of the training images, standardized if the layer's inputs are.
+      features: features of the training images, standardized if ``spec.standardize`` is set.
       labels: class ids ``[N]`` or multi-hot labels ``[N, C]`` of the training images.
       bits: K, the number of bits per code.
       spec: the training hyperparameters.

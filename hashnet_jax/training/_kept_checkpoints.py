@@ -7,13 +7,13 @@ from typing import Any
 class KeptCheckpoints:
     """Tells orbax which checkpoints to preserve.
 
-    The MAPs come from the checkpoints' sealed records. orbax could rank checkpoints by itself, but
-    it would read the MAPs from files without a hash, and a flipped bit could make it delete the
-    best checkpoint.
+    The MAPs come from the checkpoints' records, which contain a hash of their own content. orbax
+    could rank checkpoints by itself, but it would read the MAPs from files without a hash, and a
+    flipped bit could make it delete the best checkpoint.
 
     Args:
       keep_last: number of latest checkpoints to keep, >= 1.
-      keep_best: number of checkpoints with the best validation MAP to keep as well.
+      keep_best: number of best checkpoints, by validation MAP, to keep as well.
 
     Attributes:
       maps: ``{step: MAP}`` for the saved checkpoints; the MAP is None if it was not measured.
@@ -24,7 +24,7 @@ class KeptCheckpoints:
         self.maps: dict[int, float | None] = {}
 
     def measured(self) -> Iterator[int]:
-        """Yields the steps with a MAP, best first, with ties broken in favour of the later step."""
+        """Yields the steps that have a MAP, best first; if MAPs tie, the later step comes first."""
         scores = [(score, step) for step, score in self.maps.items() if score is not None]
         yield from (step for _, step in sorted(scores, reverse=True))
 

@@ -1,6 +1,6 @@
 """Trains a linear hash layer on cached features, as one compiled program for all steps.
 
-The learning rate is an argument of the program, so many rates can be tried at the same time and
+The learning rate is an argument of the program. Several rates can therefore be tried at once,
 without recompiling.
 """
 
@@ -23,7 +23,7 @@ from hashnet_jax.training._step import configured_loss
 
 @runtime_checkable
 class LayerLoss(Protocol):
-    """The loss of a batch, as a hashable function."""
+    """A hashable function that computes the loss of a batch."""
 
     def __call__(
         self,
@@ -52,7 +52,7 @@ class LayerLoss(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class HashNetLoss:
-    """HashNet's :class:`LayerLoss`, with the continuation of ``spec`` and no weights of its own."""
+    """HashNet's :class:`LayerLoss`, with the continuation of ``spec`` and no trainable weights."""
 
     spec: TrainSpec
 
@@ -71,14 +71,14 @@ class HashNetLoss:
 
 
 def rate_unit(features: Float[np.ndarray, "N D"], *, standardize: bool = False) -> float:
-    """Returns the unit of learning rates: 1 / mean squared norm of the hash layer's inputs.
+    """Returns 1 / mean squared norm of the hash layer's inputs, the natural unit of learning rates.
 
     A step with this rate changes an image's output by about minus the gradient with respect to that
     output, regardless of the number and scale of the features.
 
     Args:
       features: features of the training images.
-      standardize: whether the layer is trained on features of mean 0 and variance 1.
+      standardize: whether the layer is trained on features with mean 0 and variance 1.
 
     Raises:
       ValueError: if the layer's inputs are 0 for all images.
@@ -120,15 +120,14 @@ def train_layers(
       state: the initial state of the loss; ``()`` for none.
       features: features of the training images.
       labels: labels of the training images, in the format that the loss expects.
-      order: positions of each batch's images among the training images, one row for each of T
-        steps.
-      spec: momentum, weight decay and stages of the learning rate; its ``learning_rate`` and
+      order: rows of ``features`` that form each batch, int ``[T, B]`` for T steps.
+      spec: sets the momentum, weight decay and learning-rate schedule; its ``learning_rate`` and
         ``hash_multiplier`` are not used.
       rates: R initial learning rates, one per layer.
 
     Returns:
-      The trained layers, stacked along a leading axis of length R. A layer is not finite if its
-      training diverged.
+      The trained layers, stacked along a leading axis of length R. A layer whose training
+      diverged contains NaN or infinity.
     """
     return HashLayer(
         *map(

@@ -65,8 +65,8 @@ def fit(
 
     If the latest checkpoint is damaged, training continues from the latest undamaged one.
 
-    A run that is killed at any point and resumed on the same devices reaches the same parameters,
-    bit for bit (on GPU, only with deterministic kernels).
+    A run that is killed at any point and resumed on the same devices reaches the same parameters as
+    an uninterrupted run, bit for bit (on GPU, only with deterministic kernels).
 
     Args:
       state: an initial :class:`hashnet_jax.training.TrainState`; it is copied, not donated.
@@ -183,7 +183,7 @@ def _augmented_batches(
 
 @dataclasses.dataclass
 class _Loop:
-    """Runs the steps from the latest checkpoint to the last.
+    """Runs all training steps after the latest checkpoint.
 
     Attributes:
       state: the current state. No other reference to it may exist: each step donates its buffers.
@@ -203,7 +203,7 @@ class _Loop:
     validation_cutoff: int | None
 
     def run(self) -> None:
-        """Runs all remaining steps, saving when due."""
+        """Runs all remaining steps, and saves a checkpoint whenever one is due."""
         total = self.state.spec.total_steps
         batch = self._next_batch()
         stopping = self._request_stop()
@@ -236,14 +236,14 @@ class _Loop:
             raise
 
     def _request_stop(self) -> Callable[[], int]:
-        """Starts to ask all processes whether any of them has received a stop signal.
+        """Asks all processes whether any of them has received a stop signal, without waiting.
 
         See :func:`hashnet_jax.distributed.processes.request_maximum`.
         """
         return processes.request_maximum(lambda: self.stop.first)
 
     def _validate(self, step: int) -> float | None:
-        """Validates if due, and logs the MAP."""
+        """Computes and logs the validation MAP, if validation is due after ``step``."""
         if not self.validate or not self.validate_every or step % self.validate_every:
             return None
         self.log.flush()

@@ -94,7 +94,7 @@ def _read_lines(path: Path) -> list[str]:
 
 
 def _step_of(line: str) -> int | None:
-    """Returns the step of a line, or None if the line is damaged."""
+    """Returns the step number in a line, or None if the line is damaged."""
     try:
         step = parse_json(line)["step"]
     except (ValueError, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""Records step metrics in `metrics.jsonl` and the progress display, and watches for collapse."""
+"""Writes step metrics to `metrics.jsonl`, displays them, and watches for a collapsed network."""
 
 import math
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class MetricsLog:
       progress: an open :class:`hashnet_jax.distributed.progress.Progress` that counts steps.
       every: number of steps between lines in the file; the last step is always written.
       total_steps: total number of steps.
-      watch: looks for signs of collapse in the metrics of each step.
+      watch: checks each step's metrics for signs of collapse.
     """
 
     def __init__(

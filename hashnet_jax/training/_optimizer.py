@@ -11,7 +11,7 @@ from hashnet_jax.training._spec import TrainSpec
 
 
 def beta_schedule(spec: TrainSpec) -> Schedule:
-    """Returns the schedule ``step -> beta`` for the continuation.
+    """Returns the continuation schedule, ``step -> beta``.
 
     Examples:
       >>> float(beta_schedule(TrainSpec(total_steps=100))(50))

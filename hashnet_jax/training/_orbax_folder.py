@@ -59,7 +59,7 @@ class OrbaxFolder:
             self._manager.save(step, args=args)
 
     def read_arrays(self, step: int, template: Any) -> Any:
-        """Reads the arrays of a checkpoint; orbax raises errors of any type if it is damaged."""
+        """Reads the arrays of a checkpoint; if it is damaged, orbax may raise any type of error."""
         args = ocp.args.Composite(state=ocp.args.StandardRestore(template))
         return self._manager.restore(step, args=args)["state"]
 
@@ -69,7 +69,7 @@ class OrbaxFolder:
         return self._manager.restore(step, args=args)["data"]
 
     def reload(self) -> None:
-        """Lists the checkpoints again after one of them was renamed."""
+        """Lists the checkpoints again after one of them has been renamed."""
         self._manager.reload()
 
     def close(self) -> None:

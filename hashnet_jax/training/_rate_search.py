@@ -1,4 +1,4 @@
-"""Finds the learning rate of a hash layer on a frozen backbone, without using any queries."""
+"""Finds a learning rate for a hash layer on a frozen backbone, without using any queries."""
 
 import dataclasses
 
@@ -67,8 +67,8 @@ def search_learning_rate(
 ) -> RateSearch:
     """Tries learning rates for a hash layer on cached features, each with several seeds.
 
-    The rates lie on a grid around 1 / mean squared norm of the features, so the grid suits any
-    network. The rates are compared on the images from :func:`hashnet_jax.data.held_out.held_out`.
+    The rates are multiples of 1 / (mean squared norm of the hash layer's inputs), so they suit any
+    network. They are compared on the images from :func:`hashnet_jax.data.held_out.held_out`.
 
     Args:
       features: features of all images in the split.

@@ -32,7 +32,7 @@ class RunFolder:
         config.json      the resolved config, written first
         split.npz        indices of training, query, database and validation images
         pictures.json    names of used and skipped images, if the data set is a folder
-        data.json        a hash of the images' content, and the folders that relative paths refer to
+        data.json        a hash of the images' content, and the base folders of relative paths
         overlaps.json    counts of images in more than one part of the split, by index and content
         metrics.jsonl    one line per logged step
         features-*.npy   features from a frozen backbone, see load_or_compute_features
@@ -113,7 +113,7 @@ class RunFolder:
         self._lock.close()
 
     def write_json(self, name: str, content: Any) -> None:
-        """Writes a JSON object atomically, sealed with the hash of its content."""
+        """Writes a JSON object atomically, together with a hash of its content."""
         text = json.dumps(sealed(content), indent=2) + "\n"
         self._write(name, lambda file: file.write(text.encode()))
 

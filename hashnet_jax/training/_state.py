@@ -17,14 +17,14 @@ from hashnet_jax.training._spec import TrainSpec
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class TrainState:
-    """Everything a step changes, as a pytree; ``beta`` always equals ``beta_schedule(spec)(step)``.
+    """The training state, a pytree; ``beta`` always equals ``beta_schedule(spec)(step)``.
 
     Attributes:
       step: int32 scalar, number of steps taken.
       beta: float32 scalar, beta for the next step.
       params: the network, :class:`hashnet_jax.HashNetParams`.
       opt_state: state of :func:`hashnet_jax.training.optimizer`.
-      key: a ``jax.random.key``; each step folds in ``step`` before drawing from it.
+      key: a ``jax.random.key``, from which each step derives its own key.
       spec: the static :class:`hashnet_jax.training.TrainSpec`.
     """
 

@@ -30,18 +30,18 @@ Metrics = dict[str, Float[Array, ""]]
 def train_step(
     state: TrainState, batch: Batch, *, axis_name: str | None = None
 ) -> tuple[TrainState, Metrics]:
-    """Updates the parameters once, and beta for the next step.
+    """Performs one training step: updates the parameters, and sets beta for the next step.
 
     Args:
       state: the train state, :class:`hashnet_jax.training.TrainState`.
       batch: ``{"image": ..., "label": ...}``. Images are ``[B, S, S, 3]``, either uint8, to
         be normalized here, or float and already normalized. If only the hash layer is trained,
         they are features ``[B, D]``. Labels are class ids ``[B]`` or multi-hot ``[B, C]``. When
-        mapped over devices, B is the number of rows on this device.
+        mapped over devices, B is the number of images per device.
       axis_name: name of the mapped axis, if any.
 
     Returns:
-      ``(state, metrics)``: the new state, and float32 scalars over the global batch: ``loss``,
+      ``(state, metrics)``: the new state, and float32 scalars for the global batch: ``loss``,
       ``binary_loss`` (with sgn(z) in place of tanh(beta z)), ``quantization_gap``,
       ``similar_share`` (the fraction of pairs that are similar), ``constant_bits`` (the number of
       bits that are the same for all images), ``gradient_norm``, and this step's ``beta``.
@@ -131,7 +131,7 @@ def configured_loss(
 
 
 def _updated(state: TrainState, gradients: Any, batch_stats: Any) -> TrainState:
-    """Returns the state after one update."""
+    """Returns the state after one optimizer update."""
     updates, opt_state = optimizer(state.spec).update(
         gradients, state.opt_state, state.params.variables["params"]
     )

@@ -1,4 +1,4 @@
-"""Records SIGINT and SIGTERM during training, to let the loop save before it stops."""
+"""Records SIGINT and SIGTERM during training, so that a checkpoint can be saved before stopping."""
 
 import contextlib
 import signal

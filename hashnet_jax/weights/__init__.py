@@ -1,4 +1,4 @@
-"""Reads and writes our own `model.npz` files, and reads public backbone weights."""
+"""Reads and writes `model.npz` files, and reads public backbone weights."""
 
 from hashnet_jax.weights._convert import convert_backbone, load_backbone
 from hashnet_jax.weights._find import find_weights

@@ -29,7 +29,8 @@ def find_weights(backbone: str, pretrained: str | os.PathLike[str] = "auto") -> 
       Traceback (most recent call last):
       ...
       ValueError: no package ships weights for resnet18. Download
-      https://download.pytorch.org/models/resnet18-f37072fd.pth and set `pretrained` to its path.
+      https://download.pytorch.org/models/resnet18-f37072fd.pth and set `pretrained` to the
+      path of the file.
     """
     if pretrained == "auto":
         return _packaged_weights(backbone)
@@ -60,7 +61,7 @@ def _packaged_weights(backbone: str) -> Path:
     if public.package is None:
         raise ValueError(
             f"no package ships weights for {backbone}. Download {public.url} and set `pretrained` "
-            "to its path."
+            "to the path of the file."
         )
     name, file = public.package
     package = importlib.util.find_spec(name)

@@ -20,9 +20,9 @@ def check_tensors(
     allowed: Collection[str],
     spec: ModelSpec,
 ) -> None:
-    """Raises a ValueError that names any missing, extra, misshaped or non-float tensors.
+    """Checks that tensors have the expected names and shapes, and floating-point dtypes.
 
-    If the names match other backbones, the message lists them.
+    If the names match other backbones, the error message lists these backbones.
 
     Args:
       tensors: the tensors, keyed by name.

@@ -83,11 +83,11 @@ def _check_archive(path: Path) -> None:
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise ValueError("its members are compressed, but torch.save does not compress them")
     if sum(member.file_size for member in members) > path.stat().st_size:
-        raise ValueError("its members are larger than the file")
+        raise ValueError("the total size of its members exceeds the file size")
 
 
 def _check_size(name: str, tensor: Any) -> None:
-    """Rejects a tensor with less data than its shape needs: a copy could exhaust the memory."""
+    """Rejects a tensor with less data than its shape needs, since a copy may not fit in memory."""
     n_bytes = tensor.numel() * tensor.element_size()
     if n_bytes > tensor.untyped_storage().nbytes():
         raise ValueError(

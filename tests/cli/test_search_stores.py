@@ -143,7 +143,7 @@ def test_networks_arguments_and_stores_that_do_not_fit_are_named(search, made):
     for args, message in (
         (("-k", "0"), "-k must be >= 1, got 0"),
         (("--radius", "-1"), "--radius must be >= 0, got -1"),
-        (("--rescore", "9"), "--rescore must be at least the 10 neighbours that are shown (-k)"),
+        (("--rescore", "9"), "--rescore must be at least 10, the number of neighbours shown (-k)"),
         (("--index", "hnsw"), "--index must be flat or ivf for a store, got hnsw"),
         (("--radius", "2", "--index", "ivf"), "--radius needs --index flat"),
         (("--probes", "2"), "--probes must be >= 1 and needs --index ivf, got 2"),

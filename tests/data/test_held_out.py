@@ -66,5 +66,5 @@ def test_each_seed_holds_out_other_classes():
 
 def test_too_few_classes_to_hold_any_out_are_refused():
     labels, split = unseen_split(classes=5, unseen=2)
-    with pytest.raises(ValueError, match=r"at least 4 classes .*, got 3\. Set fewer `unseen"):
+    with pytest.raises(ValueError, match=r"at least 4 classes .*, got 3\. Lower `unseen"):
         held_out(labels, split)

@@ -208,7 +208,7 @@ def test_validation_images_are_drawn_from_images_that_are_only_in_the_database(w
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lists": None}, "lists requires `lists`"),
+        ({"lists": None}, "'lists' requires `lists`"),
         ({"queries": 5}, "`queries` does not apply to lists, but is set to 5"),
         (
             {"train_in_database": False},

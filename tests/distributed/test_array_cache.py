@@ -54,7 +54,7 @@ def test_a_file_with_the_content_of_another_is_not_used(tmp_path, capsys):
     other = save_array(tmp_path, "other", ARRAY + 1)
     path.write_bytes(other.read_bytes())
     assert load(tmp_path) is None
-    assert "its content has a different hash" in capsys.readouterr().err
+    assert "its content does not match its hash" in capsys.readouterr().err
 
 
 def test_an_array_that_does_not_match_the_data_is_replaced(tmp_path, capsys):

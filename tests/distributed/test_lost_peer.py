@@ -66,5 +66,5 @@ def test_any_other_abort_keeps_its_message_and_its_signal():
 def test_a_port_that_is_in_use_is_named():
     with socket.create_server(("", 0)) as server:
         port = server.getsockname()[1]
-        with pytest.raises(OSError, match=f"`coordinator` cannot use port {port} of this machine"):
+        with pytest.raises(OSError, match=f"`coordinator` cannot use port {port} on this machine"):
             processes.initialize(f"127.0.0.1:{port}", 2, 0)

@@ -39,7 +39,7 @@ def test_processes_with_different_options_are_rejected(tmp_path):
         (("host:1234", 2, None), "requires `processes` N >= 1 and `process` I in 0..N-1"),
         (("host:1234", 2, 2), "got N = 2 and I = 2"),
         (("auto", 2, 0), "Leave them out"),
-        ((None, 2, 0), "require `coordinator` HOST:PORT"),
+        ((None, 2, 0), "require `coordinator`, the HOST:PORT address"),
     ],
 )
 def test_incomplete_arguments_are_rejected_naming_what_is_missing(arguments, message):

@@ -211,7 +211,7 @@ def test_rescoring_fewer_codes_than_are_shown_is_rejected(case, capsys):
     assert hashnet("search", "run", "codes", "pictures/0003.png", "--rescore", "9") == 1
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.endswith(
-        "--rescore must be at least the 10 neighbours that are shown (-k), got 9."
+        "--rescore must be at least 10, the number of neighbours shown (-k), got 9."
     )
 
 
@@ -278,7 +278,7 @@ def test_damaged_files_are_named_with_a_remedy(case, capsys):
     (case / "codes" / "manifest.json").unlink()
     assert "no codes found in codes (manifest.json is missing). Encode pictures" in error_of()
     (case / "codes" / ".partial").mkdir()
-    assert "the codes in codes are unfinished" in error_of()
+    assert "the codes in codes are incomplete" in error_of()
 
 
 def test_info_describes_runs_and_codes(case, capsys):

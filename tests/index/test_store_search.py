@@ -187,7 +187,7 @@ def test_limits_and_codes_that_do_not_fit_are_named(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             search_snapshots([whole], query, **limits)
-    with pytest.raises(ValueError, match="`packed_queries` must have 2 bytes each"):
+    with pytest.raises(ValueError, match="`packed_queries` must have 2 bytes per code"):
         search_snapshots([whole], np.zeros((1, 3), np.uint8), k=1)
     pytest.importorskip("lancedb")
     store = fill(create_store(tmp_path / "store", manifest()), clustered(12))
@@ -195,7 +195,7 @@ def test_limits_and_codes_that_do_not_fit_are_named(tmp_path):
         search_tables([store], query, 1, probes=0)
     with pytest.raises(ValueError, match="`where` must be a SQL filter"):
         search_tables([store], query, 1, where="colour = 'red'")
-    with pytest.raises(ValueError, match="`packed_queries` must have 2 bytes each"):
+    with pytest.raises(ValueError, match="`packed_queries` must have 2 bytes per code"):
         search_tables([store], np.zeros((1, 3), np.uint8), 1)
 
 

@@ -170,7 +170,7 @@ def test_a_finished_folder_says_that_new_pictures_are_not_included(case, capsys)
     assert hashnet("encode", "run", case / "pictures", "-o", "again", *ONE) == 0
     out = capsys.readouterr().out
     assert "already finished: 24 codes" in out
-    assert "Pictures added since then are not included" in out
+    assert "Pictures added later are not included" in out
 
 
 @pytest.fixture

@@ -182,5 +182,5 @@ def test_a_program_exported_for_several_platforms_runs_on_this_one() -> None:
     [("feature_group_count", 2), ("rhs_dilation", (2, 2)), ("precision", "highest")],
 )
 def test_unsupported_convolution_options_are_rejected(name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"`{name}` must be .*Use plain flax"):
+    with pytest.raises(ValueError, match=f"`{name}` must be .*use flax"):
         convolve(jnp.ones((1, 5, 5, 4)), jnp.ones((3, 3, 4, 4)), (1, 1), "SAME", **{name: value})

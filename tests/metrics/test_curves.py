@@ -57,7 +57,7 @@ def test_curves_under_jit_equal_those_on_the_host():
 
 def test_radii_and_ranks_out_of_range_are_rejected():
     counts = random_counts(2, 10, 7, 2)
-    with pytest.raises(ValueError, match=r"`radius` must be in 0\.\.K = 0\.\.7, got 8"):
+    with pytest.raises(ValueError, match=r"`radius` must be in 0\.\.K \(K = 7\), got 8"):
         within_radius(counts, radius=8)
     with pytest.raises(ValueError, match="`ranks` must be >= 1, got 0"):
         precision_at(counts, [1, 0])

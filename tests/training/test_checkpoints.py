@@ -210,7 +210,7 @@ def test_if_the_best_checkpoint_is_damaged_the_next_best_is_used_and_this_is_rep
         assert_state(initial, checkpoints.restore_best(initial)[0], 12)
     assert len(said) == 1
     assert f"{folder / '8'}, the checkpoint with the best validation MAP, is damaged" in said[0]
-    assert "Using step 12, which has the best MAP of the other checkpoints." in said[0]
+    assert "Using step 12, which has the best MAP among the other checkpoints." in said[0]
 
 
 def as_version_0_1(step_folder, step, score):

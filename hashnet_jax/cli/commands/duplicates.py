@@ -1,4 +1,4 @@
-"""`hashnet duplicates`: groups the pictures in a store by similar codes, and finds near copies."""
+"""`hashnet duplicates`: finds groups of pictures with similar codes, and near copies among them."""
 
 import argparse
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 
 def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
-    """Declares the options."""
+    """Adds the options of the command to ``parser``."""
     del argv
     add = parser.add_argument
     add(
@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         "pictures that are further apart, if a chain of links connects them (default: 2)",
     )
     add("--json", action="store_true", help="print JSON instead of a table")
-    add("--html", metavar="FILE", type=Path, help="also write an HTML page with the pictures")
+    add("--html", metavar="FILE", type=Path, help="also write an HTML page that shows the groups")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`hashnet evaluate`: computes the MAP, under every convention, of codes from any program."""
+"""`hashnet evaluate`: computes MAP under every convention, for codes from any program."""
 
 import argparse
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Adds the command to the subparsers of `hashnet`."""
     return commands.add_parser(
         "evaluate",
-        help="compute the MAP, under every convention, of codes from any program",
+        help="compute the MAP of codes from any program, under every convention",
         description=DESCRIPTION,
         add_options=add_options,
     )
 
 
 def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
-    """Declares the options."""
+    """Adds the options of the command to ``parser``."""
     from hashnet_jax.metrics import CONVENTIONS
 
     del argv
@@ -52,7 +52,7 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         nargs="+",
         default=[],
         metavar="R|all",
-        help="compute MAP@R for these R as well as for the whole database",
+        help="compute MAP@R for these values of R, as well as MAP over the whole database",
     )
     parser.add_argument(
         "--convention",
@@ -66,7 +66,7 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     parser.add_argument(
         "--reported",
         metavar="MAP",
-        help="published MAP, e.g. 0.638; marks the conventions under which it is possible",
+        help="published MAP, e.g. 0.638; marks the conventions under which this value is possible",
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
     parser.add_argument(

@@ -54,7 +54,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs the action; returns the exit status."""
+    """Runs the requested action; returns the exit status."""
     from hashnet_jax.cli import _index
 
     if args.action == "info":
@@ -101,7 +101,7 @@ def _add_encoding_options(action: argparse.ArgumentParser) -> None:
         "pictures", metavar="PICTURES", nargs="+", help="picture files, folders or globs"
     )
     labels = action.add_mutually_exclusive_group()
-    labels.add_argument("--label", metavar="LABEL", help="label for all of these pictures")
+    labels.add_argument("--label", metavar="LABEL", help="label for all PICTURES")
     labels.add_argument(
         "--folder-labels",
         action="store_true",

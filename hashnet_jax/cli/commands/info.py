@@ -19,7 +19,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the description; returns the exit status."""
+    """Prints a description of the folder; returns the exit status."""
     from hashnet_jax.cli._info import describe_folder
     from hashnet_jax.distributed.printing import printable
 

@@ -20,7 +20,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "--output",
         type=Path,
         metavar="FOLDER",
-        help="folder to write the report to, e.g. if RUN is read-only (default: RUN)",
+        help="folder to write the report to (default: RUN)",
     )
     parser.add_argument(
         "--seed",

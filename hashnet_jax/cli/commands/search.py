@@ -24,7 +24,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 
 def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
-    """Declares the options."""
+    """Adds the options of the command to ``parser``."""
     del argv
     add = parser.add_argument
     add("run_dir", metavar="RUN", type=Path, help="folder of a finished run (contains model.npz)")
@@ -44,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
     _add_limits(add)
     _add_index(add)
     add("--json", action="store_true", help="print JSON instead of a table")
-    add("--html", metavar="FILE", type=Path, help="also write an HTML page with the pictures")
+    add("--html", metavar="FILE", type=Path, help="also write an HTML page that shows the results")
 
 
 def _add_limits(add: Any) -> None:
@@ -70,9 +70,8 @@ def _add_limits(add: Any) -> None:
         "--rescore",
         type=int,
         metavar="N",
-        help="rerank the N nearest codes by the score <z, b>, where z are the logits of the "
-        "query, whose magnitudes show how certain its bits are, and b is a code of -1 and +1 "
-        "(default: rank by Hamming distance)",
+        help="rerank the N nearest codes by their inner product with the query's logits, whose "
+        "magnitudes show how certain each bit is (default: rank by Hamming distance)",
     )
 
 

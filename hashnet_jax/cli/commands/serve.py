@@ -22,14 +22,14 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Adds the command to the subparsers of `hashnet`."""
     return commands.add_parser(
         "serve",
-        help="search a store from a browser, and from other programs over HTTP",
+        help="serve a web page and an HTTP API for searching a store",
         description=DESCRIPTION,
         add_options=add_options,
     )
 
 
 def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
-    """Declares the options."""
+    """Adds the options of the command to ``parser``."""
     del argv
     parser.add_argument(
         "run_dir", metavar="RUN", type=Path, help="folder of a finished run (contains model.npz)"
@@ -68,7 +68,7 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         "--uploads",
         type=Path,
         metavar="FOLDER",
-        help="folder for the pictures that clients add (default: clients cannot add any)",
+        help="folder for pictures added by clients (default: clients cannot add pictures)",
     )
     _add_sizes(parser)
 

@@ -27,7 +27,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 
 def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
-    """Declares the options; ``argv`` determines which data set's defaults `--help` shows."""
+    """Adds the command's options; ``argv`` determines which data set's defaults `--help` shows."""
     from hashnet_jax.cli import _options
 
     _options.add_options(parser, argv)

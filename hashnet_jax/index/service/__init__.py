@@ -1,6 +1,6 @@
-"""A search service over HTTP: a web page, and a JSON API.
+"""A search service over HTTP, with a web page and a JSON API.
 
-The service requires the libraries that ``pip install 'hashnet_jax[serve]'`` installs.
+To install its dependencies, run ``pip install 'hashnet_jax[serve]'``.
 """
 
 from hashnet_jax.index.service._app import LOCAL_HOSTS, check_token, create_app

@@ -61,11 +61,11 @@ class Status(BaseModel):
 
     status: str
     version: Annotated[int, Field(description="Store version that is currently searched.")]
-    codes: Annotated[int, Field(description="Number of codes in the searched version.")]
+    codes: Annotated[int, Field(description="Number of codes that are currently searched.")]
     bits: Annotated[int, Field(description="Number of bits per code.")]
     fault: Annotated[
         str,
-        Field(description="Reason that a newer store version cannot be read; otherwise empty."),
+        Field(description="Why the newest version of the store cannot be read; empty if it can."),
     ]
 
 

@@ -27,7 +27,7 @@ def operations(document: Json) -> str:
 
 
 def problem_table() -> str:
-    """Returns an HTML table of the statuses of refused requests, with their meanings."""
+    """Returns an HTML table of error statuses and their meanings."""
     return _table((str(status), "", text) for status, text in PROBLEMS.items())
 
 

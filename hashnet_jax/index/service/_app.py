@@ -1,4 +1,4 @@
-"""Creates the web application for a service."""
+"""Creates the web application of a search service."""
 
 import contextlib
 import logging

@@ -18,7 +18,7 @@ class Batcher(Generic[Item, Result]):
     """Processes items in batches in a separate thread.
 
     While a batch is being processed, the items that arrive are gathered for the next one. The queue
-    is as long as the number of callers of :meth:`submit`, which must therefore be limited.
+    holds up to one item per caller of :meth:`submit`, so the number of callers must be limited.
 
     Args:
       process: maps a list of 1 to ``size`` items to the list of their results.

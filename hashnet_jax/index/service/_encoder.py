@@ -34,7 +34,7 @@ class Encoder:
         self._params = jax.device_put(params, device)
 
     def compile(self) -> None:
-        """Compiles the network, unless it is compiled already."""
+        """Compiles the network, unless it has already been compiled."""
         self([np.zeros((self.side, self.side, 3), np.uint8)])
 
     def __call__(

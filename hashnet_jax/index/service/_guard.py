@@ -1,4 +1,4 @@
-"""Applies the limits to each request before its body is read, and counts the responses."""
+"""Checks each request against the limits before reading its body, and counts the responses."""
 
 import asyncio
 import contextlib

@@ -51,5 +51,5 @@ class Refused(Exception):
 
 
 def try_again(status: int, detail: str) -> Refused:
-    """Returns a refusal that asks the client to repeat the request after a second."""
+    """Returns a :class:`Refused` error that asks the client to retry after one second."""
     return Refused(status, detail, {"Retry-After": "1"})

@@ -11,7 +11,7 @@ CONTENT_TYPE = prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
 
 
 class Metrics:
-    """The metrics of one service, in a Prometheus registry of their own."""
+    """The metrics of one service, in a separate Prometheus registry."""
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
@@ -43,5 +43,5 @@ class Metrics:
         )
 
     def text(self) -> bytes:
-        """Returns all metrics in the text format of Prometheus."""
+        """Returns all metrics in the Prometheus text format."""
         return prometheus_client.generate_latest(self._registry)

@@ -52,7 +52,10 @@ def decode_upload(data: bytes, *, side: int, max_pixels: int) -> UInt8[np.ndarra
 
 
 def picture_format(data: bytes, *, max_pixels: int) -> str:
-    """Returns the file suffix for a picture, e.g. ".png"; raises Refused like decode_upload."""
+    """Returns the file suffix for a picture, e.g. ".png".
+
+    Raises the same errors as :func:`decode_upload`.
+    """
     if not data:
         raise Refused(422, "The picture cannot be read: empty (0 bytes).")
     try:

@@ -72,7 +72,7 @@ K = Annotated[int, Query(ge=1, le=MAX_NEIGHBOURS, description="Number of neighbo
 Id = Annotated[str, Query(min_length=1, max_length=4096, description="Id of a picture.")]
 Label = Annotated[str | None, Form(max_length=200, description="Label of the picture.")]
 
-Upload = Annotated[UploadFile, File(description="The picture, a file in a supported format.")]
+Upload = Annotated[UploadFile, File(description="A picture file in a supported format.")]
 
 router = APIRouter(prefix="/api")
 

@@ -1,9 +1,9 @@
 """Exact search in a snapshot of the store, for one query at a time.
 
-A service searches for few queries at a time, among codes that change. faiss divides even such a
+A service compares few queries at a time with codes that may change. faiss divides even such a
 small search among all processors and waits for the slowest, which takes up to 10 ms on a busy
 machine. :func:`hashnet_jax.hamming.top_k` is compiled again whenever the number of codes changes.
-NumPy has neither drawback. It compares a query with 100,000 codes of 64 bits in 0.5 ms, and with
+NumPy has neither drawback. It compares a query with 100,000 64-bit codes in 0.5 ms, and with
 1,000,000 in 7 ms.
 """
 

@@ -1,4 +1,4 @@
-"""The web page, the description of the API, and the routes for operators."""
+"""The web page, the API description, and the routes for monitoring."""
 
 import string
 from pathlib import Path
