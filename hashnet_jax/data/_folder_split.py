@@ -1,4 +1,4 @@
-"""Splits the user's own pictures; default part sizes depend on the number of pictures."""
+"""Splits the user's own pictures; the default split sizes depend on how many there are."""
 
 import collections
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Decodes pictures with Pillow, with the same formats and limits for all sources.
+"""Decodes pictures with Pillow; the same formats and limits apply to every source.
 
 Pillow detects formats by content, not by suffix, and supports many more formats than this module
 allows. Some of its decoders are rarely tested, and one runs an external program (Ghostscript for

@@ -91,7 +91,7 @@ def read_lists(
     missing = [file for file in LIST_FILES.values() if not (folder / file).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"`lists` must be a folder with {', '.join(LIST_FILES.values())}, but {folder} has no "
+            f"`lists` must be a folder with {', '.join(LIST_FILES.values())}, but {folder} lacks "
             f"{', '.join(missing)}. Each line of these files must be `path 0 1 0 ...`."
         )
     lines_of = {part: _read_lines(folder / file) for part, file in LIST_FILES.items()}

@@ -193,7 +193,7 @@ def _check_archives(name: str, data_dir: Path, manual_dir: Path) -> None:
     missing = [file for file in ARCHIVES[name] if not (manual_dir / file).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"{name} is not prepared in {data_dir}, and {manual_dir} has no {', '.join(missing)}. "
+            f"{name} is not prepared in {data_dir}, and {manual_dir} lacks {', '.join(missing)}. "
             f"Download {' and '.join(ARCHIVES[name])} from image-net.org (account required) to "
             "that folder, pass the folder that contains them as `manual_dir`, or pass the folder "
             "that contains the prepared data set as `data_dir`. Alternatively, try "

@@ -93,8 +93,8 @@ def _open_or_create(uri: str | os.PathLike[str], codes: Manifest, folder: Path) 
     store = open_store(uri)
     if store.manifest.weights_sha256 != manifest.weights_sha256:
         raise ValueError(
-            f"the codes in {store.uri} and in {folder} were computed by different networks. "
-            "Import them into a new store."
+            f"the codes in {folder} and those in {store.uri} were computed by different networks. "
+            f"Import {folder} into a new store."
         )
     return store
 

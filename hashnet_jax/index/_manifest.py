@@ -171,7 +171,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     with damage_named(path, _WHAT, _REMEDY):
         manifest = Manifest(**unsealed(content))
         if not is_sealed(content) and not written_by_0_1(manifest):
-            raise ValueError(f"it has no SHA-256, although {manifest.package} writes one")
+            raise ValueError(f"it has no SHA-256, although {manifest.package} always writes one")
     return manifest
 
 

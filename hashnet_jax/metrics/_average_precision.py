@@ -71,8 +71,8 @@ def average_precision(
       cutoff: R >= 1, or ``None`` for the whole database. Static under ``jax.jit``. If R exceeds
         the database size, the divisor ``"cutoff"`` is still R.
       divisor: ``"hits"`` (the number of relevant codes within the first R, as in the hashing
-        literature and the HashNet authors' code), ``"min"`` (R or the number of all relevant codes,
-        whichever is smaller) or ``"cutoff"`` (R).
+        literature and the HashNet authors' code), ``"min"`` (the smaller of R and the total number
+        of relevant codes) or ``"cutoff"`` (R).
 
     Returns:
       :class:`AveragePrecision` with fields of shape ``[Q]``.

@@ -113,6 +113,6 @@ def _check_values(
         query, distance = np.unravel_index(np.argmax(wrong), wrong.shape)
         raise ValueError(
             "`counts` must satisfy 0 <= relevant <= total, but "
-            f"query {query} has {relevant[query, distance]} relevant codes of "
+            f"query {query} has {relevant[query, distance]} relevant codes out of "
             f"{total[query, distance]} at distance {distance}."
         )

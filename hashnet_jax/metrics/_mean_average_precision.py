@@ -185,7 +185,7 @@ def _lowest_mean(
     always: Bool[Array | np.ndarray, " Q"],
     maybe: Bool[Array | np.ndarray, " Q"],
 ) -> _Scalar:
-    """Returns the lowest possible mean of all ``always`` values and any of the ``maybe`` values."""
+    """Returns the lowest possible mean of all ``always`` values and any subset of the ``maybe``."""
     xp = array_namespace(values)
     # The size-k subset with the lowest mean contains the k lowest values, so try every k.
     ranked = xp.sort(xp.where(maybe, values, xp.inf))

@@ -122,8 +122,8 @@ def read_finished_run(run_dir: str | os.PathLike[str]) -> FinishedRun:
     missing = [name for name in FILES if not (path / name).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"{path} must contain a finished run, but has no {', '.join(missing)}. Pass another "
-            "folder, or resume this run with `hashnet train` until it is finished."
+            f"{path} must contain a finished run, but lacks {', '.join(missing)}. Pass another "
+            "folder, or finish this run with `hashnet train`."
         )
     result = read_result(path)
     config, spec = read_config(path / "config.json")

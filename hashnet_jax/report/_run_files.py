@@ -1,4 +1,4 @@
-"""Reads the files of a finished run other than `result.json`."""
+"""Reads a finished run's files, except `result.json`."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -45,7 +45,7 @@ class CheckpointReader:
         self._run, self._say, self._moves_aside = run, say, move_aside
 
     def saved_maps(self) -> dict[int, float | None]:
-        """Returns the validation MAP of each saved checkpoint, or None, keyed by step."""
+        """Maps the step of each saved checkpoint to its validation MAP, or to None if unknown."""
         maps = {}
         for step in self._orbax.steps():
             try:

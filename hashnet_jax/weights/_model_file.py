@@ -118,7 +118,7 @@ def _existing_file(folder: str | os.PathLike[str]) -> Path:
     if not path.is_file():
         raise FileNotFoundError(
             f"no {MODEL_FILE} in {folder}. It is written when a run ends. Pass the folder of a "
-            "finished run, or resume this run with `hashnet train` until it is finished."
+            "finished run, or finish this run with `hashnet train`."
         )
     return path
 

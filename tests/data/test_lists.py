@@ -169,7 +169,7 @@ def test_a_missing_or_an_empty_list_is_named(write, name):
         read_lists(write({name: "\n"}))
     folder = write()
     (folder / name).unlink()
-    with pytest.raises(FileNotFoundError, match=f"`lists` must be a folder .* has no {name}"):
+    with pytest.raises(FileNotFoundError, match=f"`lists` must be a folder .* lacks {name}"):
         read_lists(folder)
 
 

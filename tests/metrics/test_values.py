@@ -103,8 +103,8 @@ def test_class_ids_beyond_int32_are_rejected_on_device_and_distinguished_on_the_
 @pytest.mark.parametrize(
     ("relevant", "total", "message"),
     [
-        ([[0, 1], [0, 3]], [[1, 1], [5, 2]], "query 1 has 3 relevant codes of 2 at distance 1"),
-        ([[0, -1]], [[1, 1]], "query 0 has -1 relevant codes of 1 at distance 1"),
+        ([[0, 1], [0, 3]], [[1, 1], [5, 2]], "query 1 has 3 relevant codes out of 2 at distance 1"),
+        ([[0, -1]], [[1, 1]], "query 0 has -1 relevant codes out of 1 at distance 1"),
     ],
 )
 @pytest.mark.parametrize("metric", [average_precision, mean_average_precision, within_radius])
