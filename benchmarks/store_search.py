@@ -59,13 +59,17 @@ def fill(folder: Path, codes: np.ndarray) -> Store:
     spec = ModelSpec("small_cnn", bits=8 * codes.shape[1], image_size=8, resize=8)
     manifest = StoreManifest.of(spec, weights_sha256="0" * 64)
     store = create_store(folder, manifest)
+    rng = np.random.default_rng(1)
     for start in range(0, len(codes), ROWS_PER_TRANSACTION):
         some = codes[start : start + ROWS_PER_TRANSACTION]
         names = [f"/home/somebody/pictures/IMG_{i:08}.jpg" for i in range(start, start + len(some))]
-        files = {"sizes": [1] * len(some), "mtimes_ns": [1] * len(some)}
-        store.upsert(
-            make_rows(manifest, ids=names, codes=some, sha256s=[bytes(32)] * len(some), **files)
-        )
+        # Random, because equal values would be compressed to nothing.
+        files = {
+            "sizes": rng.integers(10_000, 10_000_000, len(some)),
+            "mtimes_ns": rng.integers(10**18, 2 * 10**18, len(some)),
+            "sha256s": [rng.bytes(32) for _ in some],
+        }
+        store.upsert(make_rows(manifest, ids=names, codes=some, **files))
     return store
 
 

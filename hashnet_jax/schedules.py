@@ -100,11 +100,11 @@ def sqrt_schedule(
 def stage_schedule(
     *, total_steps: int, betas: Sequence[float] = (1.0, 2.0, 4.0, 8.0, 16.0, math.inf)
 ) -> Schedule:
-    """The paper's algorithm 1, with stages 1 = beta_0 < beta_1 < ... < beta_m, ending with sgn.
+    """Algorithm 1 of the paper: training in stages with increasing betas, ending with sgn.
 
     The finite stages share ``total_steps`` equally, and each continues from the weights of the
     previous stage. If the last beta is ``inf``, it applies from ``total_steps`` onwards. Because no
-    gradient passes through sgn, this stage takes no steps and only defines the final network.
+    gradient passes through sgn, the sgn stage takes no steps and only defines the final network.
 
     Args:
       total_steps: number of steps in the run, at least one per finite stage.
@@ -125,8 +125,8 @@ def stage_schedule(
     increasing = all(a < b for a, b in itertools.pairwise(betas))
     if not betas or not 0 < betas[0] < math.inf or not increasing:
         raise ValueError(
-            "`betas` must increase strictly from a positive finite first value, and only the last "
-            f"may be inf, but got {tuple(betas)}."
+            "`betas` must be strictly increasing, start with a positive finite value, and contain "
+            f"inf only at the end, but got {tuple(betas)}."
         )
     finite = [beta for beta in betas if beta < math.inf]
     if total_steps < len(finite):

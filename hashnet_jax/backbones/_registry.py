@@ -30,7 +30,7 @@ class PublicWeights:
 
 @dataclasses.dataclass(frozen=True)
 class Backbone:
-    """Describes how to build a backbone, the images that it expects, and its public weights.
+    """Describes a backbone: how to build it, which images it expects, and its public weights.
 
     Attributes:
       build: ``build(dtype=..., axis_name=...)`` returns a linen module that is called as

@@ -1,4 +1,4 @@
-"""A small CNN for small images (digits 8x8, MNIST 28x28, CIFAR 32x32), trained from scratch."""
+"""A small CNN, trained from scratch, for small images (8x8 digits, 28x28 MNIST, 32x32 CIFAR)."""
 
 import flax.linen as nn
 import jax.numpy as jnp

@@ -32,7 +32,7 @@ small_normal = nn.initializers.truncated_normal(0.02)
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over tokens [B, T, D]; the softmax runs in float32."""
+    """Multi-head self-attention over tokens [B, T, D]; the softmax is computed in float32."""
 
     heads: int
     dtype: DTypeLike = jnp.float32

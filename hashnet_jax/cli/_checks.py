@@ -43,7 +43,7 @@ def check_run(run: Run) -> None:
 
 
 def _setting_problems(run: Run) -> Iterator[str]:
-    """Yields a line for each setting that is incompatible with the devices or the data."""
+    """Yields a message for each setting that is incompatible with the devices or the data."""
     config, split = run.config, run.dataset.split
     checks: list[Callable[[], object]] = [
         lambda: check_divisible(config.batch_size, len(run.devices)),
@@ -89,7 +89,7 @@ def check_processes(run: Run) -> None:
 
 
 def check_names(dataset: Dataset, folder: RunFolder) -> None:
-    """Raises a ValueError if the pictures of a resumed run have changed since the run started."""
+    """Raises a ValueError if the picture or class names have changed since the run started."""
     saved = folder.read_json("pictures.json")
     if saved is None:
         return
@@ -131,7 +131,7 @@ def check_split(dataset: Dataset, folder: RunFolder) -> None:
 
 
 def split_arrays(dataset: Dataset) -> dict[str, np.ndarray]:
-    """Returns the contents of `split.npz`: the image indices of each part, and all labels."""
+    """Returns the content of `split.npz`: the indices of each part of the split, and all labels."""
     return dataset.split.parts() | {"labels": dataset.labels}
 
 

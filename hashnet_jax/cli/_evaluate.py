@@ -35,7 +35,7 @@ def print_evaluation(
       files: codes and labels of the queries and the database.
       cutoffs: values of R for which to compute MAP@R, in addition to MAP over the whole database.
       conventions: names of the tools whose conventions to show; by default, all conventions.
-      reported: a published MAP; the conventions under which it is possible are marked.
+      reported: a published MAP; the conventions that could have produced it are marked.
       as_json: whether to print JSON instead of text.
 
     Returns:

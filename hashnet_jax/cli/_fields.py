@@ -11,7 +11,7 @@ The metadata of a field describes its option:
 - ``words``: maps words to values, e.g. ``{"all": None}``. Any other text must be a number.
 - ``none``: describes the meaning of None, and is shown as the default in `--help`.
 - ``group``: the option's group in `--help`.
-- ``location``: whether the field is a path to the data, which may change when a run is resumed.
+- ``location``: whether the field is a path to the data, which may move before a run is resumed.
 
 The type is taken from the field's annotation: int, float, str, Path or bool (a switch), optionally
 combined with None.
@@ -118,10 +118,10 @@ def add_option(
 
 
 class Value:
-    """Converts the text of an option to the type of its field.
+    """Converts the text given for an option to a value of the corresponding dataclass field.
 
     Attributes:
-      words: field values, keyed by the words that select them, e.g. ``{"all": None}``.
+      words: maps special words to the values that they stand for, e.g. ``{"all": None}``.
     """
 
     def __init__(self, field: dataclasses.Field[Any]) -> None:

@@ -37,19 +37,19 @@ _SIGNS = {"new": "+", "changed": "~", "gone": "-", "relabelled": "="}
 
 
 class Unreadable:
-    """Prints the paths of the first unreadable pictures, and counts the others."""
+    """Prints the paths of the first few unreadable pictures, and counts the others."""
 
     def __init__(self) -> None:
         self._count = 0
 
     def __call__(self, path: str, reason: str) -> None:
-        """Counts an unreadable picture; prints the path and the reason for the first few."""
+        """Counts an unreadable picture; for the first few, also prints the path and the reason."""
         self._count += 1
         if self._count <= MAX_UNREADABLE_SHOWN:
             print(f"unreadable {printable(path)}: {printable(reason)}", file=sys.stderr)
 
     def summarize(self) -> None:
-        """Prints how many unreadable pictures were not shown."""
+        """Prints the number of unreadable pictures that were not listed, if any."""
         more = self._count - MAX_UNREADABLE_SHOWN
         if more > 0:
             print(f"unreadable: {more:,} more", file=sys.stderr)

@@ -54,8 +54,8 @@ def _check_same_images(found: Mapping[str, Mapping[str, int | None]], counted: C
     for pair, counts in counted.items():
         if found[pair]["same_image"] != counts["same_image"]:
             raise ValueError(
-                f"it counts {found[pair]['same_image']} images in both parts of {pair}, but the "
-                f"data has {counts['same_image']}"
+                f"for {pair}, it counts {found[pair]['same_image']} shared images, but the data "
+                f"set has {counts['same_image']}"
             )
 
 

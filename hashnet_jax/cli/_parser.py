@@ -14,7 +14,7 @@ AddOptions = Callable[[argparse.ArgumentParser, Sequence[str]], None]
 
 
 class CommandParser(argparse.ArgumentParser):
-    """An argument parser that declares its options lazily, as declaring them may need slow imports.
+    """An argument parser that adds options lazily, because adding them may require slow imports.
 
     Args:
       add_options: called as ``add_options(parser, argv)`` before the first parse, where ``argv``

@@ -69,7 +69,7 @@ def located(config: Config, saved: Mapping[str, Any], run_dir: Path) -> Config:
 
 
 def _candidates(value: str, saved: Mapping[str, Any], run_dir: Path) -> Iterator[str]:
-    """Yields paths where the data that a run read from ``value`` may now be, most likely first."""
+    """Yields paths where data that was once at ``value`` may be now, most likely first."""
     moved = saved.get("working_folder", os.getcwd()) != os.getcwd()
     if not moved or os.path.isabs(value):
         yield value

@@ -33,7 +33,7 @@ class Queries(NamedTuple):
 
 
 def list_queries(queries: Iterable[str]) -> list[Path]:
-    """Lists the picture files of files, folders and globs.
+    """Expands files, folders and globs into a list of picture files.
 
     Raises:
       FileNotFoundError: if an entry of ``queries`` matches nothing.

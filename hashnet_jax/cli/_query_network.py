@@ -1,7 +1,7 @@
-"""Loads the network of a search together with its traced program, which is kept between searches.
+"""Loads the network for a search, and saves its traced program for later searches.
 
-Tracing a deep network takes longer than everything else that a search does, and the compilation
-cache of JAX cannot avoid it, because it finds compiled programs by their traced form.
+Tracing a deep network takes longer than the rest of a search. JAX's compilation cache cannot avoid
+this, because a program must be traced before its compiled form can be looked up in the cache.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ class QueryNetwork(NamedTuple):
       params: the network.
       program: jitted function ``(params, images) -> logits`` that computes what
         :func:`hashnet_jax.index.query_logits` does.
-      batch_size: B.
+      batch_size: B, the number of images per batch.
     """
 
     params: HashNetParams
@@ -49,9 +49,9 @@ class QueryNetwork(NamedTuple):
 
 
 def load_query_network(run_dir: Path, batch_size: int) -> QueryNetwork:
-    """Loads the network of a run, and traces its program unless an earlier search kept it.
+    """Loads a run's network, and traces it unless an earlier search saved the traced program.
 
-    Programs are kept beside JAX's compilation cache, and only if that cache is enabled.
+    Traced programs are saved beside JAX's compilation cache, and only if that cache is enabled.
 
     Args:
       run_dir: run folder that contains `model.npz`.
@@ -83,7 +83,7 @@ def _trace(params: HashNetParams, batch_size: int) -> export.Exported:
 
 
 def _folder() -> Path | None:
-    """Returns the folder for traced programs, or None if they cannot be kept."""
+    """Returns the cache folder for traced programs, or None if they cannot be cached."""
     cache = getattr(jax.config, _compilation_cache.FOLDER)
     if cache is None or "://" in cache or not getattr(jax.config, _ENABLED):
         return None
@@ -96,7 +96,7 @@ def _folder() -> Path | None:
 
 
 def _key(spec: ModelSpec, batch_size: int) -> str:
-    """Returns a file name that depends on everything the traced program depends on."""
+    """Returns a file name derived from everything that the traced program depends on."""
     hashed = hashlib.sha256()
     root = Path(__file__).parents[1]
     for package in _TRACED_PACKAGES:
@@ -110,7 +110,7 @@ def _key(spec: ModelSpec, batch_size: int) -> str:
 
 
 def _read(path: Path) -> export.Exported | None:
-    """Returns the program in a file, or None if there is none or the file is damaged."""
+    """Returns the traced program in a file, or None if the file is unreadable or damaged."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -122,7 +122,7 @@ def _read(path: Path) -> export.Exported | None:
 
 
 def _keep(path: Path, traced: export.Exported) -> None:
-    """Keeps a program, and deletes the oldest ones; keeps nothing if the folder is not writable."""
+    """Saves a program and deletes all but the newest ``MAX_PROGRAMS``; ignores any OSError."""
     program = bytes(traced.serialize())
     try:
         write_whole(path, lambda file: file.write(hashlib.sha256(program).digest() + program))

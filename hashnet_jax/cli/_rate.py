@@ -1,4 +1,4 @@
-"""Finds the learning rate of a run with a frozen backbone, and records the search."""
+"""Finds a learning rate for a run with a frozen backbone, and records the search."""
 
 import dataclasses
 from collections.abc import Collection

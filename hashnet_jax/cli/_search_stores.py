@@ -1,4 +1,4 @@
-"""Finds the pictures nearest to each query, in one or several stores."""
+"""Finds the pictures nearest to each query in one or more stores."""
 
 import concurrent.futures
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ def print_nearest_in_stores(
     as_json: bool = False,
     html: Path | None = None,
 ) -> None:
-    """Prints the pictures nearest to each query in one or several stores.
+    """Prints the pictures nearest to each query in one or more stores.
 
     Args:
       run_dir: run folder that contains `model.npz`.
@@ -66,7 +66,7 @@ def print_nearest_in_stores(
     Raises:
       FileNotFoundError: if the run, a store, a query or the parent folder of ``html`` does not
         exist.
-      ModuleNotFoundError: if LanceDB is needed and not installed.
+      ModuleNotFoundError: if LanceDB is needed but not installed.
       ValueError: if another network computed the codes of a store, no query can be read, or an
         argument is out of range or incompatible with another argument.
     """

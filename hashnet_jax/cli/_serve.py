@@ -51,8 +51,8 @@ def serve_store(
       FileNotFoundError: if the run, the store or the token file does not exist.
       ModuleNotFoundError: if fastapi or another library for the service is missing.
       OSError: if the service cannot listen on ``host`` and ``port``.
-      ValueError: if another network computed the codes, the store is damaged, or an argument is out
-        of range.
+      ValueError: if the codes were computed by a different network, the store is damaged, or an
+        argument is out of range.
     """
     service = _import_service()
     limits = service.Limits(
@@ -101,7 +101,7 @@ def _import_service() -> ModuleType:
 
 
 def _read_token(token_file: Path | None) -> str | None:
-    """Returns the token without the white space around it, or None if there is none."""
+    """Returns the token from the file or, without a file, from the environment (None if unset)."""
     if token_file is None:
         return os.environ.get(TOKEN_VARIABLE)
     remedy = "write the token to it as a single line"

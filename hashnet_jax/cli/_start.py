@@ -56,10 +56,10 @@ def initial_state(config: Config) -> TrainState:
 
 
 def trained_network(run_dir: Path, spec: ModelSpec) -> HashNetParams:
-    """Loads the network of a finished run, including its hash layer, to continue training it.
+    """Loads the network of a finished run, including its hash layer, for further training.
 
     Raises:
-      ValueError: if its backbone, number of bits, mean or std does not match ``spec``.
+      ValueError: if the network's backbone, number of bits, mean or std does not match ``spec``.
     """
     params = hashnet_jax.load(run_dir)
     # The image size and the compute dtype may differ.
@@ -77,8 +77,8 @@ def trained_network(run_dir: Path, spec: ModelSpec) -> HashNetParams:
 def start_state(config: Config, folder: RunFolder) -> TrainState:
     """Returns the state to start training from.
 
-    Pretrained weights are not loaded if a checkpoint will replace them. With a frozen backbone,
-    they are always loaded, because the run's checkpoints contain only the hash layer.
+    Pretrained weights are not loaded if a checkpoint will replace them. A frozen backbone's weights
+    are always loaded, because the checkpoints of its run contain only the hash layer.
     """
     if has_checkpoint(folder) and not config.freeze_backbone:
         return init_state(jax.random.key(config.seed), config.model, config.train)

@@ -57,7 +57,7 @@ class Trained(NamedTuple):
       run: the run, including cached features if the backbone is frozen.
       encoder: the trained network, or only its hash layer if the backbone is frozen.
       network: the whole network.
-      step: the training step that produced these parameters.
+      step: the training step that produced the network's parameters.
     """
 
     run: Run
@@ -93,7 +93,7 @@ def train_and_report(args: argparse.Namespace) -> int:
 
 
 def _settings(args: argparse.Namespace) -> tuple[Execution, Path]:
-    """Returns the execution settings and the run folder; one error lists all invalid options."""
+    """Returns the execution settings and run folder; a single error lists all invalid options."""
     problems = []
     for check in (execution_of, run_folder_of, *(() if args.resume else (config_of,))):
         try:
@@ -140,7 +140,10 @@ def _run(args: argparse.Namespace, execution: Execution) -> None:
 
 @contextlib.contextmanager
 def _entered(folder: RunFolder) -> Iterator[None]:
-    """Locks the folder. If the run fails its checks, a newly created folder is removed."""
+    """Locks the folder.
+
+    If an error occurs before anything is written, a newly created folder is removed.
+    """
     existed = folder.path.exists()
     with folder:
         try:
@@ -176,7 +179,7 @@ def _show_finished(config: Config, folder: RunFolder, execution: Execution) -> N
 
 
 def _show_report(config: Config, path: Path, execution: Execution) -> None:
-    """Prints the path to the report; a missing or outdated one is rewritten, unless disabled."""
+    """Prints the report's path; writes the report if it is missing or outdated, unless disabled."""
     report, problem = path / "report.html", why_outdated(path)
     if problem is None:
         print(f"report: {printable(report)}")

@@ -13,14 +13,14 @@ _METRICS = "metrics.jsonl"
 def validation_cutoff(run: Run) -> int | None:
     """Returns R in the validation MAP@R, normally the cut-off in the config; None for MAP@all.
 
-    A run that an earlier version validated with MAP@all continues to use MAP@all, because values
-    with different cut-offs cannot be compared.
+    A run that an earlier version validated with MAP@all continues to use MAP@all, because MAP
+    values with different cut-offs cannot be compared.
     """
     return None if processes.from_first(lambda: _was_validated_without(run)) else run.config.cutoff
 
 
 def describe_validation(run: Run) -> Iterator[str]:
-    """Yields a line that describes the validation, if it is enabled."""
+    """Yields lines that describe the validation; none if validation is disabled."""
     if not run.config.validate_every:
         return
     n, cutoff = len(run.dataset.split.train), validation_cutoff(run)
@@ -53,7 +53,7 @@ def validation_record(run: Run) -> dict[str, Any]:
 
 
 def _was_validated_without(run: Run) -> bool:
-    """Returns whether an earlier version, which did not log the cut-off, has validated the run."""
+    """Returns whether the run was validated by an old version, which did not log the cut-off."""
     path = run.folder.path / _METRICS
     if not path.is_file():
         return False

@@ -228,7 +228,7 @@ class Config:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> "Config":
-        """Restores a config from the output of :meth:`to_json`, optionally sealed with a hash.
+        """Restores a config from the output of :meth:`to_json`, with or without a hash.
 
         Fields that did not exist in older versions get their default values.
 

@@ -130,8 +130,8 @@ def _variant(name: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
     schedule = changes.get("beta_schedule", "constant")
     if fields["beta_schedule"] == "constant" != schedule:
         raise ValueError(
-            f"`variant='{name}'` does not use continuation, but got "
-            f"`beta_schedule='{schedule}'`. Leave out one of the two."
+            f"`variant='{name}'` does not use continuation, so it cannot be combined with "
+            f"`beta_schedule='{schedule}'`. Omit one of them."
         )
     return fields
 

@@ -18,13 +18,13 @@ _NAMES = {
 def wrong_fields(part: Any, content: Any, place: str = "") -> Iterator[str]:
     """Yields a message for each field that is unknown, missing or of the wrong type.
 
-    Fields with a default may be missing.
+    Fields with a default are optional.
 
     Args:
       part: a dataclass whose fields are numbers, strings, booleans, tuples of numbers or
         dataclasses.
       content: the parsed JSON to check.
-      place: prefix for the names of the fields.
+      place: prefix for the field names in the messages, e.g. ``"train."``.
 
     Examples:
       >>> from hashnet_jax.configs import CONFIGS, Config

@@ -2,12 +2,12 @@
 
     hashnet train --dataset cifar10
 
-Protocol: there are 100 queries and 500 training images per class. The database contains all images
-except the queries (59,000 images), and MAP is computed over the whole database. Some papers also
-exclude the training images from the database (54,000 images). To follow them, use
+Protocol: there are 100 queries and 500 training images per class. The database contains the
+59,000 images that are not queries, and MAP is computed over the whole database. Some papers also
+exclude the training images, which leaves 54,000 images in the database. To follow them, use
 --database rest-without-train.
 Hyperparameters: the learning rate and batch size were tuned as described in `_from_scratch`.
-Expected: not measured yet. There is no comparable published result, since other work fine-tunes
+Expected: not measured yet. No published result is comparable, since other work fine-tunes
 AlexNet.
 """
 

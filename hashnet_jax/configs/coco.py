@@ -3,8 +3,8 @@
     hashnet train --dataset coco --data-dir DIR --pretrained alexnet-owt-7be5be79.pth
 
 Protocol: of the 122,218 labelled images, 5,000 are queries and the rest form the database, which
-includes the 10,000 training images. The authors' database list also contains the queries; here, the
-database does not.
+includes the 10,000 training images. Unlike the authors' database list, it does not contain the
+queries.
 Hyperparameters: the number of steps, batch size and learning rates are the same as for imagenet100.
 The cut-off R = 5000 is from the paper.
 Expected: the paper reports a MAP@5000 of .7301 for 48 bits, starting from ImageNet weights (quoted

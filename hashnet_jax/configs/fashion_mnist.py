@@ -2,11 +2,11 @@
 
     hashnet train --dataset fashion_mnist
 
-Protocol: there are 100 queries and 500 training images per class. The database contains all images
-except the queries (69,000 images), and MAP is computed over the whole database.
+Protocol: there are 100 queries and 500 training images per class. The database contains the
+69,000 images that are not queries, and MAP is computed over the whole database.
 Hyperparameters: the learning rate was tuned as described in `_from_scratch`.
-Expected: MAP@all is .8260, in 240 s on 2 CPU cores. With --batch-size 64, it is .8077 +- .0047 over
-seeds 0, 1 and 2, in 73 to 110 s.
+Expected: a run reaches a MAP@all of .8260 in 240 s on 2 CPU cores. With --batch-size 64, runs reach
+.8077 +- .0047 over seeds 0, 1 and 2, in 73 to 110 s each.
 """
 
 import dataclasses

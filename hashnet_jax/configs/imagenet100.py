@@ -4,7 +4,7 @@
 
 Protocol: 100 classes of ILSVRC2012. The queries are the 5,000 validation images of these classes,
 the database contains all their training images, and 100 images per class are used for training, as
-in the paper. The authors' published lists use 130 per class; use --train-per-class 130 to match.
+in the paper. The authors' published lists use 130 per class (set --train-per-class 130).
 Hyperparameters: the cut-off, batch size (36 + 36 images), number of steps and learning rates are
 from the authors' PyTorch code.
 Expected: the paper reports a MAP@1000 of .6633 for 48 bits, starting from ImageNet weights. Expect

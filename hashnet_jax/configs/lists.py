@@ -1,4 +1,4 @@
-"""Any data set defined by list files in the common format for hashing, such as NUS-WIDE.
+"""Any data set with list files in the format common in deep hashing, such as NUS-WIDE.
 
     hashnet train --dataset lists --lists DIR --image-root DIR
 

@@ -1,6 +1,6 @@
 """Recipes for training: the paper's, one that gives better codes, and one for unseen classes.
 
-A recipe sets the fields of TrainSpec below. It can be combined with any variant of the method,
+A recipe sets the TrainSpec fields listed below. It can be combined with any variant of the method,
 since variants set other fields; see :mod:`hashnet_jax.configs.variants`.
 
 ``improved`` departs from the paper in four fields, each of which improves MAP on both data sets
@@ -13,16 +13,17 @@ that were tried; see `docs/results.md`.
 - ``offset`` is 0.1: a pair is as likely to be similar as dissimilar if the cosine of its codes is
   0.1. With an offset of 0, the loss pushes all dissimilar codes apart, beyond orthogonality. With K
   bits, this is impossible if there are many classes.
-- ``standardize``: the features of a frozen backbone have different scales, but SGD has one learning
-  rate and one weight decay for all of them.
+- ``standardize`` is True: the features of a frozen backbone have different scales, but SGD has one
+  learning rate and one weight decay for all of them.
 - ``weight_decay`` is ten times that of the ``paper`` recipe. Standardized features allow this.
 
-``unseen`` is for images of classes without training images. It requires a frozen backbone, and
+``unseen`` is for images of classes that have no training images. It requires a frozen backbone, and
 preserves more of the features' information about such classes, at the expense of the classes seen
 in training. It departs from ``improved`` in three fields:
 
 - ``hash_init`` is "lda-itq": discriminant directions, rotated by ITQ.
-- ``decay_target``: weight decay pulls the hash layer towards its initial values instead of 0.
+- ``decay_target`` is "initial": weight decay pulls the hash layer towards its initial values
+  instead of 0.
 - ``weight_decay`` is larger, so that the layer stays close to its initial values.
 """
 

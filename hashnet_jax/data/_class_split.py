@@ -56,7 +56,7 @@ def draw_split(
     train: PerClass,
     pools: Pools | None = None,
 ) -> Split:
-    """Splits single-label data according to ``options``, with given numbers of images per class."""
+    """Splits single-label data using ``options`` and the given numbers of images per class."""
     if options.unseen_classes:
         return unseen_class_split(
             labels,

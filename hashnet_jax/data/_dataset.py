@@ -34,7 +34,7 @@ class Dataset:
       skipped: ``(name, reason)`` for each file that was skipped or could not be read.
 
     Raises:
-      ValueError: if the labels are invalid (see :func:`hashnet_jax.losses.check_label_values`), or
+      ValueError: if the labels are invalid (see :func:`hashnet_jax.losses.check_label_values`),
         the number of labels or names differs from the number of images, the labels have more
         classes than ``classes``, or the split contains an index that is out of range.
     """
@@ -80,8 +80,8 @@ def _check_classes(dataset: Dataset, used: Int64[np.ndarray, " n"]) -> None:
     n_labels = labels.shape[1] if labels.ndim == 2 else int(labels.max()) + 1
     if n_labels > n_classes:
         raise ValueError(
-            f"`classes` must name all classes of the data set {dataset.name}, whose labels "
-            f"distinguish {n_labels:,} classes, got {n_classes:,} names."
+            f"`classes` must name each of the {n_labels:,} classes of the data set {dataset.name}, "
+            f"got {n_classes:,} names."
         )
 
 

@@ -1,4 +1,4 @@
-"""Splits the user's own pictures; the default split sizes depend on how many there are."""
+"""Splits the user's own pictures; the default split sizes depend on the number of pictures."""
 
 import collections
 from collections.abc import Sequence
@@ -31,7 +31,8 @@ def split_by_class(
     """Splits single-label pictures class by class.
 
     Raises:
-      ValueError: if a total is set instead of a number per class, or if a class is too small.
+      ValueError: if a total number of pictures is set instead of a number per class, or if a class
+        is too small.
     """
     remedy = "Each picture has one label, so set the numbers per class instead"
     reject_options("folder", options, TOTAL_FIELDS, remedy)
@@ -51,7 +52,7 @@ def split_by_class(
 def _check_class_sizes(
     counts: dict[int, int], queries: dict[int, int], classes: Sequence[str], options: Options
 ) -> None:
-    """Raises a ValueError if queries and validation use up all pictures in a class."""
+    """Raises a ValueError if a class has no pictures left for training."""
     held = options.validation_per_class
     small = [label for label in sorted(counts) if counts[label] <= queries[label] + held]
     if small:
@@ -70,7 +71,7 @@ def _check_class_sizes(
 def _train_per_class(
     counts: dict[int, int], queries: dict[int, int], options: Options
 ) -> int | dict[int, int]:
-    """Returns the number of training pictures per class; by default, all that are not held out."""
+    """Returns how many pictures per class to train on; by default, all that are not held out."""
     if options.train_per_class is not None:
         return options.train_per_class
     held = options.validation_per_class

@@ -98,7 +98,7 @@ def describe_passed_over(listing: Listing) -> Iterator[str]:
 
 
 def describe_unreadable(unreadable: dict[str, str], limit: int = 20) -> Iterator[str]:
-    """Yields the number of unreadable pictures, then the reason for each of the first ``limit``."""
+    """Yields the number of unreadable pictures, and the reasons for the first ``limit`` of them."""
     if unreadable:
         yield f"unreadable pictures skipped: {len(unreadable):,} (full list in pictures.json)"
     for name, reason in list(unreadable.items())[:limit]:

@@ -39,7 +39,7 @@ class Numbers(NamedTuple):
 
     @property
     def form(self) -> str:
-        """Describes the array, e.g. "int8 [200, 48]", or the text file."""
+        """Describes the array, e.g. "int8 [200, 48]", or the size of the text file."""
         if self.lines is not None:
             return f"text, {len(self.lines):,} lines of {self.values.shape[1]:,} entries"
         return f"{self.values.dtype} {list(self.values.shape)}"
@@ -70,7 +70,7 @@ def read_numbers(source: str, what: str, *, joined: bool = False) -> Numbers:
 
     Raises:
       FileNotFoundError: if the file does not exist.
-      DamagedFile: a ValueError, if the file is not in one of these formats, is damaged or contains
+      DamagedFile: a ValueError, if the file is in none of these formats, is damaged or contains
         Python objects.
       ValueError: if the file is empty, its array is not boolean, integer or float, or it contains
         several arrays and ``source`` names none of them.
@@ -107,7 +107,7 @@ def _checked(numbers: Numbers, what: str) -> Numbers:
 
 
 def _split(source: str) -> tuple[str, str | None]:
-    """Splits ``PATH:NAME`` in two, unless a file has this name, including the colon."""
+    """Splits ``PATH:NAME`` at the last colon, unless ``PATH:NAME`` is itself a file."""
     path, colon, key = source.rpartition(":")
     is_pair = colon and (os.path.lexists(path) or path.lower().endswith(".npz"))
     return (path, key) if is_pair and not os.path.lexists(source) else (source, None)

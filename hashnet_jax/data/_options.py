@@ -26,13 +26,13 @@ class Options:
       validation_per_class: number of validation images per class (single-label data only).
       unseen_classes: number of classes, chosen by ``split_seed``, whose images form the queries and
         the database. Training and validation images are from the other classes, and
-        ``train_in_database`` has no effect. 0 for the usual protocol, in which training sees all
-        classes. Single-label data only.
+        ``train_in_database`` has no effect. 0 for the usual protocol, in which all classes are
+        seen in training. Single-label data only.
       queries: total number of queries (multi-label data only).
       train_images: total number of training images (multi-label data only).
       validation_images: total number of validation images (multi-label data and list files only).
-      train_in_database: whether the database includes the training images. The default None
-        includes them. Must be None for list files, which define the database themselves.
+      train_in_database: whether the database includes the training images. None (the default)
+        means True. Must be None for list files, which define the database themselves.
       allow_overlap: whether the queries in list files may also be in the database or in the
         training set.
       split_seed: seed for the random split, >= 0.

@@ -20,7 +20,7 @@ def check_batch_size(batch_size: int, *, n_train: int) -> None:
 
 
 def batch_positions(seed: int, t: int, *, n: int, batch_size: int) -> Int[np.ndarray, " B"]:
-    """Returns the positions of batch t's images in an endless stream of shuffled epochs.
+    """Selects the training images of batch t in an endless stream of shuffled epochs.
 
     An epoch consists of whole batches, since a batch that spans two epochs could contain an image
     twice. The images left over at the end of an epoch may appear in the next one, which is shuffled

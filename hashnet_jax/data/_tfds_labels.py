@@ -41,7 +41,10 @@ def class_ids(features: Any) -> LabelReader:
 
 
 def object_labels(features: Any) -> LabelReader:
-    """Returns a function that reads a record's multi-hot labels, int8 ``[C]``, including crowds."""
+    """Returns a function that reads a record's multi-hot labels, int8 ``[C]``.
+
+    Objects that are annotated as crowds are included.
+    """
     n_classes = features["objects"].feature["label"].num_classes
 
     def read(record: Record) -> Integer[np.ndarray, " C"]:
@@ -94,7 +97,7 @@ def record_named(builder: Any, split: str, index: int) -> contextlib.AbstractCon
 
 
 def _agree(labels: np.ndarray, source: RecordSource, read_label: LabelReader) -> bool:
-    """Compares the cached labels with the records, for a sample spread evenly over the split."""
+    """Returns whether the cached labels match the records in an evenly spaced sample."""
     places = np.unique(np.linspace(0, len(source) - 1, _LABELS_COMPARED).astype(int))
     return all(
         np.array_equal(labels[i], read_label(source.records(i, i + 1)[0])) for i in places.tolist()

@@ -59,7 +59,7 @@ def load(options: Options) -> Dataset:
 
 
 def _sizes(options: Options) -> tuple[int, int]:
-    """Returns the numbers of queries and training images; raises a ValueError if one is missing."""
+    """Returns the numbers of queries and training images; raises a ValueError if one is unset."""
     totals = "Set the totals `queries`, `train_images` and `validation_images` instead"
     reject_options("coco", options, CLASS_FIELDS, totals)
     several = "An image with several labels may have both seen and unseen ones"

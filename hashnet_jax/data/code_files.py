@@ -4,8 +4,8 @@ The encoding is detected from the array, and :attr:`CodeFile.encoding` describes
 
 - Without ``bits``, each column is a bit, and its entries are -1 and +1, or 0 and 1.
 - With ``bits`` K, an array either has K such columns, or is uint8 with ceil(K/8) columns that
-  contain packed codes, as :func:`numpy.packbits` and :func:`hashnet_jax.codes.pack_bits` write
-  them.
+  contain packed codes, as produced by :func:`numpy.packbits` or
+  :func:`hashnet_jax.codes.pack_bits`.
 
 Therefore, codes are treated as packed only if ``bits`` is given. For K = 1, both encodings have one
 column, and the array is packed if it contains a value above 1.
@@ -82,8 +82,8 @@ def read_codes(source: str, *, bits: int | None = None) -> CodeFile:
     if bits not in (None, values.shape[1]):
         raise ValueError(
             f"{numbers.name} must have {bits} columns, or be uint8 with {bytes_per_code(bits)} "
-            f"columns if it is packed, since `bits` is {bits}, but it is {numbers.form}. Set "
-            "`bits` to the number of bits per code."
+            f"columns if packed, since `bits` is {bits}, but it is {numbers.form}. Set `bits` to "
+            "the number of bits per code."
         )
     packed, low = _packed(numbers)
     return CodeFile(numbers.name, packed, values.shape[1], f"{numbers.form} of {_SHOWN[low]}")

@@ -22,7 +22,7 @@ _RULE = "each line of the CSV file must be `path,label1;label2`"
 
 
 class _Picture(NamedTuple):
-    """The name and labels of a picture, and the number of the line that lists it."""
+    """The name and labels of a picture, and its line number in the file."""
 
     name: str
     labels: tuple[str, ...]

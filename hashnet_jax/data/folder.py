@@ -4,7 +4,7 @@ With ``image_root``, each direct subfolder is a class, which includes the pictur
 folders. With ``csv`` (see :mod:`hashnet_jax.data.csv_file`), paths are relative to ``image_root``,
 or by default to the folder that contains the CSV file. If each picture has exactly one label, the
 data is single-label, as with folders; otherwise it is multi-label, and a picture without labels
-counts as similar to no other picture.
+is not similar to any other picture.
 
 All pictures are decoded once at the start, and unreadable ones are reported and left out, so that
 they cannot make the run fail later.
@@ -31,7 +31,7 @@ from hashnet_jax.data.unseen_classes import describe_unseen
 
 
 def load(options: Options) -> Dataset:
-    """Loads pictures from folders named after their classes, or listed in a CSV file.
+    """Loads pictures that are sorted into one folder per class, or listed in a CSV file.
 
     Args:
       options: the data set options, :class:`hashnet_jax.data.Options` with ``image_root`` or

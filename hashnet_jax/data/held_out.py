@@ -31,7 +31,7 @@ class HeldOut(NamedTuple):
 
 
 def held_out(labels: Integer[np.ndarray, "N *C"], split: Split, *, seed: int = 0) -> HeldOut:
-    """Returns images for comparing settings; none of them is a query of the split.
+    """Selects images for comparing settings, excluding the split's queries.
 
     If the split has validation images, the validation images are the queries, and the training
     images are the database. Otherwise, a quarter of the training images of each class is drawn as
@@ -39,8 +39,8 @@ def held_out(labels: Integer[np.ndarray, "N *C"], split: Split, *, seed: int = 0
     drawn regardless of class.
 
     If no class in the split's database has training images, entire classes are held out instead, so
-    that the same is true of the returned images. The fraction of the training classes that is held
-    out is about the fraction of all classes that is in the database. A quarter of the training
+    that the same is true of the returned images. The fraction of training classes held out is about
+    the fraction of all classes in the database. A quarter of the training
     images of each held-out class is used as queries, and the rest as the database.
 
     Args:
@@ -80,8 +80,8 @@ def _held_out_classes(labels: Integer[np.ndarray, " N"], split: Split, seed: int
     number = min(number, len(seen) - MIN_CLASSES)
     if number < MIN_CLASSES:
         raise ValueError(
-            f"there must be at least {2 * MIN_CLASSES} classes with training images to hold some "
-            f"classes out, got {len(seen)}. Lower `unseen_classes`."
+            f"there must be at least {2 * MIN_CLASSES} classes with training images, so that "
+            f"some can be held out, got {len(seen)}. Lower `unseen_classes`."
         )
     classes = np.random.default_rng(seed).permutation(seen)[:number]
     is_held_out = np.isin(labels[split.train], classes)
@@ -101,7 +101,7 @@ def _quarter(
     chosen = np.sort(np.concatenate([group[: len(group) // HELD_OUT] for group in groups]))
     if not len(chosen):
         raise ValueError(
-            f"at least one class must have at least {HELD_OUT} training images to hold some of "
-            f"them out. Add images, or set `validation_per_class`."
+            f"at least one class must have at least {HELD_OUT} training images so that some can be "
+            f"held out. Add images, or set `validation_per_class`."
         )
     return indices[chosen], np.delete(indices, chosen)

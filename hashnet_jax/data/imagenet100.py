@@ -19,7 +19,7 @@ def load(options: Options) -> Dataset:
         ``queries_per_class=None``, all validation images of the 100 classes are used as queries.
 
     Returns:
-      :class:`hashnet_jax.data.Dataset` with labels 0..99 in sorted order of the WordNet ids.
+      :class:`hashnet_jax.data.Dataset` with labels 0..99, in order of WordNet id.
       Images from other classes have label -1 and are not in any part of the split.
 
     Raises:

@@ -86,8 +86,9 @@ def _class_ids(numbers: Numbers) -> Int64[np.ndarray, " N"]:
     if numbers.lines is None and numbers.values.ndim == 2 and not ((ids < 0) | (ids > 1)).any():
         raise ValueError(
             f"{numbers.name} must be class ids [N] or multi-hot labels [N, C] of several classes, "
-            f"but is {numbers.form} of 0 and 1. Convert it with array.ravel() if it contains class "
-            "ids, or with array.astype(bool) if it contains multi-hot labels of a single class."
+            f"but is {numbers.form} of zeros and ones. Convert it with array.ravel() if it "
+            "contains class ids, or with array.astype(bool) if it contains multi-hot labels of a "
+            "single class."
         )
     return ids
 
@@ -99,7 +100,7 @@ def _multi_hot(numbers: Numbers) -> Bool[np.ndarray, "N C"]:
         row, column = (int(i) for i in np.unravel_index(np.argmax(wrong), wrong.shape))
         raise ValueError(
             f"{numbers.place(row, column)}: multi-hot labels must be 0 or 1, but this entry is "
-            f'{values[row, column]:g}. If -1 means "not of this class", convert the array with '
-            "labels > 0. If these are class ids, write one per row."
+            f'{values[row, column]:g}. If -1 means "not of this class", save labels > 0 instead. '
+            "If these are class ids, write one per row."
         )
     return values != 0

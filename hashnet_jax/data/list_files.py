@@ -115,7 +115,7 @@ def read_lists(
 
 
 def raise_faults(faults: Sequence[str], error: type[Exception], rule: str) -> None:
-    """If there are any faults, raises ``error`` with the violated rule and the first faults."""
+    """If there are any faults, raises ``error`` with the violated rule and the first few faults."""
     if faults:
         hidden = len(faults) - MAX_FAULTS_SHOWN
         more = [f"and {hidden:,} more"] if hidden > 0 else []
@@ -145,7 +145,7 @@ def _read_lines(path: Path) -> list[_Line]:
 
 
 def _length_of_labels(line: str) -> int:
-    """Returns the length of the 0/1 fields at the end of a line, including spaces before them."""
+    """Returns the length of the 0/1 fields at the end of a line, including preceding spaces."""
     found = _REVERSED_LABELS.match(line[::-1])
     return found.end() if found else 0
 

@@ -59,7 +59,11 @@ def load(options: Options) -> Dataset:
 
 
 def _describe_overlaps(lists: Lists, options: Options) -> Iterator[str]:
-    """Describes queries that are also in another list; raises a ValueError if this is forbidden."""
+    """Describes queries that are also in another list.
+
+    Raises:
+      ValueError: if there are such queries and ``options.allow_overlap`` is False.
+    """
     for part, indices in (("database", lists.database), ("train", lists.train)):
         file = LIST_FILES[part]
         shared = np.intersect1d(lists.query, indices)
@@ -84,7 +88,7 @@ def _describe_lines(lists: Lists) -> Iterator[str]:
 
 
 def _draw_validation(lists: Lists, options: Options) -> Int64[np.ndarray, " n_validation"]:
-    """Draws validation images from the images that are only in the database."""
+    """Draws validation images from database images that are neither queries nor training images."""
     free = np.setdiff1d(lists.database, np.union1d(lists.query, lists.train))
     if options.validation_images > len(free):
         raise ValueError(

@@ -37,7 +37,7 @@ Overlaps = dict[str, dict[str, int | None]]
 
 
 def is_cheap(dataset: Dataset) -> bool:
-    """Returns whether comparing all images is cheap, see ``MAX_CHEAP_IMAGES``."""
+    """Returns whether comparing all images is cheap; see ``MAX_CHEAP_IMAGES``."""
     return dataset.source.in_memory or n_compared(dataset) <= MAX_CHEAP_IMAGES
 
 
@@ -50,7 +50,7 @@ def overlaps(
 
     Args:
       dataset: the data set, :class:`hashnet_jax.data.Dataset`.
-      by_content: whether to compare pictures too, which requires decoding every image once.
+      by_content: whether to compare decoded pixels too, which requires decoding every image once.
       progress: an open :class:`hashnet_jax.distributed.progress.Progress` that counts the
         :func:`n_compared` images, or None.
 

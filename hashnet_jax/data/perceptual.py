@@ -17,7 +17,7 @@ _DRAFT = 256
 
 
 class Look(NamedTuple):
-    """The hashes of a picture file and its pixels.
+    """The hashes of a picture file and of its pixels.
 
     Attributes:
       sha256: SHA-256 of the file, 32 bytes.
@@ -39,7 +39,7 @@ def look_at(path: StrPath) -> Look:
 
     Raises:
       UnreadablePicture: if the file is missing or not a usable picture.
-      ModuleNotFoundError: if ImageHash is missing.
+      ModuleNotFoundError: if ImageHash is not installed.
 
     Examples:
       >>> look_at("none.jpg")
@@ -69,7 +69,7 @@ def perceptual_hash(image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "8"]
       The packed bits, uint8 ``[8]``.
 
     Raises:
-      ModuleNotFoundError: if ImageHash is missing.
+      ModuleNotFoundError: if ImageHash is not installed.
 
     Examples:
       >>> light = np.tile(np.linspace(0, 200, 64).astype(np.uint8)[:, None, None], (1, 64, 3))
@@ -84,7 +84,7 @@ def import_imagehash() -> ModuleType:
     """Imports ImageHash, or raises an error that explains how to install it.
 
     Raises:
-      ModuleNotFoundError: if ImageHash is missing.
+      ModuleNotFoundError: if ImageHash is not installed.
     """
     try:
         import imagehash

@@ -51,7 +51,7 @@ def read_picture(path: StrPath, *, draft: int | None = None) -> UInt8[np.ndarray
     Args:
       path: path to a file in one of the supported formats.
       draft: minimum side in pixels, or None. If given, a JPEG may be decoded at 1/2, 1/4 or 1/8 of
-        its size, as long as both sides of the result are at least this long. This is faster but
+        its size, as long as both sides of the result are at least this long. This saves time but
         changes pixel values slightly.
 
     Returns:
@@ -86,10 +86,10 @@ def check_pictures(paths: Sequence[StrPath]) -> list[str | None]:
     """Decodes all pictures in parallel threads to find unreadable ones.
 
     Args:
-      paths: paths to the N files.
+      paths: paths to the pictures.
 
     Returns:
-      For each picture, the reason it cannot be read, or None if it can.
+      For each picture, the reason why it cannot be read, or None if it can.
     """
     reasons: list[str | None] = []
     with (

@@ -50,11 +50,11 @@ def training_batches(
       spec: the network's spec, :class:`hashnet_jax.ModelSpec`.
       augmentation: name of an augmentation in :data:`hashnet_jax.data.augmentation.AUGMENTATIONS`.
       batch_size: B, the global batch size.
-      start: index of the first batch, which a checkpoint stores as its data position.
+      start: index of the first batch; checkpoints store this index as the data position.
       stop: index one past the last batch.
       seed: seed for shuffling and augmentation, >= 0.
-      threads: number of prefetching threads per process; None for ``DEFAULT_THREADS``, or for 2 if
-        there are worker processes.
+      threads: number of prefetching threads per process; None means 2 if there are worker
+        processes, otherwise ``DEFAULT_THREADS``.
       workers: number of worker processes that load batches; 0 to load in this process.
       rows: slice of each batch to load, if several processes share each batch (see
         :func:`hashnet_jax.distributed.processes.share`); None for the whole batch.
@@ -108,7 +108,7 @@ def image_batches(
 
 
 def fill(images: UInt8[np.ndarray, "n H W C"], batch_size: int) -> UInt8[np.ndarray, "B H W C"]:
-    """Pads a smaller last batch with black images, so that only one shape is compiled.
+    """Pads a smaller last batch with black images, so programs are compiled for only one shape.
 
     Args:
       images: uint8 ``[n, H, W, 3]``, n at most ``batch_size``.

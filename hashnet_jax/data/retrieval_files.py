@@ -41,7 +41,8 @@ def read_retrieval_files(
 
     Args:
       query_codes: file with the codes of the Q queries.
-      database_codes: file with the N database codes, which must have the same number of bits.
+      database_codes: file with the N database codes, which must have as many bits as the query
+        codes.
       query_labels: file with the labels of the queries: class ids ``[Q]`` or multi-hot ``[Q, C]``.
       database_labels: file with the labels of the database, in the same format.
       bits: K, the number of bits per code; required for packed codes.
@@ -51,7 +52,7 @@ def read_retrieval_files(
 
     Raises:
       FileNotFoundError: if a file does not exist.
-      ValueError: if a file is invalid, or two files do not match.
+      ValueError: if a file is invalid, or the files do not match each other.
       TypeError: if ``bits`` is not an int.
     """
     files = RetrievalFiles(

@@ -43,7 +43,7 @@ class ImageSource(Protocol):
         ...
 
     def squashed(self, index: SupportsIndex, size: int, /) -> UInt8[np.ndarray, "size size 3"]:
-        """Returns the image resized for a network, see :func:`squash`."""
+        """Returns the image resized for a network; see :func:`squash`."""
         ...
 
 
@@ -209,7 +209,7 @@ def decode(data: bytes) -> UInt8[np.ndarray, "H W 3"]:
 def decode_squashed(data: bytes, size: int) -> UInt8[np.ndarray, "size size 3"]:
     """Decodes an image with :func:`decode`, and squashes it (see :func:`squash`).
 
-    A large JPEG is decoded at a reduced size, see ``JPEG_DRAFT_FACTOR``.
+    A large JPEG is decoded at a reduced size (see ``JPEG_DRAFT_FACTOR``).
     """
     draft = JPEG_DRAFT_FACTOR * size
     return squash(decode_picture(io.BytesIO(data), upright=False, draft=draft), size)

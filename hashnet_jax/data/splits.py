@@ -43,7 +43,7 @@ class Split:
       >>> Split(train=[0, 1], query=[2], database=[1, 2])
       Traceback (most recent call last):
       ...
-      ValueError: query and database must not overlap, but have 1 in common (first index: 2).
+      ValueError: query and database must not overlap, but image 2 is in both (1 in total).
     """
 
     train: Int64[np.ndarray, " n_train"]
@@ -67,7 +67,7 @@ class Split:
         _check_disjoint(parts, allow_overlap)
 
     def parts(self) -> dict[str, Int64[np.ndarray, " _"]]:
-        """Returns the indices in each part, keyed by name."""
+        """Returns the indices of the images in each part, keyed by name."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def sizes(self) -> dict[str, int]:
@@ -200,7 +200,7 @@ def draw_queries(
     number: int | None,
     label: int | np.integer,
 ) -> tuple[Integer[np.ndarray, " n_query"], Integer[np.ndarray, " n_rest"]]:
-    """Returns the first ``number`` candidates, and the other images in ``database``."""
+    """Returns the first ``number`` candidates, and ``database`` without them."""
     query = candidates[:number]
     rest = np.setdiff1d(database, query)
     needed = len(query) if number is None else number
@@ -231,6 +231,6 @@ def _check_disjoint(parts: Mapping[str, np.ndarray], allow_overlap: bool) -> Non
         shared = np.intersect1d(parts[a], parts[b])
         if len(shared):
             raise ValueError(
-                f"{a} and {b} must not overlap, but have {len(shared)} in common (first index: "
-                f"{shared[0]})."
+                f"{a} and {b} must not overlap, but image {shared[0]} is in both "
+                f"({len(shared):,} in total)."
             )

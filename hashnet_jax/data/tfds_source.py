@@ -46,7 +46,7 @@ class TfdsSource:
     """One split of a prepared data set: encoded images on disk, decoded on access.
 
     The formats and limits are those of :func:`hashnet_jax.data.decoder.decode_picture`. The EXIF
-    orientation is ignored, because TFDS and the code of HashNet's authors ignore it.
+    orientation is ignored, as in TFDS and in the HashNet authors' code.
 
     Raises:
       DamagedFile: on access, if a record is damaged; the message names the folder and the record.

@@ -1,4 +1,4 @@
-"""Splits whose queries and database are from classes that are unseen in training.
+"""Splits whose queries and database come from classes not seen in training.
 
 This simulates searching among new kinds of images: the network is trained on some classes and
 evaluated on others.
@@ -28,22 +28,22 @@ def unseen_class_split(
 ) -> Split:
     """Draws the queries and the database from some classes, and training images from the others.
 
-    The seed determines the unseen classes. If only the number of unseen classes is increased, the
-    previous unseen classes remain unseen. Validation images are from the seen classes, so that no
-    choice during training can depend on unseen classes. Images of the seen classes that are neither
-    training nor validation images are not used.
+    The seed determines the unseen classes; with the same seed, a larger ``unseen`` adds classes but
+    removes none. Validation images come from the seen classes, so no choice made during training
+    can depend on unseen classes. Images of the seen classes that are neither training nor
+    validation images are not used.
 
     Args:
       labels: class ids ``[N]``; the protocol is not defined for several labels per image.
       unseen: number of unseen classes, in 2..C-2 for C classes, so that both training and search
         involve at least two classes.
       queries: number of queries per unseen class, or ``{class id: number}``; None for the whole
-        query pool. All other images of the unseen classes in the database pool form the database.
+        query pool. The unseen classes' other images in the database pool form the database.
       train: maximum number of training images per seen class, or ``{class id: number}``; None for
         all.
       validation: maximum number of validation images per seen class, drawn from the images that
         are not training images.
-      pools: index arrays ``(database_pool, query_pool)``, see
+      pools: index arrays ``(database_pool, query_pool)``; see
         :func:`hashnet_jax.data.per_class_split`. Training images are drawn from the database pool.
       seed: seed for the classes and the images, >= 0.
 
@@ -99,7 +99,7 @@ def unseen_class_split(
 def describe_unseen(
     labels: Integer[np.ndarray, " N"], classes: Sequence[str], split: Split
 ) -> tuple[str, ...]:
-    """Returns a note on the classes of queries and database if none of them is seen in training.
+    """Returns a note on the query and database classes if none of them occurs in training.
 
     Examples:
       >>> split = Split(train=[0, 1], query=[2], database=[3, 4])

@@ -11,8 +11,8 @@ Nothing here depends on the networks: the functions to map are passed in, and no
 package is imported.
 
 Determinism: on CPU, repeating a run on the same devices gives bitwise-identical results. With a
-different number of devices or processes, sums are taken in a different order: single updates agree
-to within 1e-6, but over hundreds of steps rounding errors make the runs diverge.
+different number of devices or processes, sums are taken in a different order: individual updates
+agree to within 1e-6, but over hundreds of steps rounding errors make the runs diverge.
 """
 
 from hashnet_jax.distributed import devices, files, processes, progress

@@ -34,7 +34,7 @@ def read_npy(path: StrPath, what: str, remedy: str, *, mmap: bool = False) -> np
     """Reads a `.npy` file.
 
     Args:
-      path: path to the file.
+      path: path to the `.npy` file.
       what: see :class:`DamagedFile`.
       remedy: see :class:`DamagedFile`.
       mmap: whether to map the file into memory, read-only, instead of reading it.
@@ -167,7 +167,7 @@ def _read_header(file: BinaryIO | Any) -> ArrayHeader:
     """Reads the header of a `.npy` file, up to the start of the data."""
     version = np.lib.format.read_magic(file)
     if version not in {(1, 0), (2, 0), (3, 0)}:
-        raise ValueError(f"its array format version is unknown: {version}")
+        raise ValueError(f"its .npy format version is not supported: {version}")
     length_format = "<H" if version == (1, 0) else "<I"
     prefix = file.read(struct.calcsize(length_format))
     (length,) = struct.unpack(length_format, prefix)
@@ -193,8 +193,8 @@ def _check_size(header: ArrayHeader, n_bytes: int) -> None:
     expected = math.prod(header.shape) * header.dtype.itemsize
     if expected != n_bytes:
         raise ValueError(
-            f"its header declares {expected:,} bytes ({header.dtype} {list(header.shape)}), but it "
-            f"has {n_bytes:,} bytes of data"
+            f"its header declares {expected:,} bytes ({header.dtype} {list(header.shape)}), but "
+            f"{n_bytes:,} bytes of data follow"
         )
 
 

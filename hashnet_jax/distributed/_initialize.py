@@ -128,7 +128,7 @@ def _initialize_from_environment(processes: int | None, process: int | None) -> 
         jax.distributed.initialize(**_timeouts())
     except ValueError as error:
         raise ValueError(
-            "`coordinator` auto works on a TPU pod, or under Slurm, Open MPI or Kubernetes, but "
+            "`coordinator` auto requires a TPU pod, Slurm, Open MPI or Kubernetes, but "
             f"none of them was detected ({error}). Pass `coordinator` HOST:PORT, `processes` and "
             "`process`."
         ) from error

@@ -169,7 +169,7 @@ class _NativeStderr:
         self._file.close()
 
     def take_announcement(self) -> bytes:
-        """Copies all output before the runtime's last message, and returns that message."""
+        """Copies the output up to the runtime's last message, and returns this message."""
         with self._lock:
             self._copy()
             announcement = self._unread()

@@ -30,7 +30,7 @@ def load_array(
 
     Args:
       folder: folder that contains the file.
-      stem: part of the file name, which identifies the array's inputs, e.g. by a hash.
+      stem: part of the file name that identifies the array's inputs, e.g. by a hash.
       is_valid: function that returns whether an array is usable, e.g. has the required shape.
 
     Returns:
@@ -60,7 +60,7 @@ def save_array(folder: Path, stem: str, array: np.ndarray) -> Path | None:
     """Saves an array for :func:`load_array`, replacing damaged files with the same ``stem``.
 
     Args:
-      folder: folder of the file; created if missing.
+      folder: folder to save the array in; created if missing.
       stem: identifies what the array depends on; part of the file name.
       array: the array to save.
 

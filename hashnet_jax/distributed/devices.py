@@ -51,8 +51,8 @@ def map_step(
     """Compiles a train step for ``devices`` and the same number of devices in every other process.
 
     Args:
-      train_step: pure function ``(state, batch, *, axis_name=None) -> (state, metrics)``; the state
-        has an array attribute ``step``.
+      train_step: pure function ``(state, batch, *, axis_name=None) -> (state, metrics)``; for
+        more than one device, the state must have an array attribute ``step``.
       devices: local devices, see :func:`local_devices`; the same number in each process.
 
     Returns:
@@ -62,8 +62,8 @@ def map_step(
       of devices. The buffers of ``state`` are donated: use only the returned state.
 
     Raises:
-      ValueError: if another process has fewer devices than ``devices`` lists. ``step`` raises a
-        ValueError if the batch cannot be split evenly.
+      ValueError: if another process has fewer devices than there are in ``devices``. ``step``
+        raises a ValueError if the batch cannot be split evenly.
 
     Examples:
       >>> import jax.numpy as jnp

@@ -71,11 +71,11 @@ def disk_faults_named(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def remove_folder(folder: Path) -> None:
-    """Deletes a folder and its content.
+    """Deletes a folder and its contents.
 
     Raises:
       OSError: if the folder or a file in it cannot be deleted. The error always names the folder,
-        whereas ``shutil.rmtree`` may only give the name of the file in it.
+        whereas an error from ``shutil.rmtree`` may name only the file.
 
     Examples:
       >>> import tempfile
@@ -116,13 +116,13 @@ def make_folder(folder: Path) -> None:
 def sync_folder(folder: Path) -> None:
     """Flushes a folder's entries to disk, so that renames and new files survive a crash.
 
-    Does nothing where the file system cannot flush folders.
+    Does nothing if the file system cannot flush folders.
 
     Args:
       folder: path to the folder.
 
     Raises:
-      OSError: if the disk fails.
+      OSError: if flushing fails for any other reason.
 
     Examples:
       >>> sync_folder(Path.cwd())
@@ -139,7 +139,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def _named(error: OSError, path: str | os.PathLike[str]) -> OSError:
-    """Converts an OSError to one that names ``path``."""
+    """Rewrites an OSError so that it names ``path``."""
     if error.errno is None:  # raised by a library, such as NumPy on a full disk
         return OSError(f"cannot write {path} ({error}): is the disk full?")
     return OSError(error.errno, error.strerror, os.fspath(path))

@@ -1,6 +1,6 @@
 """Checks that values read from JSON have the expected types.
 
-A check takes a value and its location in the file, and raises a ValueError that names this location
+A check takes a value and its location in the file, and raises a ValueError that names the location
 if the value is wrong. Checks can be combined to check a whole file:
 
     check_run = record({"step": count, "map": record({"expected": number}), "notes": each(text)})
@@ -67,7 +67,7 @@ def each(inner: Check) -> Check:
 
 
 def table(inner: Check) -> Check:
-    """Returns a check that a value is an object whose entries all pass ``inner``."""
+    """Returns a check that a value is a JSON object whose values all pass the check ``inner``."""
 
     def check(value: Any, place: str = "it") -> None:
         _require(isinstance(value, dict), value, place, "an object")
@@ -78,7 +78,7 @@ def table(inner: Check) -> Check:
 
 
 def record(required: Mapping[str, Check], **optionally: Check) -> Check:
-    """Returns a check that a value is a JSON object with the required keys; others are allowed.
+    """Returns a check that a value is a JSON object with the required keys; other keys are allowed.
 
     Args:
       required: a check for each key that must exist.

@@ -4,8 +4,8 @@ Each process has its own devices, loads its own rows of every batch, and takes e
 with the others. The first process owns the run folder and sends its content to the others. With a
 single process, nothing is exchanged, and no function waits.
 
-The number of processes affects the order of summation: single updates agree with those of a single
-process to within 1e-6, but over hundreds of steps rounding errors make the runs diverge.
+The number of processes affects the order of summation: individual updates agree with those of a
+single process to within 1e-6, but over hundreds of steps rounding errors make the runs diverge.
 """
 
 import functools
@@ -50,7 +50,7 @@ def is_only() -> bool:
 
 
 def share(n: int) -> slice:
-    """Returns this process's slice of ``n`` rows; only the last slices may be shorter.
+    """Returns this process's slice of ``n`` rows; the last slices may be shorter than the others.
 
     Examples:
       >>> share(10)  # in a single process

@@ -1,8 +1,8 @@
 """Reads JSON, text and NumPy files that may be damaged.
 
 Every file that the package reads goes through these functions. They convert any exception from the
-parser to :class:`DamagedFile`. Before they allocate memory, they compare the sizes that a file
-declares with its actual sizes.
+parser to :class:`DamagedFile`. Before allocating memory, they compare the sizes declared in a file
+with the actual sizes.
 """
 
 import json

@@ -40,8 +40,8 @@ def rescore(
 
     Returns:
       ``(score, index)``, float32 and int32 ``[Q, n]``, in order of decreasing score, with ties
-      ordered by index. Candidates of -1 are at the end of a row, with a score of -inf and an index
-      of -1.
+      ordered by index. Missing candidates come last in each row, with a score of -inf and an
+      index of -1.
 
     Raises:
       TypeError: if ``packed_database`` is not uint8, or ``candidates`` are not integers.
@@ -93,7 +93,7 @@ def _rescore(
 
 
 def _unit(logits: Float32[Array, "Q K"]) -> Float32[Array, "Q 1"]:
-    """Returns a power of two for each query, as a unit in which sums of K logits fit in int32."""
+    """Returns a power of two per query, such that sums of K logits in this unit fit in int32."""
     largest = jnp.max(jnp.abs(logits), axis=1, keepdims=True)
     # |z| < 2**exponent. The lower limit avoids a division by 0; its sums are 0 or negligible.
     _, exponent = jnp.frexp(jnp.maximum(largest, 1e-20))

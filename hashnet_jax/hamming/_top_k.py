@@ -73,8 +73,8 @@ def top_k(
 
     Raises:
       TypeError: if either array is not uint8, or ``k`` is not an int.
-      ValueError: if an array is not 2-D, the codes in the two arrays have different numbers of
-        bytes or none at all, or ``k`` is not in 1..N.
+      ValueError: if an array is not 2-D or has no columns, the arrays have different numbers of
+        columns, or ``k`` is not in 1..N.
 
     Examples:
       >>> from hashnet_jax.codes import pack_bits
@@ -124,7 +124,7 @@ def _search(
 def _groups(words: UInt32[Array, "N W"], group: int) -> UInt32[Array, "groups {group} W"]:
     """Splits the codes into groups of consecutive codes.
 
-    The last group is padded with copies of its last code, which do not change the minimum.
+    The last group is padded with copies of its last code, which do not change its minimum distance.
     """
     n, n_words = words.shape
     n_groups = -(-n // group)

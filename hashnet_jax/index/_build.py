@@ -88,7 +88,7 @@ def encode_to_folder(
     if partial is None:
         manifest = read_manifest(output)
         print(f"already finished: {_summary(manifest, output)}")
-        print("Pictures added later are not included. To include them, choose a new folder.")
+        print("Pictures added later are not included. To include them, encode into a new folder.")
         note_unchecked(output, manifest)
         return
     with lock(partial), disk_faults_named(output):

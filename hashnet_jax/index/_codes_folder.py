@@ -37,7 +37,8 @@ def check_same_weights(manifest: Manifest, folder: str | Path, run: str | Path) 
         raise ValueError(
             f"the codes in {folder} were computed by a different network (weights SHA-256 "
             f"{manifest.weights_sha256[:12]}...) from the one in {model} (SHA-256 {got[:12]}...). "
-            "Use the run that computed them, or encode the pictures again with this run."
+            "Use the run whose network computed the codes, or encode the pictures again with this "
+            "run."
         )
 
 

@@ -1,7 +1,8 @@
-"""Compares the picture files on disk with the rows of a store, without holding either in memory.
+"""Compares the picture files on disk with the rows of a store, using little memory.
 
-Both lists are written to a private SQLite database. SQLite keeps a small database in memory, and a
-larger one in a temporary file, which it deletes. A SQL query then finds the differences.
+The file list and the rows are written to a private SQLite database. SQLite keeps a small database
+in memory, and a larger one in a temporary file, which it deletes. A SQL query then finds the
+differences.
 """
 
 import os
@@ -99,7 +100,7 @@ class Comparison:
 
         Args:
           store: the store to compare with.
-          with_gone: whether :meth:`gone` will be called, for which all rows are needed.
+          with_gone: whether :meth:`gone` will be called, which requires all rows.
         """
         where, count = None, self._count("FROM listed")
         if not with_gone and count <= _MOST_NAMED:
@@ -167,7 +168,7 @@ class Comparison:
 
 
 def _may_exist(path: str) -> bool:
-    """Returns whether a file exists, or may exist but cannot be accessed."""
+    """Returns whether a file exists; also True if this cannot be determined."""
     try:
         os.stat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -76,7 +76,7 @@ def _linked(words: _Words, bits: int, radius: int) -> Iterator[_Pairs]:
 
 
 def _masks(bits: int, number: int) -> list[UInt64[np.ndarray, " W"]]:
-    """Assigns the bits to parts in turn, and returns a mask for each part."""
+    """Assigns bits to ``number`` parts round-robin, and returns the mask of each part."""
     part = np.arange(bits) % number
     return [words_of(np.packbits(part == i)[None])[0] for i in range(number)]
 

@@ -33,8 +33,8 @@ class DuplicatePicture(NamedTuple):
       id: path to the picture.
       label: label of the picture, or None.
       distance: Hamming distance between the codes of this picture and the group's first picture.
-      copies: number of this picture's set of near copies; the sets in a group are numbered from 1.
-        None if no other picture in the group is a near copy.
+      copies: index, from 1, of the group's set of near copies that contains this picture; None if
+        no other picture in the group is a near copy.
       pixels: number of bits, out of 64, in which the perceptual hashes of this picture and the
         first picture in its set of near copies differ; None if ``copies`` is None.
       same_file: whether another file in its set of near copies has the same bytes.
@@ -58,10 +58,10 @@ def find_duplicates(snapshot: Snapshot, radius: int) -> list[list[DuplicatePictu
     codes are compared only if at least one of their R + 1 parts is equal; in the worst case, all
     pairs are compared. Memory use is O(N).
 
-    Similar codes mean that the pictures have similar content according to the network. Pictures are
-    near copies, e.g. one photograph in two sizes, if their perceptual hashes are also similar, i.e.
-    if they are connected by a chain of pictures, each of which differs from the next in at most 8
-    of the 64 hash bits.
+    Pictures with similar codes have similar content, according to the network. They are near copies
+    (e.g. one photograph in two sizes) if their perceptual hashes are also similar, i.e. if they are
+    connected by a chain of pictures, each of which differs from the next in at most 8 of the 64
+    hash bits.
 
     Args:
       snapshot: a snapshot of the store, from :meth:`hashnet_jax.index.Store.snapshot`.
@@ -74,7 +74,7 @@ def find_duplicates(snapshot: Snapshot, radius: int) -> list[list[DuplicatePictu
 
     Raises:
       ValueError: if ``radius`` < 0.
-      ModuleNotFoundError: if ImageHash is missing.
+      ModuleNotFoundError: if ImageHash is not installed.
     """
     if radius < 0:
         raise ValueError(f"`radius` must be >= 0, got {radius}.")
@@ -102,7 +102,7 @@ def rows_by_label(label: Int[np.ndarray, " N"]) -> list[Int[np.ndarray, " n"]]:
 
 
 def _looks(ids: Sequence[str]) -> list[Look | str]:
-    """Hashes the pictures in parallel; returns the reason instead if a picture cannot be read."""
+    """Hashes the pictures in parallel; for unreadable ones, returns the reason instead."""
     looks: list[Look | str] = []
     if not ids:
         return looks

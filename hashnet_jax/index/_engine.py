@@ -26,7 +26,7 @@ class LocalEngine:
     """Encodes pictures on this machine, keeping only a few batches in memory at a time.
 
     All batches have the same shape, so the network is compiled once, and the code of a picture does
-    not depend on which other pictures are new.
+    not depend on which other pictures are encoded with it.
 
     Attributes:
       batch_size: number of pictures per batch, a multiple of the number of devices.

@@ -101,7 +101,7 @@ def export_parquet(store: Store, path: str | os.PathLike[str]) -> int:
     """Writes the rows to a Parquet file, with the manifest in the schema metadata.
 
     The columns are id, code (a list of bytes), label, size, mtime_ns and sha256. The rows need not
-    fit into memory, and are therefore written in no particular order. An existing file is replaced.
+    fit in memory, so they are written in no particular order. An existing file is replaced.
 
     Args:
       store: the store to export.

@@ -1,7 +1,7 @@
 """faiss indexes of packed codes, stored next to the codes in faiss's own format.
 
-`flat` compares each query with every code and is exact. The other kinds examine only a fraction of
-the codes. Their distances are exact, but they may miss some of the nearest codes. These kinds are
+`flat` compares each query with every code and is exact. The other kinds of index examine only a
+fraction of the codes: they return exact distances, but may miss some of the nearest codes. They are
 worthwhile for more than about a million codes.
 """
 
@@ -176,14 +176,14 @@ def _ivf(codes: PackedCodes, bits: int) -> Any:
 
 
 def _hnsw(codes: PackedCodes, bits: int) -> Any:
-    """Builds a graph that links neighbouring codes; a search follows the links to closer codes."""
+    """Builds a graph that links neighbouring codes; a search follows links to ever closer codes."""
     index = import_faiss("search").IndexBinaryHNSW(8 * codes.shape[1], HNSW_LINKS)
     index.hnsw.efConstruction = 2 * HNSW_MIN_CANDIDATES
     return _add(index, codes)
 
 
 def _multihash(codes: PackedCodes, bits: int) -> Any:
-    """Builds a hash table for each substring of the codes; queries look up keys within 2 bits."""
+    """Builds a hash table for each substring of the codes; lookups flip up to 2 bits of the key."""
     width = min(bits, max(1, math.ceil(math.log2(len(codes) + 1))), 16)
     faiss = import_faiss("search")
     index = faiss.IndexBinaryMultiHash(8 * codes.shape[1], bits // width, width)

@@ -19,7 +19,7 @@ class GrowingFile:
     Args:
       file: the file, open for reading and writing.
       header: number of bytes at the start that are not hashed.
-      end: number of bytes that are valid. The rest of the file is cut off.
+      end: number of valid bytes; the rest of the file is cut off.
     """
 
     def __init__(self, file: BinaryIO, *, header: int, end: int) -> None:
@@ -65,12 +65,12 @@ def open_growing(
 
 
 def check_start(path: Path, *, header: int, end: int, sha256: str, remedy: str) -> None:
-    """Checks that the valid part of a file matches its recorded hash.
+    """Checks that the valid part of a file matches the recorded hash.
 
     Args:
       path: path to the file.
       header: number of bytes at the start that are not hashed.
-      end: number of bytes that are valid.
+      end: number of valid bytes, including the header.
       sha256: recorded SHA-256 of the bytes from ``header`` to ``end``.
       remedy: see :class:`hashnet_jax.distributed.reading.DamagedFile`.
 

@@ -110,7 +110,7 @@ def _blocks(folder: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def _trusted(file: PictureFile | str, written_ns: int) -> PictureFile:
-    """Returns a file's state, or ``_UNKNOWN`` if it may have changed since it was encoded."""
+    """Returns a file's state, or ``_UNKNOWN`` if the file may have changed since it was encoded."""
     if isinstance(file, str) or file.mtime_ns >= written_ns:
         return _UNKNOWN
     return file

@@ -13,7 +13,7 @@ def expand(arguments: Iterable[str | os.PathLike[str]]) -> list[str]:
 
     A folder inside another requested folder is omitted, because folders are searched recursively.
     Files and hidden folders are kept, because a recursive search skips hidden folders and files
-    without the suffix of a picture.
+    without a picture suffix.
 
     Args:
       arguments: files, folders, or globs (``**`` for any depth). The path to an existing file is

@@ -22,7 +22,7 @@ HEADERS = {CODES: 128}
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The encoding request, which must be the same when encoding is continued.
+    """The encoding request, which must not change when encoding is resumed.
 
     Attributes:
       weights_sha256, inputs, batch_size, devices: see :class:`hashnet_jax.index.Manifest`.
@@ -44,7 +44,7 @@ class Journal:
       done: number of pictures encoded or skipped so far.
       codes: number of codes written so far.
       ends: valid length of each output file, in bytes.
-      hashes: SHA-256 of the valid part of each output file, after its header, and of the listing;
+      hashes: SHA-256 of the listing, and of the valid part of each output file without its header;
         empty if version 0.1 wrote the journal.
     """
 

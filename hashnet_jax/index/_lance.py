@@ -1,4 +1,4 @@
-"""Opens LanceDB databases, and translates their errors."""
+"""Opens LanceDB databases, and converts LanceDB's errors."""
 
 import contextlib
 import os

@@ -50,11 +50,11 @@ def claim_output(output: str | Path, plan: Plan) -> Path | None:
       plan: the encoding request.
 
     Returns:
-      The `.partial` folder, or None if ``output`` already contains the codes for this plan.
+      The `.partial` folder, or None if ``output`` already contains the codes for this request.
 
     Raises:
       FileExistsError: if ``output`` is a file, contains files but no codes, or contains the codes
-        of a different request.
+        for a different request.
       DamagedFile: a ValueError, if ``output`` contains finished codes that are damaged.
     """
     output = Path(output)

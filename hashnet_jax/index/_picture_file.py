@@ -27,7 +27,7 @@ class PictureFile(NamedTuple):
 
 
 def digest(path: str | os.PathLike[str]) -> PictureFile | str:
-    """Returns the state of a picture file, or the reason that the file cannot be read."""
+    """Returns the state of a picture file, or the reason why it cannot be read."""
     try:
         with opened(path) as file:
             status = os.fstat(file.fileno())
@@ -51,7 +51,7 @@ def load_picture(
       image: array that receives the pixels, uint8 ``[size, size, 3]``.
 
     Returns:
-      The state of the file, or the reason that it cannot be read.
+      The state of the file, or the reason why it cannot be read.
     """
     size = len(image)
     try:

@@ -24,7 +24,7 @@ def words_of(codes: UInt8[np.ndarray, "N bytes"]) -> UInt64[np.ndarray, "N W"]:
 def distances_from(
     query: UInt64[np.ndarray, " W"], words: UInt64[np.ndarray, "N W"]
 ) -> UInt8[np.ndarray, " N"] | UInt16[np.ndarray, " N"]:
-    """Computes the Hamming distances of one code from N others.
+    """Computes the Hamming distances between one code and N others.
 
     Args:
       query: the code as words, i.e. one row of the output of :func:`words_of`.

@@ -50,8 +50,8 @@ class RayEngine:
     is replaced, and its pictures are encoded again.
 
     Attributes:
-      address: address of the cluster, e.g. "ray://head:10001" or "auto" on one of its nodes; None
-        to start Ray on this machine.
+      address: address of the cluster, e.g. "ray://head:10001", or "auto" if this machine is one of
+        its nodes; None to start Ray on this machine.
       batch_size: number of pictures per batch on one device. A
         :class:`hashnet_jax.index.LocalEngine` with the same batch size and one device of the same
         kind computes the same codes.

@@ -50,7 +50,7 @@ def load_snapshot(uri: str | os.PathLike[str], *, where: str | None = None) -> S
 
     Raises:
       FileNotFoundError: if there is no store at ``uri``.
-      DamagedFile: a ValueError, if the table at ``uri`` is damaged or not a store.
+      DamagedFile: a ValueError, if the table at ``uri`` is damaged or is not a store's table.
       ValueError: if ``where`` is not a valid filter.
     """
     uri = os.fspath(uri)
@@ -106,7 +106,7 @@ def _size_and_time(entry: os.DirEntry[str]) -> tuple[int, int]:
 
 
 def _content(snapshot: Snapshot, versions: str) -> tuple[pa.Buffer, bytes]:
-    """Returns the content of a snapshot file: an Arrow file followed by its SHA-256."""
+    """Returns the two parts of a snapshot file: an Arrow file and its SHA-256."""
     binding = json.dumps({"versions": versions, "version": snapshot.version})
     fields = [schema_of(snapshot.manifest).field(name) for name in _COLUMNS]
     metadata = {MANIFEST_KEY: snapshot.manifest.to_json(), _BINDING_KEY: binding}

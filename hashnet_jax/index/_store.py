@@ -1,6 +1,6 @@
 """A store of codes that can be updated: a LanceDB table in a folder or in object storage.
 
-Changes are made in transactions. A read sees the version that was the newest when the read started.
+Changes are made in transactions. A read sees the version that was newest when the read started.
 If a process is killed, its last transaction is applied either completely or not at all.
 """
 
@@ -69,7 +69,7 @@ class Store:
 
     @property
     def version(self) -> int:
-        """The store's newest version number, which increases with every change by any process."""
+        """The number of the store's newest version; increases with every change by any process."""
         with faults_named(self.uri):
             self._table.checkout_latest()
             return self._table.version
@@ -84,7 +84,7 @@ class Store:
             return self._table.count_rows(where)
 
     def schema(self, columns: Sequence[str]) -> pa.Schema:
-        """Returns the schema of the given columns, with the manifest in its metadata."""
+        """Returns the schema for the given columns, with the manifest in its metadata."""
         whole = schema_of(self.manifest)
         return pa.schema([whole.field(name) for name in columns], metadata=whole.metadata)
 
@@ -245,8 +245,8 @@ def create_store(uri: str | os.PathLike[str], manifest: StoreManifest) -> Store:
       The store.
 
     Raises:
-      FileExistsError: if the store already exists, or ``uri`` is a file or a folder that is not
-        empty.
+      FileExistsError: if the store already exists, or ``uri`` is a file or a non-empty
+        folder.
     """
     uri = os.fspath(uri)
     if is_local(uri) and os.path.lexists(uri):
@@ -274,7 +274,7 @@ def open_store(uri: str | os.PathLike[str]) -> Store:
 
     Raises:
       FileNotFoundError: if there is no store at ``uri``.
-      DamagedFile: a ValueError, if the table at ``uri`` is damaged or not a store.
+      DamagedFile: a ValueError, if the table at ``uri`` is damaged or is not a store's table.
     """
     uri = os.fspath(uri)
     if not store_exists(uri):

@@ -60,8 +60,8 @@ class StoreManifest:
     def __post_init__(self) -> None:
         if self.format > FORMAT:
             raise ValueError(
-                f"its format is {self.format}, which a newer version of hashnet_jax wrote; this "
-                f"version reads formats up to {FORMAT}"
+                f"a newer version of hashnet_jax wrote it, in format {self.format}; this version "
+                f"reads formats up to {FORMAT}"
             )
         if self.bits < 1:
             raise ValueError(f"its number of bits must be >= 1, got {self.bits}")

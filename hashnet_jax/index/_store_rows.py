@@ -67,7 +67,7 @@ def make_rows(
       sizes: sizes of the files in bytes.
       mtimes_ns: modification times of the files in nanoseconds.
       sha256s: SHA-256 of each file, 32 bytes.
-      labels: a label or None for each picture; None instead of the list if no picture has a label.
+      labels: a label or None for each picture, or just None if no picture has a label.
 
     Returns:
       The rows.
@@ -98,7 +98,7 @@ def bound_to(rows: pa.Table | pa.RecordBatch, store_number: int) -> pa.Table | p
     """Mixes the store's random number into the checksums of rows from :func:`make_rows`.
 
     The lower half of a checksum covers the id, code and label; the upper half covers the id and the
-    size, modification time and SHA-256 of the file.
+    file's size, modification time and SHA-256.
     """
     place = rows.schema.get_field_index("check")
     plain = rows.column(place).to_numpy(zero_copy_only=False)
@@ -114,8 +114,8 @@ def damaged_rows(rows: pa.Table | pa.RecordBatch, width: int, store_number: int 
       rows: rows with the columns id, code, label and check; the columns size, mtime_ns and sha256
         are checked if all three are present.
       width: number of bytes per code, ceil(K/8).
-      store_number: the store's random number, < 2^64; None for a store without a number,
-        whose checksums do not cover size, mtime_ns and sha256.
+      store_number: the store's random number, < 2^64; None if the store has none; its
+        checksums then do not cover size, mtime_ns and sha256.
     """
     ids, labels = (_one_array(rows.column(name)) for name in ("id", "label"))
     found = row_checks(ids, codes_of(rows.column("code"), width), labels)
@@ -197,7 +197,7 @@ def _text_hashes(texts: pa.Array) -> UInt64[np.ndarray, " n"]:
 
 
 def _weights(number: int) -> UInt64[np.ndarray, " number"]:
-    """Returns an odd pseudorandom number for each position, from the SplitMix64 generator."""
+    """Returns an odd pseudorandom integer for each position, from the SplitMix64 generator."""
     x = np.arange(1, number + 1, dtype=np.uint64) * np.uint64(_MULTIPLIER)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

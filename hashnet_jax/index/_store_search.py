@@ -29,7 +29,7 @@ class Neighbour(NamedTuple):
     Attributes:
       distance: Hamming distance from the query.
       id: path to the picture.
-      store: index of the picture's store in the list of searched stores, from 0.
+      store: 0-based index of the picture's store in the list of searched stores.
       label: label of the picture, or None.
       code: packed code of the picture, ceil(K/8) bytes.
       score: ``<z, b>`` for the query's logits z and the picture's code b, or None without

@@ -52,9 +52,9 @@ def encode_pictures(
 
     Returns:
       An iterator over batches ``(paths, reasons, packed)``, where ``paths`` are the next
-      ``batch_size`` paths (fewer in the last batch), ``reasons`` contains, for each path, the
-      reason that the picture cannot be read, or None, and ``packed`` contains the codes of the n
-      readable pictures, uint8 ``[n, ceil(K/8)]``.
+      ``batch_size`` paths (fewer in the last batch), ``reasons`` contains, for each path, None or
+      the reason why the picture is unreadable, and ``packed`` contains the codes of the n readable
+      pictures, uint8 ``[n, ceil(K/8)]``.
 
     Raises:
       ValueError: if ``batch_size`` is not a positive multiple of the number of devices.
@@ -125,7 +125,7 @@ def _encoded(
 def query_logits(
     params: HashNetParams, images: UInt8[Array | np.ndarray, "B H W 3"]
 ) -> Float32[Array, "B K"]:
-    """Computes the logits of decoded pictures ``[B, H, W, 3]``, whose signs are their codes."""
+    """Computes the logits of decoded pictures ``[B, H, W, 3]``; the logits' signs are the codes."""
     return logits(params, preprocess(images, params.spec))
 
 
@@ -148,7 +148,7 @@ def picture_logits(
       paths: see :func:`encode_pictures`.
       devices: see :func:`encode_pictures`.
       batch_size: see :func:`encode_pictures`.
-      program: jitted function that computes what :func:`query_logits` does.
+      program: a jitted function equivalent to :func:`query_logits`.
     """
     check_batch_size(batch_size, len(devices))
     compiled = map_rows(program, devices)
@@ -184,7 +184,7 @@ def _load_ahead(
 
 
 def _load(path: str | os.PathLike[str], image: UInt8[np.ndarray, "H W 3"]) -> str | None:
-    """Reads a picture into ``image``. Returns None, or the reason that it cannot be read."""
+    """Reads a picture into ``image``; returns the reason if this fails, otherwise None."""
     try:
         image[:] = read_squashed(path, len(image))
     except UnreadablePicture as error:

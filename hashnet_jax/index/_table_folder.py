@@ -33,8 +33,8 @@ def check_regular_files(uri: str) -> None:
 def least_version(uri: str, table: str) -> int:
     """Returns a lower bound on the newest version number of a store, or 0 if none is known.
 
-    If the version of the table is below this bound, the file of the newest version is lost. LanceDB
-    does not notice such a loss, and silently reads the previous version.
+    If the version of the table is below this bound, the file of the newest version has been lost.
+    LanceDB does not notice such a loss, and silently reads the previous version.
 
     Args:
       uri: store folder or location in object storage.

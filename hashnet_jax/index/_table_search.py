@@ -83,8 +83,8 @@ def search_tables(
 def build_index(store: Store) -> None:
     """Builds a store's IVF index, which becomes part of the next store version.
 
-    Nothing is done if an existing index covers at least 90% of the codes. Codes added after an
-    index was built are still found, by a scan.
+    Nothing is done if an existing index covers at least 90% of the codes. Codes added after the
+    index was built are found by a scan.
 
     Args:
       store: the store to index. A store with fewer than 256 codes gets no index.

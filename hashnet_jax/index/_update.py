@@ -42,10 +42,10 @@ def update_store(
 ) -> Changes:
     """Encodes new and changed pictures, and deletes the rows of pictures that are gone.
 
-    A picture counts as unchanged if its size and modification time, or else its SHA-256, match the
-    store. A picture is gone if it was in one of the folders in ``pictures`` and is no longer there;
-    pictures elsewhere stay in the store. Every update tries unreadable pictures again, because
-    permissions, disks and decoders can change while the file stays the same.
+    A picture counts as unchanged if its size and modification time, or else its SHA-256, match
+    those in the store. A picture is gone if it was in one of the folders in ``pictures`` and is no
+    longer there; pictures elsewhere stay in the store. Every update tries unreadable pictures
+    again, because permissions, disks and decoders can change while the file stays the same.
 
     The store is written in transactions. To continue after an interruption, repeat the call. Two
     updates may run at the same time; the result is as if they had run one after the other.
@@ -111,10 +111,11 @@ def remove_pictures(store: Store, pictures: Iterable[str | os.PathLike[str]]) ->
 
     Args:
       store: the store to update.
-      pictures: paths to pictures, or to folders, which stand for all pictures in them.
+      pictures: paths to pictures or folders; a folder stands for all pictures in it.
 
     Returns:
-      A dict that maps the absolute path of each entry to the number of pictures deleted for it.
+      A dict that maps the absolute path of each entry of ``pictures`` to the number of pictures
+      that were deleted for it.
     """
     deleted = {}
     for named in pictures:
@@ -127,7 +128,7 @@ def remove_pictures(store: Store, pictures: Iterable[str | os.PathLike[str]]) ->
 
 
 def _check_not_all_gone(comparison: Comparison) -> None:
-    """Raises a ValueError if all stored pictures are gone, because a disk may not be mounted."""
+    """Raises a ValueError if all stored pictures are gone: perhaps a disk is not mounted."""
     count = sum(1 for _ in comparison.gone())
     if count:
         raise ValueError(
@@ -215,7 +216,7 @@ class _Update:
     def _differing(
         self, tasks: Iterator[Task], renew: Callable[[Task, PictureFile | None], None]
     ) -> Iterator[Task]:
-        """Yields the tasks with new or changed pictures, and calls ``renew`` for the others.
+        """Yields the tasks whose pictures are new or changed, and calls ``renew`` for the others.
 
         A file is hashed if its size or modification time has changed, so that a file that was only
         touched is not encoded again.
@@ -242,5 +243,5 @@ class _Update:
 
 
 def _state(task: Task) -> PictureFile | str | None:
-    """Hashes the file of a known picture if its size or modification time has changed."""
+    """Hashes the file of a stored picture if the file's size or modification time has changed."""
     return None if task.sha256 is None or task.is_same_file else digest(task.path)

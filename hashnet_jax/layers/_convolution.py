@@ -147,7 +147,7 @@ IM2COL = ConvForms(_plain_conv, _plain_input_gradient, matmul.kernel_gradient)
 
 
 def _cpu_forms(images: Array, kernel: Array, geometry: ConvGeometry) -> ConvForms:
-    """Returns the fastest implementations of a convolution on a CPU."""
+    """Returns the implementations of a convolution that are fastest on a CPU."""
     if kernel.shape[:2] == (1, 1) and geometry.padding == ((0, 0), (0, 0)):
         return POINTWISE
     if winograd.is_faster(images, kernel, geometry):

@@ -42,7 +42,7 @@ def map_chunks(function: Callable[[Array], Array], chunk: int, images: Array) ->
 
 
 def sum_over_chunks(function: Callable[..., Array], chunk: int, *arrays: Array) -> Array:
-    """Sums the float32 results of ``function`` over chunks of ``chunk`` rows of the arrays.
+    """Applies ``function`` to chunks of ``chunk`` rows and sums the float32 results.
 
     Examples:
       >>> dot = lambda a, b: jnp.sum(a * b)

@@ -58,8 +58,8 @@ def kernel_gradient(
 ) -> Float[Array, "kH kW C F"]:
     """The gradient of a convolution with respect to its kernel.
 
-    The result is the matrix product patches^T gradient, of shapes [k k C, B H' W'] and
-    [B H' W', F], summed over chunks of the batch.
+    The result is the matrix product of patches^T [k k C, B H' W'] and gradient [B H' W', F],
+    summed over chunks of the batch.
     """
     strides, padding = geometry
     kernel_size, output_size = kernel.shape[:2], gradient.shape[1:3]

@@ -1,9 +1,9 @@
 """Winograd's algorithm: 3 x 3 and 5 x 5 convolutions with fewer multiplications, for the CPU.
 
 An image is cut into overlapping tiles of n x n pixels, where n = m + r - 1. Each tile yields m x m
-outputs of a convolution with an r x r kernel. Tile and kernel are treated as polynomials and
-evaluated at n - 1 points and at infinity. At each point, the convolution becomes a product, so that
-all channels and tiles together take one matrix product per point. An output costs (n / m)^2
+outputs of a convolution with an r x r kernel. Tiles and kernels are treated as polynomials and
+evaluated at n - 1 points and at infinity. At each point, the convolution becomes a product, so one
+matrix product per point covers all channels and tiles. An output costs (n / m)^2
 multiplications instead of r^2.
 
 A stride-s convolution becomes a stride-1 convolution by space-to-depth: each block of s x s pixels

@@ -14,7 +14,7 @@ INTERPOLATION_POINTS = (0, 1, -1, 2, -2, 0.5, -0.5)
 
 
 class TransformMatrices(NamedTuple):
-    """The linear maps of Winograd's F(m, r), float64, for tiles of side n = m + r - 1.
+    """The float64 matrices of Winograd's algorithm F(m, r), for tiles of side n = m + r - 1.
 
     Attributes:
       tile: B^T ``[n, n]``, evaluates a tile at the interpolation points.
@@ -91,7 +91,7 @@ def transform_tiles(
     tiles: tuple[int, int],
     spacing: int,
 ) -> Float[Array, "points all_tiles C"]:
-    """Evaluates every tile at all pairs of interpolation points; returns ``[n n, B tiles, C]``."""
+    """Evaluates each tile at all pairs of interpolation points, as ``[n * n, B * tiles, C]``."""
     lengths = [spacing * (count - 1) + 1 for count in tiles]
     side = matrix.shape[1]
     rows = linear_combinations(

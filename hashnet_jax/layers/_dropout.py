@@ -11,8 +11,8 @@ class Dropout(nn.Module):
     """Dropout whose mask depends on an image's position in the global batch, not on its device.
 
     The mask of an image is drawn with a key derived from the image's global index, so the same
-    features are dropped on any number of devices. `flax.linen.Dropout` instead draws the masks
-    of all images on a device with one key.
+    features are dropped regardless of the number of devices. `flax.linen.Dropout` instead draws the
+    masks of all images on a device with one key.
     """
 
     rate: float

@@ -15,7 +15,7 @@ class ConvGeometry(NamedTuple):
     padding: tuple[tuple[int, int], tuple[int, int]]
 
     def output_size(self, image_size: tuple[int, ...], kernel_size: int) -> tuple[int, int]:
-        """Returns the height and width of the output, given the image size and a square kernel.
+        """Returns the output's height and width, given the image size and a square kernel's side.
 
         Examples:
           >>> ConvGeometry((2, 2), ((1, 1), (1, 1))).output_size((8, 9), 3)

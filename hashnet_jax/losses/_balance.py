@@ -1,8 +1,9 @@
 """Class balance: exact counts of similar and dissimilar pairs, and their weights.
 
 A batch of 16,384 images has 2.7e8 pairs, but a float32 counter incremented by 1 stops at 2**24 =
-1.7e7. Other float sums depend on the order of summation, which differs between devices.
-Pairs are therefore counted in integers: first per row, then across rows in two 16-bit halves.
+1.7e7. The sum of larger floats depends on the order of summation, which differs between devices.
+Pairs are therefore counted in integers: first per row, then across rows, with the counts split into
+two 16-bit halves.
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""The two sums of the pairwise loss and their gradient, computed in one scan over blocks."""
+"""Computes the two sums of the pairwise loss, and their gradients, in one scan over blocks."""
 
 import functools
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from hashnet_jax.losses._pairwise import shifted
 
 
 class Options(NamedTuple):
-    """Static arguments of the loss; ``n`` is the number of columns, excluding padding."""
+    """Static arguments of the loss; ``n`` is the number of ``codes_b``, excluding padding."""
 
     n: int
     alpha: float
@@ -59,7 +59,7 @@ def _scan_blocks(
     tuple[Float[Array, ""], Float[Array, ""]],
     PyTree[Float[Array, "..."]],
 ]:
-    """Returns the two sums and, if requested, the gradients of ``sum(w * l)``."""
+    """Returns the sums of :func:`block_sums` and, if requested, the gradients of the first."""
     dtype = sum_dtype(codes_a, codes_b)
     alpha = options.alpha
 
@@ -122,7 +122,7 @@ block_sums.defvjp(_forward, _backward)
 
 
 def sum_dtype(codes_a: Float[Array, "..."], codes_b: Float[Array, "..."]) -> jnp.dtype:
-    """Returns the dtype of the sums, at least float32."""
+    """Returns the dtype of the sums: the codes' dtype, but at least float32."""
     return jnp.promote_types(jnp.result_type(codes_a, codes_b), jnp.float32)
 
 

@@ -39,7 +39,7 @@ def count_pairs(
       labels_a: class ids, integer ``[B]``, or multi-hot labels ``[B, C]``.
       labels_b: labels in the same format, ``[N]`` or ``[N, C]``.
       first_row: see :func:`pairwise_loss_blocks`.
-      axis_name: optional mapped axis to sum over, if ``labels_a`` holds one device's rows.
+      axis_name: optional mapped axis to sum over, if ``labels_a`` holds only one device's rows.
       block: see :func:`pairwise_loss_blocks`.
 
     Returns:
@@ -82,7 +82,7 @@ def pairwise_loss_blocks(
     first_row: int | Int[Array, ""] | None = None,
     block: int | None = None,
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """Computes the sums of :func:`hashnet_jax.losses.pairwise_loss` from labels, block by block.
+    """Computes :func:`hashnet_jax.losses.pairwise_loss` from labels, block by block.
 
     Up to rounding, the value and gradients match ``similarity``, ``pair_weights`` and
     ``pairwise_loss`` applied in sequence. Supports first-order reverse-mode differentiation with

@@ -1,4 +1,4 @@
-"""Splits the labels of a large batch into blocks of columns, and finds similar pairs in a block."""
+"""Splits the columns of a large pair matrix into blocks, and finds the similar pairs in a block."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""Label similarity: whether two images share labels, and what fraction of their labels."""
+"""Label similarity: whether two images share labels, and the Jaccard index of their label sets."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -18,7 +18,7 @@ def pair_weights(
     counted: Bool[Array | np.ndarray, "B N"] | None = None,
     axis_name: str | None = None,
 ) -> Float32[Array, "B N"]:
-    """Computes the pair weights w_ij of the weighted maximum likelihood.
+    """Computes the pair weights w_ij of the weighted maximum likelihood objective.
 
     With ``balance="batch"``, w is |S|/|S1| for the |S1| similar pairs and |S|/|S0| for the |S0|
     dissimilar pairs, where |S| = |S1| + |S0|, so both kinds have the same total weight. If a batch

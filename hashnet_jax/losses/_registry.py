@@ -1,4 +1,4 @@
-"""Registry of losses and their common interface."""
+"""The interface that all losses implement, and the registry of losses."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -25,7 +25,7 @@ class BatchLoss(NamedTuple):
 
 @runtime_checkable
 class LossFactory(Protocol):
-    """Builds the loss function of a batch from the labels of the batch.
+    """Builds the loss function for a batch with the given labels.
 
     See :func:`hashnet_jax.losses.pairwise_batch_loss` for the arguments.
     """

@@ -33,8 +33,8 @@ def pairwise_batch_loss(
 ) -> BatchLoss:
     """Creates HashNet's loss over all pairs in the global batch, excluding self-pairs.
 
-    Large batches are processed in blocks of pairs. Batch sizes are static, so only the chosen
-    implementation is compiled.
+    Large batches are processed in blocks of pairs, small ones all at once. Batch sizes are static,
+    so only one of these implementations is compiled.
 
     Args:
       labels: class ids, integer ``[B]``, or multi-hot labels ``[B, C]``. Inside a mapped function,

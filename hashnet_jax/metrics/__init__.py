@@ -1,4 +1,4 @@
-"""Retrieval metrics, exact over all ways of breaking ties, with explicit conventions.
+"""Retrieval metrics with explicit conventions and an exact treatment of ties.
 
 Hamming distance has only K + 1 values, so most of a ranking consists of ties. Every metric is a
 function of :class:`DistanceCounts`: how many codes lie at each distance from a query, and how many

@@ -38,7 +38,7 @@ _QUERY_BLOCK = 256
 
 
 class AveragePrecision(NamedTuple):
-    """AP@R of each query over all ways of breaking ties; every field has shape ``[Q]``.
+    """AP@R of each query over all orders of tied results; every field has shape ``[Q]``.
 
     Attributes:
       worst: the lowest AP over all orders with a hit within R; 0 if there are none.
@@ -103,7 +103,7 @@ def average_precision(
 
 
 class _Ranking(NamedTuple):
-    """All that AP@R depends on, except how many hits the group that straddles R has within R."""
+    """The inputs to AP@R, except the number of hits within R in the group that straddles R."""
 
     sums: Sums
     edge: Edge
@@ -112,19 +112,19 @@ class _Ranking(NamedTuple):
     divisor: str
 
     def worst(self, hits: Float[Array | np.ndarray, "Q h"]) -> Float[Array | np.ndarray, "Q h"]:
-        """Returns the lowest AP if the group that straddles R has ``hits`` hits within R."""
+        """Returns the lowest AP for each number of hits within R in the group that straddles R."""
         edge = self.edge
         group = worst_sum(edge.before, edge.before_hits, edge.inside, hits)
         return self._quotient(self.sums.worst + group, hits)
 
     def expected(self, hits: Float[Array | np.ndarray, "Q h"]) -> Float[Array | np.ndarray, "Q h"]:
-        """Returns the mean AP if the group that straddles R has ``hits`` hits within R."""
+        """Returns the mean AP for each number of hits within R in the group that straddles R."""
         edge = self.edge
         group = expected_sum(edge.before, edge.before_hits, edge.inside, hits)
         return self._quotient(self.sums.expected + group, hits)
 
     def best(self, hits: Float[Array | np.ndarray, "Q h"]) -> Float[Array | np.ndarray, "Q h"]:
-        """Returns the highest AP if the group that straddles R has ``hits`` hits within R."""
+        """Returns the highest AP for each number of hits within R in the group that straddles R."""
         group = best_sum(self.edge.before, self.edge.before_hits, hits)
         return self._quotient(self.sums.best + group, hits)
 
@@ -178,7 +178,9 @@ def _hits_of_lowest(
     fewest: Float[Array | np.ndarray, "Q 1"],
     cutoff: int | None,
 ) -> Float[Array | np.ndarray, "Q 1"]:
-    """Finds how many hits within R from the group that straddles R minimize AP, by bisection.
+    """Finds by bisection the number of hits that minimizes AP.
+
+    Only hits within R in the group that straddles R are counted.
 
     The lowest sum of precision is convex in the number of hits, so dividing it by the total number
     of hits gives a quotient that first falls and then rises. One more hit raises the quotient if

@@ -36,7 +36,7 @@ class CodeStatistics:
 
     @property
     def collapsed(self) -> bool:
-        """Whether there are any alarms."""
+        """Whether the codes show any sign of collapse."""
         return bool(self.alarms)
 
     def __str__(self) -> str:

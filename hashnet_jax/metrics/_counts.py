@@ -1,6 +1,6 @@
 """Per-distance counts: everything that retrieval metrics need from a ranking by Hamming distance.
 
-Hamming distance has only K + 1 values, so up to ties, two histograms describe the ranking of N
+Hamming distance has only K + 1 values, so, up to ties, two histograms describe the ranking of N
 codes for one query: how many codes lie at each distance, and how many of them are relevant. Every
 metric in this package is a function of these counts. They need no sorting, do not change when the
 database is shuffled, and need Q * (K + 1) elements instead of Q * N.
@@ -84,7 +84,7 @@ def split_counts(
 
 
 def check_counts(counts: DistanceCounts) -> None:
-    """Raises unless ``counts`` are integer ``[Q, K+1]`` arrays of the same shape with Q >= 1.
+    """Checks that ``counts`` are integer arrays of the same shape ``[Q, K+1]`` with Q >= 1.
 
     The values must satisfy 0 <= relevant <= total; traced values are not checked.
     """

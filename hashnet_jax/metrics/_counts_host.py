@@ -3,8 +3,8 @@
 On a CPU, XLA computes several times as many distances per second as NumPy, but computes histograms
 with a serial scatter that takes about 13 ns per pair. Therefore XLA computes the distances for a
 block of queries, and Pillow counts them as if they were gray levels of an image. Counting takes
-0.4 ns per pair and uses all cores, since Pillow releases the GIL. Bins that do not fit in a byte
-are counted with NumPy's ``bincount``, which takes 1 ns per pair and holds the GIL.
+0.4 ns per pair and uses all cores, since Pillow releases the GIL. If there are more than 256 bins,
+NumPy's ``bincount`` is used, which takes 1 ns per pair and holds the GIL.
 """
 
 import functools
@@ -41,7 +41,7 @@ def distance_counts_host(
     *,
     bits: int,
 ) -> DistanceCounts:
-    """Computes the same counts as :func:`distance_counts` on the host, in bounded memory.
+    """Computes the same counts as :func:`distance_counts`, but on the host and in less memory.
 
     Memory use grows with N and with Q * K, but not with Q * N.
 

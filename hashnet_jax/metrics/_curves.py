@@ -62,7 +62,7 @@ def precision_recall(counts: DistanceCounts) -> PrecisionRecall:
       PrecisionRecall(precision=array([1. , 0.5, 0.5]), recall=array([0.5, 0.5, 1. ]))
 
     References:
-      This curve is computed by the script recall_precision.m, in common use since Spectral Hashing.
+      The script recall_precision.m, widely used since Spectral Hashing, computes the same curve.
       Unlike :func:`within_radius`, the curve pools all pairs, so precision at small radii, where
       many queries find nothing, is not pulled down to 0.
     """

@@ -1,4 +1,4 @@
-"""Groups of tied codes in a ranking: groups within rank R, and the group that straddles R."""
+"""Groups of tied codes in a ranking: those within rank R, and the one that straddles R."""
 
 from typing import NamedTuple
 
@@ -26,13 +26,16 @@ class Groups(NamedTuple):
     def sum_over_whole(
         self, values: Float[Array | np.ndarray, "Q groups"]
     ) -> Float[Array | np.ndarray, "Q 1"]:
-        """Sums ``values`` over the groups that lie entirely within rank R."""
+        """Sums ``values`` over the groups that lie entirely within the first R ranks."""
         xp = array_namespace(values)
         return xp.sum(xp.where(self.whole, values, 0), axis=1, keepdims=True)
 
 
 class Edge(NamedTuple):
-    """The group that straddles rank R, or an empty group; each field has shape ``[Q, 1]``."""
+    """The group that straddles rank R, or an empty group if there is none.
+
+    Each field has shape ``[Q, 1]``.
+    """
 
     before: Float[Array | np.ndarray, "Q 1"]
     """Number of codes ranked before the group."""

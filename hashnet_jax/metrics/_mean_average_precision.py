@@ -80,7 +80,7 @@ class MeanAveragePrecision:
 
     @property
     def convention(self) -> str:
-        """States the cut-off, the divisor, and how ties and queries without a hit are treated."""
+        """Describes how MAP was computed: cut-off, ties, divisor, and queries without a hit."""
         divisor = {"hits": "hits within R", "min": "min(R, relevant)", "cutoff": "R"}[self.divisor]
         no_hit = {"zero": "count as 0", "drop": "are dropped"}[self.no_hit]
         return (
@@ -108,10 +108,10 @@ def mean_average_precision(
     MAP@R is the mean of AP@R over queries. ``worst`` and ``best`` are its lowest and highest values
     over all ways of breaking all ties of all queries; ``expected`` always lies between them.
 
-    - With ``no_hit="zero"``, a query has AP 0 in an order without a hit, and ``expected`` is the
-      mean of MAP over all orders.
-    - With ``no_hit="drop"``, such an order removes the query from the mean, so the number of
-      queries averaged differs between orders. ``expected`` is the mean AP of a query with a hit:
+    - With ``no_hit="zero"``, a query without a hit has AP 0, and ``expected`` is the mean of MAP
+      over all ways of breaking ties.
+    - With ``no_hit="drop"``, a query without a hit is dropped from the mean, so the number of
+      queries averaged may depend on the ties. ``expected`` is the mean AP of a query with a hit:
       ``sum_q E[AP_q] / sum_q P(q has a hit)``. For ``worst`` (``best``), a query that may have no
       hit is dropped if that lowers (raises) the mean. All three values are NaN if no query can have
       a hit.
@@ -156,7 +156,7 @@ def check_no_hit(no_hit: str) -> None:
 def mean_over_queries(
     ap: AveragePrecision, *, cutoff: int | None, divisor: str, no_hit: str
 ) -> MeanAveragePrecision:
-    """Averages AP@R over queries; ``ap`` was computed with ``cutoff`` and ``divisor``."""
+    """Averages AP@R over queries; ``cutoff`` and ``divisor`` are those used to compute ``ap``."""
     xp = array_namespace(ap.expected)
     if no_hit == "zero":
         worst = xp.mean(xp.where(ap.may_miss, 0, ap.worst))
@@ -172,7 +172,7 @@ def mean_over_queries(
 
 
 def _band_of_hit_queries(ap: AveragePrecision) -> tuple[Any, Any, Any]:
-    """Returns worst, expected and best MAP when queries without a hit are dropped."""
+    """Returns the worst, expected and best MAP, leaving out queries without a hit."""
     xp = array_namespace(ap.expected)
     hit = xp.sum(ap.hit_probability)
     expected = xp.where(hit > 0, xp.sum(ap.expected) / xp.where(hit > 0, hit, 1), xp.nan)
@@ -185,7 +185,7 @@ def _lowest_mean(
     always: Bool[Array | np.ndarray, " Q"],
     maybe: Bool[Array | np.ndarray, " Q"],
 ) -> _Scalar:
-    """Returns the lowest possible mean of all ``always`` values and any subset of the ``maybe``."""
+    """Returns the lowest mean of all ``always`` values plus any subset of the ``maybe`` values."""
     xp = array_namespace(values)
     # The size-k subset with the lowest mean contains the k lowest values, so try every k.
     ranked = xp.sort(xp.where(maybe, values, xp.inf))

@@ -3,7 +3,7 @@
 A search is asymmetric if only the database is binary: queries keep their logits z, and a code b
 has the score <z, b>. If queries and database are both normalized features, the score is the cosine
 of the two vectors. Codes with equal scores form a group of ties, just like codes at equal Hamming
-distances, so the tie-aware metrics need only the number of codes and of relevant codes per group.
+distances, so the tie-aware metrics need only the numbers of codes and relevant codes per group.
 """
 
 import numpy as np
@@ -35,9 +35,9 @@ def mean_average_precision_scores(
 ) -> MeanAveragePrecision:
     """Computes MAP@R of the ranking by decreasing score ``<q, x>``, over all ways of breaking ties.
 
-    Scores are summed in float64 and rounded to float32, which removes differences due to the order
-    of summation. Therefore, equal vectors always tie, and shuffling the database does not change
-    the result. Memory use is O(N), not O(Q N).
+    Scores are computed in float64 and rounded to float32, which removes differences due to the
+    order of summation. Therefore, equal vectors always tie, and shuffling the database does not
+    change the result. Memory use is O(N), not O(Q N).
 
     Args:
       queries: float or integer ``[Q, K]``, all finite: logits for asymmetric search, or features.
@@ -127,7 +127,7 @@ def _rectangle(
     total: Shaped[np.ndarray, " groups"],
     n_queries: int,
 ) -> DistanceCounts:
-    """Arranges the groups, which are given in order of their queries, into one row per query."""
+    """Arranges groups, which must be sorted by query, into one row per query."""
     groups_per_query = np.bincount(row, minlength=n_queries)
     place = np.arange(len(row)) - np.repeat(
         np.cumsum(groups_per_query) - groups_per_query, groups_per_query
@@ -153,7 +153,7 @@ def _keys(
 def _similar(
     labels_q: Shaped[np.ndarray, "Q *C"], labels_db: Shaped[np.ndarray, "N *C"]
 ) -> Bool[np.ndarray, "Q N"]:
-    """Returns whether each query and each database vector share a label."""
+    """Returns, for each query and database vector, whether they share a label."""
     if labels_q.ndim == 1:
         return labels_q[:, None] == labels_db[None, :]
     shared: Float[np.ndarray, "Q N"] = labels_q.astype(np.float32) @ labels_db.T.astype(np.float32)

@@ -30,12 +30,12 @@ _Floats = Float[Array | np.ndarray, "..."]
 
 
 def best_sum(before: _Floats, before_hits: _Floats, hits: _Floats) -> _Floats:
-    """Returns the sum of the precision at each hit of a group whose hits come first."""
+    """Returns the sum of the precisions at the hits of a group whose hits come first."""
     return hits - (before - before_hits) * harmonic_difference(before, before + hits)
 
 
 def worst_sum(before: _Floats, before_hits: _Floats, size: _Floats, hits: _Floats) -> _Floats:
-    """Returns the sum of the precision at each hit of a group whose hits come last.
+    """Returns the sum of the precisions at the hits of a group whose hits come last.
 
     Examples:
       >>> group = [np.array([float(x)]) for x in (0, 0, 2, 1)]
@@ -47,7 +47,10 @@ def worst_sum(before: _Floats, before_hits: _Floats, size: _Floats, hits: _Float
 
 
 def expected_sum(before: _Floats, before_hits: _Floats, size: _Floats, hits: _Floats) -> _Floats:
-    """Returns the mean precision sum over all orders of a group's codes; 0 for an empty group."""
+    """Returns the expected sum of the precision at each hit of a group in random order.
+
+    The sum is 0 for an empty group.
+    """
     xp = array_namespace(before)
     slope = (hits - 1) / xp.maximum(size - 1, 1)
     harmonic = harmonic_difference(before, before + size)
@@ -59,9 +62,9 @@ def expected_sum(before: _Floats, before_hits: _Floats, size: _Floats, hits: _Fl
 def harmonic_difference(low: _Floats, high: _Floats) -> _Floats:
     """Computes H(low, high) = 1/(low+1) + ... + 1/high to within the dtype's rounding error.
 
-    Sums of terms up to 1/16 are read from a table. For the rest, ln(k + 1/2) and an asymptotic
-    series approximate the harmonic number H_k, and the difference of logarithms is a single
-    ``log1p``. Subtracting two harmonic numbers directly would lose most digits in float32.
+    The sum of the terms up to 1/16 is read from a table. For the rest, ln(k + 1/2) and an
+    asymptotic series approximate the harmonic number H_k, and the difference of logarithms is a
+    single ``log1p``. Subtracting two harmonic numbers directly would lose most digits in float32.
 
     Args:
       low, high: float arrays with integer values, 0 <= low <= high.

@@ -46,7 +46,7 @@ def check_finite(params: HashNetParams, *, source: str = "a network") -> None:
 
 
 def check_finite_images(images: Shaped[Array | np.ndarray, "..."]) -> None:
-    """Raises if float images that are not traced have NaN or infinite pixels."""
+    """Raises if untraced float images contain NaN or infinite values."""
     values = visible_values(images)
     if values is None or values.dtype == np.uint8:
         return

@@ -1,4 +1,4 @@
-"""The hash layer without its backbone, for training with a frozen backbone.
+"""The hash layer on its own, for training with a frozen backbone.
 
     state = hash_layer_state(state)               # from a network with a pretrained backbone
     state, metrics = train_step(state, {"image": features, "label": labels})
@@ -34,7 +34,7 @@ def hash_layer(params: HashNetParams) -> HashNetParams:
       >>> hashnet_jax.logits(layer, jnp.ones((5, 8, 8, 3)))
       Traceback (most recent call last):
       ...
-      ValueError: the input of a hash layer must be features [B, 256], got (5, 8, 8, 3). ...
+      ValueError: the input to a hash layer must be features [B, 256], got (5, 8, 8, 3). ...
     """
     trained = {"hash": params.variables["params"]["hash"]}
     return HashNetParams({"batch_stats": {}, "params": trained}, params.spec)

@@ -127,7 +127,7 @@ def extract_features(params: HashNetParams, images: NetworkInput) -> Float[Array
       images: float ``[B, S, S, 3]``, preprocessed, S = ``params.spec.image_size``.
 
     Returns:
-      ``[B, D]`` in ``params.spec.dtype``.
+      Features ``[B, D]`` of dtype ``params.spec.dtype``.
 
     Raises:
       ValueError: if the images have any other shape.
@@ -152,16 +152,16 @@ def training_logits(
     """Computes the logits z in training, with batch statistics and dropout.
 
     With ``backbone_mode="inference"``, training uses the same running statistics as inference, so
-    the result equals :func:`logits`. With ``"train"``, pretrained weights are used with
-    statistics that differ from those they were trained with, and the running statistics adapt
-    too slowly for a short run.
+    the result equals :func:`logits`. With ``"train"``, the batch statistics differ from the
+    statistics that pretrained weights were trained with, and the running statistics adapt too
+    slowly for a short run.
 
     Args:
       params: the network, :class:`HashNetParams`.
       images: float ``[B, S, S, 3]``, preprocessed, S = ``params.spec.image_size``.
       key: a ``jax.random.key`` for dropout, the same on all devices.
       axis_name: the mapped axis over which batch statistics are computed, if any.
-      backbone_mode: ``"train"`` or ``"inference"``, see :class:`hashnet_jax.training.TrainSpec`.
+      backbone_mode: ``"train"`` or ``"inference"``; see :class:`hashnet_jax.training.TrainSpec`.
 
     Returns:
       ``(logits, batch_stats)``: float32 ``[B, K]``, and the updated running statistics.
@@ -201,7 +201,7 @@ def check_preprocessed(params: HashNetParams, images: NetworkInput) -> None:
         n_features = params.variables["params"]["hash"]["kernel"].shape[0]
         if len(shape) != 2 or shape[1] != n_features:
             raise ValueError(
-                f"the input of a hash layer must be features [B, {n_features}], got {shape}. Pass "
+                f"the input to a hash layer must be features [B, {n_features}], got {shape}. Pass "
                 "the output of hashnet_jax.model.extract_features, or reattach the hash layer to "
                 "its backbone with hashnet_jax.model.with_hash_layer."
             )

@@ -37,7 +37,7 @@ def normalize(
 def preprocess(
     images: UInt8[Array | np.ndarray, "B H W 3"], spec: ModelSpec
 ) -> Float[Array, "B S S 3"]:
-    """Preprocesses images for inference: resizes them to squares, crops and normalises them.
+    """Preprocesses images for inference: resizes them to squares, then crops and normalises them.
 
     Args:
       images: uint8 ``[B, H, W, 3]``, RGB, of any height and width.
@@ -57,9 +57,9 @@ def preprocess(
     References:
       The authors resize images to 256 x 256 without preserving the aspect ratio, then take the
       central 224 x 224. Here, images are resized by linear interpolation with antialiasing, and
-      pixel values are rounded to integers. They differ from those of PIL's BILINEAR by at most 1
-      (by a few units if a data set decodes a large JPEG at reduced size). Codes therefore do not
-      depend on whether PIL or this function resizes an image, except for rare bits whose logits
+      pixel values are rounded to integers. These values differ from those of PIL's BILINEAR by at
+      most 1 (by a few units if a data set decodes a large JPEG at reduced size). Codes therefore do
+      not depend on whether PIL or this function resizes an image, except for rare bits whose logits
       are near 0.
     """
     if images.dtype != jnp.uint8:

@@ -69,7 +69,7 @@ def describe_convention(retrieval: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def map_name(retrieval: Mapping[str, Any]) -> str:
-    """Returns the display name of MAP at its cut-off.
+    """Returns the display name of MAP, including the cut-off.
 
     Examples:
       >>> map_name({"cutoff": 1000}), map_name({"cutoff": None})
@@ -138,7 +138,7 @@ def _retrieval_rows(retrieval: Mapping[str, Any], data: Mapping[str, Any]) -> Ro
 
 
 def _metric_rows(retrieval: Mapping[str, Any]) -> Rows:
-    """Returns a row for each registered metric that is not in the row for the Hamming radius."""
+    """Returns a row for each registered metric that the Hamming radius row does not show."""
     known = {f"{name}_within_radius_{retrieval['radius']}" for name in ("precision", "recall")}
     return [
         (name.replace("_", " ").capitalize(), f"{value:.4f}")

@@ -16,7 +16,7 @@ NO_LABEL = -1
 
 @dataclasses.dataclass(frozen=True)
 class CodeMap:
-    """A map of the distinct codes of a sample of images.
+    """A map of the distinct codes in a sample of images.
 
     Attributes:
       plane: coordinates of each code on the map.

@@ -124,7 +124,7 @@ def _name_in_place(
 
 
 def _name_others(axes: Axes, codes: CodeMap, names: dict[int, str], others: list[int]) -> int:
-    """Labels the classes drawn in grey where there is room, and returns how many were labelled."""
+    """Labels the grey classes for which there is room, and returns the number of labels."""
     labels = [_beside(codes, label, names[label], color=GREY, size=6.0) for label in others]
     return len(place_labels(axes, labels, obstacles=_rims(axes, codes)))
 

@@ -1,4 +1,4 @@
-"""Composes the report files for a finished run."""
+"""Creates the report files for a finished run."""
 
 from hashnet_jax.data import Dataset
 from hashnet_jax.model import HashNetParams

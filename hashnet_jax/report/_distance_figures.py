@@ -122,7 +122,7 @@ def _lines(balls: list[WithinRadius]) -> list[_Line]:
 
 
 def _kinds(counts: DistanceCounts) -> list[_Kind]:
-    """Computes statistics of relevant and irrelevant pairs, omitting either kind if it is empty."""
+    """Returns the statistics of relevant and irrelevant pairs; a kind without pairs is omitted."""
     relevant, total = np.asarray(counts.relevant).sum(axis=0), np.asarray(counts.total).sum(axis=0)
     distances = np.arange(len(total))
     return [

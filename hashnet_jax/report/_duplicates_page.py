@@ -20,7 +20,7 @@ class DuplicateTile(NamedTuple):
     Attributes:
       path: path to the file.
       distance: Hamming distance between the codes of this picture and the group's first picture.
-      copies: index, from 1, of the set of near copies that contains this picture, or None.
+      copies: 1-based index of the set of near copies that contains this picture, or None.
       pixels: number of bits in which the perceptual hashes of this picture and the set's first
         picture differ, or None.
       same_file: whether another file in the set has the same bytes.
@@ -46,13 +46,12 @@ def write_duplicates_page(
 ) -> None:
     """Atomically writes a page that shows groups of pictures with similar codes.
 
-    The page shows only complete groups, about 1,000 pictures at most, and states how many groups
-    are not shown.
+    The page shows only complete groups, with about 1,000 pictures at most, and states how many
+    groups are not shown.
 
     Args:
       path: file to write the page to.
-      groups: the pictures in each group, with the pictures in a set of near copies next to each
-        other.
+      groups: the pictures in each group, with near copies next to each other.
       searched: number of pictures that were compared.
       bits: K, the number of bits per code.
       radius: R; pictures whose codes differ in at most R bits are in the same group.

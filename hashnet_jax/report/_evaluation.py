@@ -1,4 +1,4 @@
-"""The evaluation card of given codes: MAP under each convention, and other metrics."""
+"""The evaluation card for a set of codes: MAP under each convention, and other metrics."""
 
 import dataclasses
 from collections.abc import Iterator, Sequence
@@ -102,7 +102,7 @@ def _entry(mean: MeanAveragePrecision) -> dict[str, Any]:
 
 
 def _tools(rules: dict[str, str], cutoff: int | None) -> list[str]:
-    """Returns the names of the tools that compute MAP at this cut-off under this convention."""
+    """Returns the names of the tools that compute MAP with the given convention and cut-off."""
     tools = ["hashnet_jax"] if rules == OWN else []
     for name, convention in CONVENTIONS.items():
         if convention == rules and (cutoff is None or name not in _WITHOUT_CUTOFF):
@@ -143,7 +143,7 @@ def _precision_recall(counts: DistanceCounts) -> dict[str, Any]:
 
 
 def _number_of_classes(labels: np.ndarray) -> int:
-    """Returns the number of classes that occur in the labels, at least 1."""
+    """Returns the number of classes that occur in the labels, or 1 if there are none."""
     occurring = len(np.unique(labels)) if labels.ndim == 1 else int(labels.any(axis=0).sum())
     return max(1, occurring)
 

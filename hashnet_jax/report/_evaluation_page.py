@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def write_evaluation_page(
     path: str | os.PathLike[str], card: EvaluationCard, figures: "Sequence[ReportFigure]"
 ) -> None:
-    """Writes the page of an evaluation, atomically.
+    """Writes the HTML page of an evaluation atomically.
 
     Args:
       path: file to write the page to.

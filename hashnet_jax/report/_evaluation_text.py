@@ -29,7 +29,7 @@ TIES = (
 
 
 def evaluation_text(card: EvaluationCard, *, reported: str | None = None) -> str:
-    """Formats the card of an evaluation for a terminal.
+    """Formats the card of an evaluation as text for a terminal.
 
     Args:
       card: the card, from :func:`hashnet_jax.report.evaluate_files`.
@@ -62,7 +62,7 @@ def is_possible(reported: str, entry: Mapping[str, Any]) -> bool:
 
 
 def evaluation_sections(card: EvaluationCard) -> list[tuple[str, Rows]]:
-    """Formats an evaluation's card, except the MAP, as rows of text; see :func:`card_sections`."""
+    """Formats an evaluation card, without the MAP, as rows of text; see :func:`card_sections`."""
     return [("Files", list(_file_rows(card))), *_sections(card)]
 
 

@@ -62,7 +62,7 @@ STYLE: dict[Any, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class ReportFigure:
-    """A drawn figure.
+    """A figure as PNG and SVG, with its caption and alternative text.
 
     Attributes:
       name: file name without extension.

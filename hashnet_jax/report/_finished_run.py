@@ -45,7 +45,7 @@ class FinishedRun:
       history: the lines of `metrics.jsonl` that contain a loss, ordered by step.
       query: codes of the queries.
       database: codes of the database.
-      evaluation: MAP and the numbers of codes per distance, recomputed from the codes.
+      evaluation: MAP and the number of codes at each distance, recomputed from the codes.
     """
 
     path: Path
@@ -84,7 +84,7 @@ class FinishedRun:
 
     @property
     def end(self) -> dict[str, Any]:
-        """The last logged training metrics up to the evaluated step."""
+        """The training metrics that were last logged at or before the evaluated step."""
         return [line for line in self.history if line["step"] <= self.result["step"]][-1]
 
     @functools.cached_property

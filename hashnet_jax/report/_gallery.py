@@ -1,4 +1,4 @@
-"""Builds the gallery of queries, sorted from worst to best, with their first results."""
+"""Builds the gallery of queries, sorted from worst to best, each with its top results."""
 
 import dataclasses
 
@@ -32,7 +32,7 @@ class Shown:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """A result of a query: the image, its Hamming distance, and whether it is a hit."""
+    """A retrieved image, its Hamming distance to the query, and whether it is a hit."""
 
     shown: Shown
     distance: int
@@ -41,12 +41,12 @@ class Result:
 
 @dataclasses.dataclass(frozen=True)
 class Query:
-    """A query with its first results.
+    """A query with its top results.
 
     Attributes:
       shown: the query image.
       average_precision: AP@R, averaged over all tie-breaking orders.
-      results: first results, nearest first.
+      results: top results, nearest first.
       ties: a sentence about ties with the last result shown.
     """
 

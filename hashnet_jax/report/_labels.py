@@ -33,7 +33,7 @@ class Label:
       color: text colour.
       distance: distance from the anchor, in points.
       may_be_far: whether the label may also be placed at twice ``distance``.
-      directions: directions from the anchor to try, ``CORNERS_FIRST`` or ``ABOVE_FIRST``.
+      directions: directions from the anchor, best first: ``CORNERS_FIRST`` or ``ABOVE_FIRST``.
       required: whether to draw the label even if there is no free place.
       weight: font weight, "normal" or "bold".
       size: font size, in points.
@@ -158,7 +158,7 @@ def _leader(color: str) -> dict[str, Any]:
 
 
 def lay_out(axes: Axes) -> Figure:
-    """Lays out the figure to fix the pixel coordinates of its axes, and returns the figure."""
+    """Lays out a figure to determine the pixel coordinates of its axes; returns the figure."""
     figure = cast(Figure, axes.figure)
     figure.draw_without_rendering()
     return figure
@@ -215,7 +215,11 @@ def _cost(
     points: Float[np.ndarray, "M 2"],
     taken: Sequence[Float[np.ndarray, "4"]],
 ) -> float:
-    """Counts the points in ``box``, plus large penalties for covering text or leaving the axes."""
+    """Returns the cost of placing a label in ``box``.
+
+    The cost is the number of points in the box, plus large penalties for covering text or leaving
+    the axes.
+    """
     grown = box + np.array([-2, -2, 2, 2])  # pixels, to allow for line width
     frame = np.asarray(axes.get_window_extent().extents)
     outside = (box[:2] < frame[:2]).any() or (box[2:] > frame[2:] + 2).any()

@@ -61,7 +61,7 @@ def _is_right_to_left(character: str) -> bool:
 
 
 def image(thumbnail: Thumbnail, alt: str) -> str:
-    """Returns an ``<img>`` element that embeds the thumbnail."""
+    """Returns an ``<img>`` element that embeds a thumbnail."""
     kind = ' class="pixelated"' if thumbnail.pixelated else ""
     return (
         f'<img alt="{text(alt)}"{kind} src="{thumbnail.uri}" width="{thumbnail.width}" '
@@ -70,7 +70,7 @@ def image(thumbnail: Thumbnail, alt: str) -> str:
 
 
 def render(template: str, parts: Mapping[str, str]) -> str:
-    """Fills in a template from `assets/` with HTML parts, keyed by placeholder."""
+    """Fills in a template from `assets/`; ``parts`` maps each placeholder to its HTML."""
     return string.Template(asset(template)).substitute(parts)
 
 

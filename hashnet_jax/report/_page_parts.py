@@ -28,7 +28,7 @@ def card_section(heading: str, rows: Rows) -> str:
 
 
 def figure_elements(figures: Sequence[ReportFigure], *, first: int) -> str:
-    """Renders figures with their captions, numbered from ``first``."""
+    """Renders figures, numbered from ``first``, with their captions."""
     return "".join(
         f'<figure id="{figure.name}"><img src="{_svg_uri(figure.svg)}" alt="{text(figure.alt)}">\n'
         f"<figcaption><strong>Figure {number}. {text(figure.title)}.</strong> "
@@ -87,7 +87,7 @@ def _table_row(cells: Sequence[Cell], digits: int) -> str:
 
 
 def _table_cell(cell: Cell, digits: int) -> tuple[str, str]:
-    """Returns the cell's sort attribute and the text to show."""
+    """Returns a table cell's HTML attribute for sorting, and the text to show."""
     if isinstance(cell, str):
         return "", breakable(cell)
     shown = f"{cell:.{digits}f}" if isinstance(cell, float) else f"{cell:,}"

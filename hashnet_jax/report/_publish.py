@@ -29,7 +29,7 @@ _check_card = record({"files": table(text), "provenance": record({"result_sha256
 
 
 def card_file(card: Mapping[str, Any], files: Mapping[str, bytes]) -> bytes:
-    """Returns the content of `card.json`: the card, the hashes of the other files, and a seal.
+    """Returns the content of `card.json`: the card, hashes of the other files, and a hash of both.
 
     Args:
       card: the card, from :func:`hashnet_jax.report.protocol_card`.
@@ -44,8 +44,8 @@ def publish(folder: Path, files: Mapping[str, bytes]) -> None:
 
     All files are first written to a hidden folder, so that a full disk leaves the old report
     unchanged. Then the old files are moved aside, the page first, and the new ones are moved into
-    place, the page last. If a move fails, the old files are moved back. If the process is killed in
-    between, there is no page, and :func:`why_outdated` reports it as missing.
+    place, the page last. If a move fails, the old files are moved back. If the process is killed
+    during the moves, there is no page, and :func:`why_outdated` reports it as missing.
 
     Args:
       folder: the run's folder.
@@ -102,7 +102,7 @@ def _check_report(folder: Path) -> None:
     card = read_json(path, what, remedy)
     with damage_named(path, what, remedy):
         if not is_sealed(card):
-            raise ValueError("it has no SHA-256, as in reports written by version 0.1")
+            raise ValueError("it has no SHA-256, like all cards written by version 0.1")
         card = unsealed(card)
         _check_card(card)
         if card["provenance"]["result_sha256"] != sha256(folder / RESULT):

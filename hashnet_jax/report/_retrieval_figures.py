@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 def retrieval_figures(counts: DistanceCounts) -> "list[ReportFigure]":
-    """Draws the precision-recall curve, precision@N, metrics per Hamming radius, and distances.
+    """Plots precision-recall, precision@N, metrics per Hamming radius, and distance histograms.
 
     Args:
-      counts: numbers of relevant and of all database codes at each distance,
+      counts: counts of database codes at each distance from each query,
         :class:`hashnet_jax.metrics.DistanceCounts` of NumPy arrays ``[Q, K+1]``.
 
     Returns:

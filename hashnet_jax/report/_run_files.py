@@ -60,7 +60,7 @@ def read_history(path: Path, *, step: int, total_steps: int) -> list[dict[str, A
     """Reads the lines of `metrics.jsonl` that contain a loss.
 
     Args:
-      path: path to the file.
+      path: path to `metrics.jsonl`.
       step: training step after which the evaluated network was saved.
       total_steps: number of steps of the run.
 

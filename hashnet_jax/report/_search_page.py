@@ -28,7 +28,7 @@ def write_search_page(
 ) -> None:
     """Writes a page of queries and their search results.
 
-    Results that are the query file itself are marked as such. The page is written atomically.
+    A result that is the query file itself is marked as such. The page is written atomically.
 
     Args:
       path: file to write the page to.
@@ -115,7 +115,7 @@ def _tile(rank: int, facts: str, path: str, *, same: bool) -> str:
 
 
 def picture(path: str, alt: str) -> str:
-    """Renders the thumbnail of a picture file, or the reason that it cannot be shown."""
+    """Renders the thumbnail of a picture file, or says why it cannot be shown."""
     try:
         return image(thumbnail(read_picture(path, draft=SIDE), side=SIDE), alt)
     except UnreadablePicture as error:  # e.g. moved since it was encoded

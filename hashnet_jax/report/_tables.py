@@ -1,4 +1,4 @@
-"""Builds the tables of MAP per class and of precision and recall per Hamming radius."""
+"""Builds two tables: MAP per class, and precision and recall per Hamming radius."""
 
 import dataclasses
 
@@ -24,7 +24,7 @@ class Table:
       name: HTML id of the table.
       caption: description of the contents.
       columns: column headers.
-      rows: tuples of cells; the first cell is the row's header.
+      rows: tuples of cells; the first cell of each row is its header.
       digits: number of decimal places shown for floats.
     """
 

@@ -120,7 +120,7 @@ def _mark_peak(
     *,
     row: int,
 ) -> None:
-    """Marks the peak at the top of the axes, and prints its value in the upper right corner."""
+    """Marks the peak at the top of the axes, and prints its step and value at the top right."""
     peak = int(np.nanargmax(values))
     axes.plot(steps[peak], axes.get_ylim()[1], "^", color=color, markersize=4, clip_on=False)
     axes.annotate(

@@ -1,4 +1,4 @@
-"""Counts equal codes, and detects queries that are also in the database."""
+"""Counts duplicate codes, and detects queries that are also in the database."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -18,8 +18,8 @@ class Twins(NamedTuple):
 
     Attributes:
       queries: Q, the number of queries.
-      same_code: number of queries whose code is also in the database.
-      same_code_and_labels: number of queries whose code and labels are also in the database.
+      same_code: number of queries with the same code as a database image.
+      same_code_and_labels: number of queries with the same code and labels as a database image.
       comparable: number of database codes whose labels also occur among the queries.
       comparable_twins: number of comparable database codes that have the same code and labels as
         another database image.
@@ -82,7 +82,7 @@ def _identify_labels(files: RetrievalFiles) -> Int[np.ndarray, " n"]:
 
 
 def _identify(rows: UInt8[np.ndarray, "n bytes"]) -> Int[np.ndarray, " n"]:
-    """Returns an integer for each row, the same for equal rows."""
+    """Numbers the distinct rows and returns the number of each row."""
     # Rows viewed as opaque values are sorted with memcmp, much faster than np.unique(axis=0).
     opaque = np.ascontiguousarray(rows).view(f"V{rows.shape[1]}").reshape(-1)
     return np.unique(opaque, return_inverse=True)[1]

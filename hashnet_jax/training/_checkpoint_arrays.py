@@ -41,7 +41,7 @@ def check_arrays(arrays: Any, template: Any, *, step: int, sha256: str | None) -
     """Raises a ValueError unless ``arrays`` match the template, the step and the hash.
 
     Args:
-      arrays: restored arrays, as from :func:`arrays_of_state`.
+      arrays: restored arrays, in the format of :func:`arrays_of_state`.
       template: arrays with the expected shapes and dtypes.
       step: step of the checkpoint.
       sha256: hash recorded for the arrays; None to compare only the step, shapes and dtypes.

@@ -114,7 +114,7 @@ class CheckpointReader:
         raise self._all_damaged(damaged)
 
     def _recorded_best_step(self) -> int | None:
-        """Returns the best step in the newest readable record, even if that checkpoint is gone."""
+        """Returns the newest readable record's best step, even if its checkpoint is gone."""
         for step in reversed(self._orbax.steps()):
             with contextlib.suppress(DamagedFile):
                 return self._record(step).best_step

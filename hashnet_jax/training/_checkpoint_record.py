@@ -23,7 +23,7 @@ class Record(NamedTuple):
       step: training step of the checkpoint.
       position: position in the data, a JSON object.
       validation_map: MAP on the validation queries in 0..1, or None if it was not measured.
-      best_step: step with the best validation MAP up to this step, or None if none was measured.
+      best_step: step with the best validation MAP so far, or None if none was measured.
       run: text that identifies the run that wrote the checkpoint; "" if unknown.
       arrays_sha256: hash of the arrays; None if version 0.1 wrote the checkpoint.
     """

@@ -1,4 +1,4 @@
-"""Saves the train state and data position in checkpoints, and verifies checkpoints on reading."""
+"""Saves the train state and data position in checkpoints, which are verified when read."""
 
 import os
 import sys
@@ -32,7 +32,7 @@ class Checkpoints:
     """A run's checkpoints: the latest and, with validation, the best.
 
     Checkpoints are written atomically: orbax writes to a temporary folder and renames it. Each
-    checkpoint contains a hash of its arrays, data position and validation MAP, which is verified
+    checkpoint contains a hash of its arrays, data position and validation MAP; the hash is verified
     when the checkpoint is read. If a checkpoint is damaged, this is reported and another checkpoint
     is used. If there are several processes, all of them must make the same calls. The state is the
     same in all processes, so only the first process reads and writes, and it sends what it reads to
@@ -194,7 +194,7 @@ class Checkpoints:
 def _received(
     template: TrainState, read: Callable[[Any], tuple[Any, dict[str, Any]]]
 ) -> tuple[TrainState, dict[str, Any]]:
-    """Calls ``read`` in the first process, and returns the state and position in every process."""
+    """Calls ``read`` in the first process, and sends the state and position to all processes."""
     arrays = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), arrays_of_state(template))
 
     def read_position() -> dict[str, Any]:

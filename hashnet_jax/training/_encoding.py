@@ -36,7 +36,7 @@ def encode_dataset(
       indices: indices of the images, int ``[N]``.
       devices: devices to use, from :func:`hashnet_jax.distributed.devices.local_devices`.
       batch_size: number of images per batch, a multiple of the number of devices. The last batch is
-        padded, so that only one shape is compiled.
+        padded, so that programs are compiled for only one shape.
       workers: number of worker processes that load batches; 0 uses threads in this process.
       progress: an open :class:`hashnet_jax.distributed.progress.Progress` that counts images, or
         None.

@@ -32,8 +32,8 @@ class CachedFeatures:
     Attributes:
       array: features, float32 ``[N, D]``.
       indices: sorted indices of the images in the data set's source, int ``[N]``.
-      scale: the mean and standard deviation with which the features are standardized when they are
-        used; None to use them unchanged.
+      scale: the mean and standard deviation with which :meth:`take` standardizes the features;
+        None to return them unchanged.
 
     Examples:
       >>> features = CachedFeatures(np.array([[0.5], [1.5]], np.float32), np.array([3, 7]))

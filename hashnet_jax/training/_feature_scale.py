@@ -14,7 +14,7 @@ class FeatureScale:
     """The mean and the standard deviation of each feature over the training images.
 
     The scales of individual features differ by orders of magnitude. Because SGD uses one learning
-    rate and one weight decay for all of them, it works better on standardized features.
+    rate and one weight decay for all features, it works better if they are standardized.
 
     Attributes:
       mean: the mean of each feature, float32 ``[D]``.
@@ -46,13 +46,13 @@ class FeatureScale:
         kernel: Float[np.ndarray | Array, "D K"],
         bias: Float[np.ndarray | Array, " K"],
     ) -> tuple[Float32[np.ndarray, "D K"], Float32[np.ndarray, " K"]]:
-        """Adapts a kernel and bias for standardized features to unstandardized features."""
+        """Folds the standardization of features into the kernel and bias of a layer."""
         original = np.asarray(kernel, np.float64) / self.std[:, None]
         shifted = np.asarray(bias, np.float64) - self.mean @ original
         return original.astype(np.float32), shifted.astype(np.float32)
 
     def folded(self, layer: HashNetParams) -> HashNetParams:
-        """Returns a layer that maps unstandardized features to the same logits, up to rounding.
+        """Returns a layer for unstandardized features, equivalent to ``layer`` up to rounding.
 
         Args:
           layer: a hash layer for standardized features, see :func:`hashnet_jax.model.hash_layer`.

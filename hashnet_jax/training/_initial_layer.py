@@ -1,7 +1,7 @@
 """The initial hash layer on cached features: random, or computed from the features.
 
-Compared with training from a random layer, training that stays near a computed layer preserves more
-of the information that the features contain about classes that have no training images.
+The features also contain information about classes without training images. Training that stays
+near a computed layer preserves more of this information than training from a random layer.
 """
 
 import jax
@@ -59,7 +59,7 @@ def lda_itq_layer(
     *,
     seed: int,
 ) -> HashLayer:
-    """Computes discriminant directions, rotated so that the outputs are close to their signs.
+    """Computes discriminant directions, rotated to reduce the quantization error.
 
     The directions maximize total scatter relative to within-class scatter, as in linear
     discriminant analysis. The within-class scatter is shrunk towards the identity, so the layer
@@ -69,7 +69,8 @@ def lda_itq_layer(
     Lazebnik, "Iterative quantization: a Procrustean approach to learning binary codes", CVPR 2011.
 
     Args:
-      features: features of the training images; their scales matter, so standardize them.
+      features: features ``[N, D]`` of the training images. Standardize them first, since their
+        scales affect the result.
       labels: class ids ``[N]`` or multi-hot labels ``[N, C]`` of the training images.
       bits: K, the number of bits per code; at most D and less than N.
       seed: seed for the initial rotation.
@@ -78,7 +79,7 @@ def lda_itq_layer(
       A layer whose outputs have mean 0 and standard deviation 1 over the training images.
 
     Raises:
-      ValueError: if there are fewer features than bits, or not more training images than bits.
+      ValueError: if there are more bits than features, or at least as many bits as training images.
 
     Examples:
       >>> features = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32)
@@ -90,8 +91,8 @@ def lda_itq_layer(
     if bits > min(width, number - 1):
         raise ValueError(
             "`hash_init='lda-itq'` requires at least as many features as bits, and more training "
-            f"images than bits, but got {bits} bits, {width} features and {number} images. Set "
-            "fewer `bits`, or `hash_init='normal'`."
+            f"images than bits, but got {bits} bits, {width} features and {number} images. "
+            "Lower `bits`, or set `hash_init='normal'`."
         )
     mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
     centred = features - mean

@@ -13,7 +13,7 @@ class KeptCheckpoints:
 
     Args:
       keep_last: number of latest checkpoints to keep, >= 1.
-      keep_best: number of best checkpoints, by validation MAP, to keep as well.
+      keep_best: number of checkpoints with the best validation MAP to keep as well.
 
     Attributes:
       maps: ``{step: MAP}`` for the saved checkpoints; the MAP is None if it was not measured.

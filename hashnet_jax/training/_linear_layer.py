@@ -52,7 +52,7 @@ class LayerLoss(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class HashNetLoss:
-    """HashNet's :class:`LayerLoss`, with the continuation of ``spec`` and no trainable weights."""
+    """HashNet's loss as a :class:`LayerLoss`, configured by ``spec``, without trainable weights."""
 
     spec: TrainSpec
 

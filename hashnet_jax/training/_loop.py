@@ -1,4 +1,4 @@
-"""The training loop around the pure step: batches, signals, metrics, validation and checkpoints."""
+"""The training loop around `train_step`: batches, signals, metrics, validation and checkpoints."""
 
 import contextlib
 import dataclasses
@@ -186,7 +186,8 @@ class _Loop:
     """Runs all training steps after the latest checkpoint.
 
     Attributes:
-      state: the current state. No other reference to it may exist: each step donates its buffers.
+      state: the current state. No other reference to it may exist, because each step donates the
+        state's buffers.
       saved: step of the latest checkpoint, or 0.
     """
 
@@ -236,7 +237,7 @@ class _Loop:
             raise
 
     def _request_stop(self) -> Callable[[], int]:
-        """Asks all processes whether any of them has received a stop signal, without waiting.
+        """Starts checking whether any process has received a stop signal, without waiting.
 
         See :func:`hashnet_jax.distributed.processes.request_maximum`.
         """

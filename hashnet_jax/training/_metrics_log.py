@@ -40,7 +40,7 @@ class MetricsLog:
         self._pending: tuple[int, Metrics] | None = None
 
     def add(self, step: int, metrics: Metrics) -> None:
-        """Records the previous step's metrics, and keeps the metrics of ``step`` pending.
+        """Records the previous step's metrics, and holds those of ``step`` until the next flush.
 
         Raises:
           FloatingPointError: see :meth:`flush`.

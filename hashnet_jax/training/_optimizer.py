@@ -42,7 +42,7 @@ def learning_rate_schedule(spec: TrainSpec, multiplier: float = 1.0) -> optax.Sc
     """
     if spec.learning_rate is None:
         raise ValueError(
-            "`learning_rate` must be a number for training, got None. Set it, or find it with "
+            "`learning_rate` must be a number for training, got None. Set it, or find one with "
             "`search_learning_rate`."
         )
     return optax.exponential_decay(

@@ -1,4 +1,4 @@
-"""A checkpoint folder in orbax's format; the only module that imports orbax."""
+"""Accesses a checkpoint folder in orbax's format; the only module that imports orbax."""
 
 from pathlib import Path
 from typing import Any

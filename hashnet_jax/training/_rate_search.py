@@ -35,7 +35,7 @@ class RateSearch:
       maps: MAP on the held-out images, one row per rate and one column per seed.
       database: number of images in the database, for each seed.
       held_out: number of images used as queries, for each seed.
-      cutoff: R in MAP@R; None for all images.
+      cutoff: R in MAP@R; None for MAP@all.
 
     Examples:
       >>> search = RateSearch((0.1, 0.2), ((0.5, 0.6), (0.7, 0.3)), (9, 9), (3, 3), None)
@@ -65,7 +65,7 @@ def search_learning_rate(
     batch_size: int,
     cutoff: int | None = None,
 ) -> RateSearch:
-    """Tries learning rates for a hash layer on cached features, each with several seeds.
+    """Tries several learning rates, with several seeds each, for a hash layer on cached features.
 
     The rates are multiples of 1 / (mean squared norm of the hash layer's inputs), so they suit any
     network. They are compared on the images from :func:`hashnet_jax.data.held_out.held_out`.
@@ -76,7 +76,7 @@ def search_learning_rate(
       bits: K, the number of bits per code.
       spec: the training hyperparameters; `learning_rate` is not used.
       batch_size: number of images per batch.
-      cutoff: R in MAP@R; None for all images.
+      cutoff: R in MAP@R; None for MAP@all.
 
     Returns:
       :class:`RateSearch`.
@@ -132,7 +132,7 @@ def _maps(
     bits: int,
     cutoff: int | None,
 ) -> list[float]:
-    """Returns the MAP of each layer; 0 if its training diverged."""
+    """Returns the MAP of each layer, or 0 for layers whose training diverged."""
     queries, database = features.take(parts.query), features.take(parts.database)
     maps = []
     for layer in map(HashLayer, layers.kernel, layers.bias):

@@ -1,4 +1,4 @@
-"""Static training hyperparameters: steps, rates, schedules and the loss."""
+"""Static training hyperparameters: steps, learning rates, schedules and the loss."""
 
 import dataclasses
 import math

@@ -1,9 +1,9 @@
 """One training step: a pure function of state and batch, on one device or mapped over devices.
 
 The loss covers all pairs in the *global* batch. Each device holds a share of the batch's rows and
-compares their codes with the gathered codes of all rows. The loss is a ratio of two sums, and each
-sum is taken over all devices before dividing. Averaging per-device losses would give a different
-loss.
+compares their codes with the gathered codes of all rows. The loss is a ratio of two sums, each of
+which is taken over all devices before the division. Averaging per-device losses would give a
+different loss.
 """
 
 import dataclasses
@@ -36,8 +36,8 @@ def train_step(
       state: the train state, :class:`hashnet_jax.training.TrainState`.
       batch: ``{"image": ..., "label": ...}``. Images are ``[B, S, S, 3]``, either uint8, to
         be normalized here, or float and already normalized. If only the hash layer is trained,
-        they are features ``[B, D]``. Labels are class ids ``[B]`` or multi-hot ``[B, C]``. When
-        mapped over devices, B is the number of images per device.
+        ``image`` contains features ``[B, D]``. Labels are class ids ``[B]`` or multi-hot
+        ``[B, C]``. When mapped over devices, B is the number of images per device.
       axis_name: name of the mapped axis, if any.
 
     Returns:
@@ -108,7 +108,7 @@ def configured_loss(
     Args:
       spec: the training hyperparameters, :class:`hashnet_jax.training.TrainSpec`.
       labels: class ids, integer ``[B]``, or multi-hot labels ``[B, C]``.
-      bits: K, which determines the slope of the link if ``spec.alpha`` is None.
+      bits: K, which determines the slope of the logistic link if ``spec.alpha`` is None.
       axis_name: name of the mapped axis, if any.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Finds the public weights of a backbone."""
+"""Finds pretrained weights for a backbone."""
 
 import importlib.util
 import os

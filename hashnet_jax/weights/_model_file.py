@@ -1,4 +1,4 @@
-"""Saves and loads a network's arrays and spec as a single file, `model.npz`.
+"""Saves and loads a network's arrays and spec in a single file, `model.npz`.
 
 The file is plain NumPy (no pickle), so reading it needs neither orbax nor flax.
 """
@@ -61,7 +61,7 @@ def save(folder: str | os.PathLike[str], params: HashNetParams) -> Path:
 
 
 def read_spec(folder: str | os.PathLike[str]) -> ModelSpec:
-    """Reads the spec of a saved network, without the weights; raises the errors of :func:`load`."""
+    """Reads a saved network's spec, but not its weights; raises the same errors as :func:`load`."""
     return _read_spec(_existing_file(folder))
 
 
@@ -73,7 +73,8 @@ def load(
     Args:
       folder: the folder of a finished run, or any folder with a `model.npz`.
       structure: a network with the same spec that has shapes and dtypes instead of arrays, such as
-        ``jax.eval_shape(init, key, spec)``; None to trace it, which takes seconds if it is deep.
+        ``jax.eval_shape(init, key, spec)``; None to trace it, which takes seconds for a deep
+        network.
 
     Returns:
       :class:`HashNetParams`.
@@ -82,7 +83,7 @@ def load(
       FileNotFoundError: if the folder has no `model.npz`.
       NotADirectoryError: if ``folder`` is a file, such as the `model.npz` itself.
       DamagedFile: a ValueError, if the file is damaged or its arrays do not match its spec.
-      ValueError: if ``structure`` has another spec.
+      ValueError: if ``structure`` has a different spec.
 
     Examples:
       >>> load("runs/none")
@@ -97,7 +98,7 @@ def load(
             expected = jax.eval_shape(lambda: init(jax.random.key(0), spec))
     elif structure.spec != spec:
         raise ValueError(
-            f"`structure` must have the spec of the network in {folder}, {spec}, got "
+            f"`structure` must have the same spec as the network in {folder}, {spec}, got "
             f"{structure.spec}."
         )
     else:

@@ -77,17 +77,20 @@ def _read_torch(path: Path) -> dict[str, np.ndarray]:
 
 
 def _check_archive(path: Path) -> None:
-    """Rejects an archive whose members would unpack to more bytes than the file has."""
+    """Rejects an archive that is compressed, or whose members are larger in total than the file."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise ValueError("its members are compressed, but torch.save does not compress them")
+        raise ValueError("its members are compressed, but torch.save writes uncompressed members")
     if sum(member.file_size for member in members) > path.stat().st_size:
         raise ValueError("the total size of its members exceeds the file size")
 
 
 def _check_size(name: str, tensor: Any) -> None:
-    """Rejects a tensor with less data than its shape needs, since a copy may not fit in memory."""
+    """Raises a ValueError if a tensor has less data than its shape requires.
+
+    A copy of such a tensor might not fit in memory.
+    """
     n_bytes = tensor.numel() * tensor.element_size()
     if n_bytes > tensor.untyped_storage().nbytes():
         raise ValueError(

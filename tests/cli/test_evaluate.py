@@ -263,7 +263,7 @@ def test_the_files_of_a_run_are_evaluated_like_the_run(tmp_path, capsys):
             "has multi-hot labels of 2 classes",
         ),
         ({"query_codes": np.ones((2, 4), int)}, "", "must have the same number of bits"),
-        ({}, "--bits 4", "must have 4 columns, or be uint8 with 1 columns if it is packed"),
+        ({}, "--bits 4", "must have 4 columns, or be uint8 with 1 columns if packed"),
         ({}, "--bits 0", "--bits must be >= 1, got 0"),
         ({}, "--cutoff 0", "--cutoff must be >= 1, got 0"),
         ({}, "--html nowhere/page.html", "--html must be in an existing folder"),

@@ -19,7 +19,9 @@ import pytest
 import hashnet_jax
 from experiments import baselines
 from hashnet_jax.data import augmentation
+from hashnet_jax.index import import_faiss, open_store, search_snapshots
 from hashnet_jax.training import TrainSpec, configured_loss
+from tests.support.stores import store_with_ties
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -111,6 +113,9 @@ def restored_registries() -> Iterator[None]:
 def test_python_blocks_of_a_page_run_in_order(page: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (6, 20, 16, 3)).astype(np.uint8)
     names: dict[str, Any] = {"images": images}
+    prepare = PREPARATIONS.get(name_of(page))
+    if prepare is not None:
+        prepare()
     for block in blocks(page, "python"):
         exec(compile(block, name_of(page), "exec"), names)
     check = CHECKS.get(name_of(page))
@@ -129,6 +134,28 @@ def check_beyond(names: dict[str, Any]) -> None:
     assert names["distance"].shape == (2, 5)
     assert names["distance"][:, 0].tolist() == [0, 0]
     assert names["codes_of_two"].shape == (2, 48)
+
+
+def prepare_scale() -> None:
+    store_with_ties(Path("store"), next(Path("runs").iterdir()))
+    import_faiss("run the page")  # without the warnings of the first import
+
+
+def check_scale(names: dict[str, Any]) -> None:
+    store, queries = open_store("store"), names["queries"]
+    names["write_parts"](store, Path("several"), rows_per_part=70)
+    several = [names["open_part"](folder) for folder in sorted(Path("several").iterdir())]
+    assert len(several) > 2
+    for k in (1, 10, 1_000):
+        exact = search_snapshots([store.snapshot()], queries, k=k)
+        expected = [[(one.distance, one.id) for one in row] for row in exact]
+        found = [names["search_part"](part, queries, k) for part in several]
+        assert names["merge"](found, k) == expected
+        assert k != 10 or names["found"] == expected
+    mapped = Path("/proc/self/maps").read_text()
+    for number in range(len(several)):
+        assert f"several/{number:04}/codes.faiss" in mapped
+        assert f"several/{number:04}/ids.arrow" in mapped
 
 
 def check_contributing(names: dict[str, Any]) -> None:
@@ -150,9 +177,11 @@ def check_contributing(names: dict[str, Any]) -> None:
     assert pooled[0, :, :, 0].tolist() == [[2.5, 4.5], [10.5, 12.5]]
 
 
+PREPARATIONS = {"docs/scale.md": prepare_scale}
 CHECKS = {
     "README.md": check_readme,
     "docs/beyond.md": check_beyond,
+    "docs/scale.md": check_scale,
     "CONTRIBUTING.md": check_contributing,
 }
 

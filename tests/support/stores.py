@@ -34,6 +34,27 @@ def rows(own: StoreManifest, ids: list[str], *, seed: int = 0, labels: Any = Non
     )
 
 
+def store_with_ties(folder: Path, run: Path, *, number: int = 300) -> Store:
+    """Creates a store in which many pictures have the same code, written in several transactions.
+
+    The order of the ids by code point differs from that in a dictionary and from that in UTF-16.
+    """
+    own = StoreManifest.of_run(run)
+    rng = np.random.default_rng(0)
+    codes = np.packbits(rng.integers(0, 2, (12, own.bits), np.uint8), axis=1)
+    folders = ["a", "B", "ä", "Zoë", "tab\tand \\", "日本", "\uffee", "😀"]
+    ids = [f"{folders[i % len(folders)]}/{i}.jpg" for i in rng.permutation(number)]
+    store = create_store(folder, own)
+    for some in np.array_split(np.arange(number), 5):
+        files = {"sizes": [1] * len(some), "mtimes_ns": [2] * len(some)}
+        of_rows = codes[rng.integers(0, len(codes), len(some))]
+        names = [ids[i] for i in some]
+        store.upsert(
+            make_rows(own, ids=names, codes=of_rows, sha256s=[bytes(32)] * len(some), **files)
+        )
+    return store
+
+
 def all_rows(store: Store) -> list[dict[str, Any]]:
     """Returns the rows, sorted by id, without the check sums, which differ between stores."""
     columns = ["id", "code", "size", "mtime_ns", "sha256", "label"]

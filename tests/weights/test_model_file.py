@@ -185,7 +185,7 @@ def test_a_known_structure_is_not_traced_and_checked_like_a_traced_one(
     loaded = load(tmp_path, structure=structure)
     jax.tree.map(np.testing.assert_array_equal, loaded.variables, params.variables)
     other = dataclasses.replace(params.spec, bits=params.spec.bits + 1)
-    with pytest.raises(ValueError, match="`structure` must have the spec of the network in"):
+    with pytest.raises(ValueError, match="`structure` must have the same spec as the network in"):
         load(tmp_path, structure=dataclasses.replace(structure, spec=other))
     smaller = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1,), leaf.dtype), structure)
     with pytest.raises(ValueError, match="its arrays do not match its spec"):

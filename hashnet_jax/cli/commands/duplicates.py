@@ -41,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Finds and prints the groups; returns the exit status."""
+    """Finds and prints groups of similar pictures; returns the exit status."""
     from hashnet_jax.cli._duplicates import print_duplicates
 
     print_duplicates(args.store, radius=args.radius, as_json=args.json, html=args.html)

@@ -60,7 +60,7 @@ def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
         choices=CONVENTIONS,
         default=[],
         metavar="NAME",
-        help=f"only show the MAP as these tools compute it: {', '.join(CONVENTIONS)} (default: "
+        help=f"show only the MAP as these tools compute it: {', '.join(CONVENTIONS)} (default: "
         "all)",
     )
     parser.add_argument(

@@ -14,7 +14,7 @@ from hashnet_jax.index.service._searcher import Searcher
 class Picture(BaseModel):
     """A picture in the index."""
 
-    id: Annotated[str, Field(description="Path to the picture when it was indexed.")]
+    id: Annotated[str, Field(description="Path to the picture at the time of indexing.")]
     name: Annotated[str, Field(description="File name, with unprintable characters escaped.")]
     label: Annotated[str | None, Field(description="Label of the picture.")]
 
@@ -60,8 +60,8 @@ class Status(BaseModel):
     """The state of the service."""
 
     status: str
-    version: Annotated[int, Field(description="Store version that is currently searched.")]
-    codes: Annotated[int, Field(description="Number of codes that are currently searched.")]
+    version: Annotated[int, Field(description="Store version currently being searched.")]
+    codes: Annotated[int, Field(description="Number of codes currently being searched.")]
     bits: Annotated[int, Field(description="Number of bits per code.")]
     fault: Annotated[
         str,

@@ -32,7 +32,7 @@ def create_app(
     allowed_hosts: Sequence[str] = LOCAL_HOSTS,
     on_compiled: Callable[[], object] = lambda: None,
 ) -> FastAPI:
-    """Creates the web application: a page, a JSON API, and routes for operators.
+    """Creates the web application: a page, a JSON API, and routes for monitoring.
 
     Args:
       service: the service, which the application starts and stops.
@@ -85,7 +85,7 @@ def create_app(
 
 
 def check_token(token: str) -> None:
-    """Raises a ValueError unless a token is long enough and can be sent in a header."""
+    """Raises a ValueError unless the token is long enough and can be sent in a header."""
     printable = token.isascii() and token.isprintable() and " " not in token
     if len(token) < MIN_TOKEN_LENGTH or not printable:
         raise ValueError(
@@ -98,8 +98,8 @@ def _check_hosts(allowed_hosts: Sequence[str]) -> None:
     for host in allowed_hosts:
         if "*" in host.removeprefix("*") or (host.startswith("*") and host[1:2] not in ("", ".")):
             raise ValueError(
-                "a host in `allowed_hosts` may have an asterisk only as its first part, e.g. "
-                f"*.example.org, got {host!r}."
+                "a host in `allowed_hosts` may have an asterisk only as its first part (e.g. "
+                f"*.example.org), got {host!r}."
             )
 
 

@@ -23,7 +23,7 @@ class Batcher(Generic[Item, Result]):
     Args:
       process: maps a list of 1 to ``size`` items to the list of their results.
       size: maximum number of items per batch.
-      on_batch: called for each batch, with the number of its items.
+      on_batch: function that is called for each batch with the number of items in it.
     """
 
     def __init__(

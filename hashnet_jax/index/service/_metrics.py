@@ -35,7 +35,7 @@ class Metrics:
             registry=registry,
         )
         self.version = Gauge(
-            "hashnet_store_version", "Store version that is currently searched.", registry=registry
+            "hashnet_store_version", "Store version currently being searched.", registry=registry
         )
         self.codes = Gauge("hashnet_store_codes", "Codes that are searched.", registry=registry)
         self.faults = Counter(

@@ -1,7 +1,7 @@
 """Exact search in a snapshot of the store, for one query at a time.
 
-A service compares few queries at a time with codes that may change. faiss divides even such a
-small search among all processors and waits for the slowest, which takes up to 10 ms on a busy
+A service compares only a few queries at a time with codes that may change. faiss divides even such
+a small search among all processors and waits for the slowest, which takes up to 10 ms on a busy
 machine. :func:`hashnet_jax.hamming.top_k` is compiled again whenever the number of codes changes.
 NumPy has neither drawback. It compares a query with 100,000 64-bit codes in 0.5 ms, and with
 1,000,000 in 7 ms.
@@ -17,13 +17,13 @@ from hashnet_jax.index._snapshot import Snapshot
 
 
 class Searcher:
-    """Searches a snapshot.
+    """Finds the nearest codes in a snapshot of a store.
 
     Args:
-      snapshot: the codes, sorted by id.
+      snapshot: the snapshot to search.
 
     Attributes:
-      snapshot: the snapshot that is searched.
+      snapshot: the snapshot.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:

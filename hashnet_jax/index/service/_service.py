@@ -55,7 +55,7 @@ class Service:
 
     Raises:
       FileNotFoundError: if there is no store.
-      ValueError: if the store is damaged, its codes do not have the network's number of bits, or an
+      ValueError: if the store is damaged, its codes and the network differ in number of bits, or an
         argument is out of range.
     """
 

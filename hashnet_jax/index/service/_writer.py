@@ -34,7 +34,7 @@ def reopen(uri: str, manifest: StoreManifest) -> Store:
 
 
 class Writer:
-    """Writes to a store. Only one thread at a time may call the methods of a writer.
+    """Writes to a store. Not thread-safe: use a writer in only one thread at a time.
 
     Args:
       uri: store folder or location in object storage.

@@ -1,4 +1,4 @@
-"""The JSON API: searches, samples, thumbnails, and the routes for operators."""
+"""The JSON API: searches, samples, thumbnails, and the routes for monitoring."""
 
 import io
 import threading
