@@ -1,6 +1,7 @@
 """Sets up all tests with fake devices, a shared compilation cache and runtime shape checks."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -38,3 +39,14 @@ def _checked_signatures(request: pytest.FixtureRequest) -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", unchecked)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+def pytest_sessionfinish() -> None:
+    """Saves coverage data now, because pytest-xdist kills a worker that does not exit within 10 s.
+
+    Coverage itself saves its data only at exit, after JAX has freed thousands of programs.
+    """
+    if "coverage" in sys.modules:
+        running = sys.modules["coverage"].Coverage.current()
+        if running is not None:
+            running.save()

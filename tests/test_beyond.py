@@ -48,6 +48,7 @@ def nearest_distances(codes, query):
     return np.sort(np.bitwise_count(codes ^ query).sum(axis=1))[:NEIGHBOURS].tolist()
 
 
+@pytest.mark.slow
 def test_a_vector_store_with_hamming_distance_finds_the_same_neighbours(codes, tmp_path):
     lancedb = pytest.importorskip("lancedb")
     import pyarrow as pa

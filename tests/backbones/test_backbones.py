@@ -36,6 +36,7 @@ PARAMETERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_a_backbone_has_as_many_parameters_as_published(name: str) -> None:
     spec = ModelSpec(name)
@@ -81,6 +82,7 @@ def test_features_and_logits_have_the_expected_shapes_and_dtypes_at_the_smallest
     assert jax.tree.structure(batch_stats) == jax.tree.structure(params.variables["batch_stats"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["alexnet", "resnet18", "small_cnn"])
 def test_the_hash_layer_starts_as_a_narrow_normal_and_logits_are_finite(name: str) -> None:
     size = BACKBONES[name].smallest
@@ -96,6 +98,7 @@ def test_the_hash_layer_starts_as_a_narrow_normal_and_logits_are_finite(name: st
     assert np.abs(z).max() > 0
 
 
+@pytest.mark.slow
 def test_bfloat16_is_close_to_float32() -> None:
     spec = ModelSpec("small_cnn", bits=16, image_size=8, resize=8)
     half = ModelSpec("small_cnn", bits=16, image_size=8, resize=8, dtype="bfloat16")

@@ -21,6 +21,7 @@ def start(*command):
     )
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_map_prints_times_ratio_and_peak_memory():
     result = start("benchmarks/map_speed.py", *SIZES.split())
     assert result.stderr == ""
@@ -29,6 +30,7 @@ def test_the_benchmark_of_map_prints_times_ratio_and_peak_memory():
     assert int(re.search(r"peak memory: (\d+) MiB", result.stdout).group(1)) > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [["benchmarks/run.py"], ["-m", "benchmarks.run"]])
 def test_benchmarks_run_as_a_script_and_as_a_module(program):
     assert "--suite" in start(*program, "--help").stdout

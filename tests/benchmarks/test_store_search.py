@@ -10,6 +10,7 @@ pytest.importorskip("lancedb")
 pytest.importorskip("faiss")
 
 
+@pytest.mark.slow
 def test_the_benchmark_of_search_prints_times_and_recall_and_draws_them(tmp_path, capsys):
     store_search.main(["--small", "--plot", str(tmp_path / "plot.png")])
     printed = capsys.readouterr().out

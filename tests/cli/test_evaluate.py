@@ -218,6 +218,7 @@ def test_queries_that_are_in_a_database_of_distinct_codes_are_hinted_at(evaluate
     assert not healthy["notes"]
 
 
+@pytest.mark.slow
 def test_the_page_and_the_figures_are_written(tmp_path, capsys):
     page, figures = tmp_path / "page.html", tmp_path / "new" / "figures"
     arguments = write_arrays(tmp_path)

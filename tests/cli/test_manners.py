@@ -22,6 +22,7 @@ def interrupted(error):
     return fit
 
 
+@pytest.mark.slow
 def test_repeating_the_command_of_a_finished_run_shows_its_result_without_training(
     trained, tmp_path, monkeypatch, capsys
 ):
@@ -39,6 +40,7 @@ def test_repeating_the_command_of_a_finished_run_shows_its_result_without_traini
     assert main([*command, "--data-dir", "elsewhere"]) == 0
 
 
+@pytest.mark.slow
 def test_options_that_differ_from_those_of_a_finished_run_are_rejected_by_name(
     trained, tmp_path, capsys
 ):
@@ -57,6 +59,7 @@ def test_options_that_differ_from_those_of_a_finished_run_are_rejected_by_name(
     assert (tmp_path / "run" / "result.json").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_repeating_the_command_of_an_unfinished_run_names_the_command_to_continue_it(
     trained, tmp_path, capsys
 ):
@@ -70,6 +73,7 @@ def test_repeating_the_command_of_an_unfinished_run_names_the_command_to_continu
     assert main([*shlex.split(error.split("`hashnet ")[1].split("`")[0]), "--no-report"]) == 0
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_its_checks_removes_its_folder_unless_it_existed_before(
     trained, tmp_path, monkeypatch, capsys
 ):
@@ -89,6 +93,7 @@ def test_a_run_that_fails_its_checks_removes_its_folder_unless_it_existed_before
     assert main(command) == 0
 
 
+@pytest.mark.slow
 def test_an_interruption_names_a_command_that_can_be_pasted(trained, tmp_path, monkeypatch, capsys):
     folder = tmp_path / "it's mine"
     command = ["train", *SMALL, "--run-dir", str(folder)]
@@ -163,6 +168,7 @@ def test_mistakes_that_depend_on_the_data_are_reported_at_once(tmp_path, capsys)
     assert "--validate-every requires validation images" in lines[2]
 
 
+@pytest.mark.slow
 def test_an_unknown_field_in_a_config_is_named_and_an_older_config_is_read(
     trained, tmp_path, capsys
 ):

@@ -69,6 +69,7 @@ def pairs(text):
     return [(one["distance"], one["picture"]) for one in neighbours(text)]
 
 
+@pytest.mark.slow
 def test_json_has_the_nearest_pictures_with_their_labels_and_the_version_of_the_store(
     search, made, expected
 ):
@@ -84,6 +85,7 @@ def test_json_has_the_nearest_pictures_with_their_labels_and_the_version_of_the_
     assert len(pairs(search("--json"))) == 10
 
 
+@pytest.mark.slow
 def test_a_radius_finds_all_pictures_within_it(search, expected):
     for radius in (0, 1, 12):
         within = [pair for pair in expected[1] if pair[0] <= radius]

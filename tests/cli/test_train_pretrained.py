@@ -75,6 +75,7 @@ def test_a_run_without_pretrained_weights_keeps_the_presets_preprocessing(tmp_pa
     assert all(preset.pretrained == "none" for preset in presets.CONFIGS.values())
 
 
+@pytest.mark.slow
 def test_the_backbone_starts_from_the_file_and_the_config_contains_its_hash(
     small_run, weights, from_zeros
 ):
@@ -97,6 +98,7 @@ def test_weights_that_have_changed_since_the_run_started_are_rejected(small_run,
         _start.start_state(*small_run)
 
 
+@pytest.mark.slow
 def test_a_run_with_a_checkpoint_does_not_read_the_weights_file(
     small_run, weights, from_zeros, monkeypatch
 ):
@@ -136,6 +138,7 @@ def test_a_resumed_run_keeps_its_pretrained_weights_and_their_image_size(small_r
         resolve(*args, "--pretrained", "auto")
 
 
+@pytest.mark.slow
 def test_the_weights_of_a_resumed_run_may_have_been_moved_but_not_changed(
     small_run, weights, tmp_path
 ):

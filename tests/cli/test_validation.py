@@ -46,6 +46,7 @@ def codes(monkeypatch):
     return codes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cutoff", [3, 25, 1000, None])
 def test_validation_uses_the_cutoff_of_the_run(cutoff, run_with, codes):
     run = run_with(cutoff)

@@ -24,6 +24,7 @@ MULTI_HOT = np.array(
 CLASS_IDS = np.array([0, 0, 1, 2, 1, 0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", ["hashnet", "hashnet+c", "hashnet-w"])
 def test_gradients_of_multi_label_codes_match_a_loop_over_pairs(variant):
     codes = np.random.default_rng(0).uniform(-1, 1, (6, 8))

@@ -262,6 +262,7 @@ def test_a_folder_without_pictures_is_an_error(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_on_a_folder_names_its_pictures_and_resumes_only_with_the_same_ones(
     root, tmp_path, capsys, monkeypatch
 ):

@@ -146,6 +146,7 @@ def test_names_in_errors_about_lists_are_escaped(write):
     assert "\x1b" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_many_faults_are_counted_and_the_first_named(write):
     missing = "".join(f"no-{i}.png 1 0 0\n" for i in range(MAX_FAULTS_SHOWN + 1_000))
     with pytest.raises(FileNotFoundError, match="1,020 lines violate this rule") as error:

@@ -48,6 +48,7 @@ def test_batches_from_the_middle_match_a_stream_from_the_start():
     assert_same_batches(batches(dataset, start=5), batches(dataset)[5:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kwargs", [{"threads": 1}, {"threads": 8}, {"workers": 2}])
 def test_batches_do_not_depend_on_threads_or_worker_processes(kwargs):
     dataset = tiny_dataset()

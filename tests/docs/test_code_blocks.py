@@ -108,6 +108,7 @@ def restored_registries() -> Iterator[None]:
         registry.update(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name_of)
 @pytest.mark.usefixtures("run_folder", "restored_registries")
 def test_python_blocks_of_a_page_run_in_order(page: Path) -> None:
@@ -277,6 +278,7 @@ def commands() -> Iterator[tuple[str, str]]:
                 yield name_of(page), span
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("seen_parsers")
 def test_every_command_is_accepted_by_its_program(capsys: pytest.CaptureFixture[str]) -> None:
     found = sorted(set(commands()))

@@ -75,6 +75,7 @@ def train_in(study, name, seed=0, rate=8.0):
     )
 
 
+@pytest.mark.slow
 def test_hashnet_ends_where_a_run_on_cached_features_ends(study):
     spec = dataclasses.replace(SPEC, learning_rate=0.01, hash_multiplier=10.0)
     layer = initial_layer(np.zeros((1, D), np.float32), np.zeros(1), BITS, spec=spec, seed=3)
@@ -112,6 +113,7 @@ def test_hashnet_ends_where_a_run_on_cached_features_ends(study):
     assert float(beta_schedule(spec)(29)) > 6, "continuation"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["csq", "orthohash", "greedyhash"])
 def test_training_improves_the_codes(study, name):
     parts = study.final_parts()
@@ -348,6 +350,7 @@ def test_the_recipe_for_unseen_classes_is_compared_only_on_them():
     assert set(unseen) - set(seen) == {"hashnet-unseen"}
 
 
+@pytest.mark.slow
 def test_a_wrong_number_of_unseen_classes_is_refused_before_anything_is_compared(
     tmp_path, monkeypatch, capsys
 ):

@@ -149,6 +149,7 @@ def test_csv_files_of_any_bytes_are_read_or_refused_by_name(data):
             read_csv(folder / "labels.csv", folder)
 
 
+@pytest.mark.slow
 @few
 @given(json_values)
 def test_json_is_read_as_it_was_written(value):

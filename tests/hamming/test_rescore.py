@@ -24,6 +24,7 @@ def ranking(logits, database, candidates):
     return -np.array(rows)[..., 0], np.array(rows)[..., 1].astype(int)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(bits=st.sampled_from([1, 7, 48, 200]), seed=st.integers(0, 1000))
 def test_candidates_are_sorted_by_score_and_then_by_index(bits, seed):
@@ -59,6 +60,7 @@ def test_equal_codes_tie_exactly_whatever_the_logits():
         assert row == [i for first in order for i in range(first, 97, 4)]
 
 
+@pytest.mark.slow
 def test_rescoring_the_whole_database_inside_jit_is_an_exact_search_by_score():
     logits = np.random.default_rng(4).normal(size=(5, 12)).astype(np.float32)
     database = random_codes(5, 80, 12)

@@ -118,6 +118,7 @@ def test_top_k_by_groups_is_a_stable_sort_for_any_sizes_and_ties(n, bits, few_di
     assert distance.dtype == index.dtype == jnp.int32
 
 
+@pytest.mark.slow
 def test_top_k_processes_queries_in_blocks_of_bounded_memory(monkeypatch):
     queries, database = pack_bits(random_codes(0, 7, 40)), pack_bits(random_codes(1, 900, 40))
     expected = top_k(queries, database, 6)

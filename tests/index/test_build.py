@@ -179,6 +179,7 @@ def done_of(codes):
         return 0
 
 
+@pytest.mark.slow
 def test_an_interruption_at_any_replacement_of_a_file_is_harmless(
     trained, tmp_path, monkeypatch, capsys
 ):

@@ -128,6 +128,7 @@ def test_a_store_that_is_missing_or_in_memory_is_opened_without_a_saved_snapshot
     assert len(save_snapshot(store)) == 0
 
 
+@pytest.mark.slow
 def test_a_saved_snapshot_is_read_without_lancedb_pandas_or_the_libraries_of_training(store):
     load_snapshot(store.uri)
     script = (

@@ -84,6 +84,7 @@ def test_faiss_top_k_and_a_loop_over_bits_give_the_same_distances(tmp_path, bits
         assert all(loop[i] == d for d, i in found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", [12, 64])
 def test_rescoring_what_faiss_found_equals_rescoring_on_device(tmp_path, bits):
     rng = np.random.default_rng(bits)
@@ -182,6 +183,7 @@ def test_json_contains_the_same_results(case, capsys):
         assert distance[place[n["picture"].rsplit("/", 1)[1]]] == n["distance"]
 
 
+@pytest.mark.slow
 def test_rescoring_ranks_the_nearest_codes_by_the_logits_of_the_query(case, capsys):
     search = ("search", "run", "codes", "pictures/0003.png", "-k", "20")
     assert hashnet(*search, "--rescore", "20", "--json", "--html", "page.html") == 0
@@ -297,6 +299,7 @@ def test_info_describes_runs_and_codes(case, capsys):
     assert "contains neither a finished run" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_early_causes_no_traceback(case):
     process = start("search", "run", "codes", "pictures", "-k", "40", cwd=case)
     process.stdout.close()

@@ -80,6 +80,7 @@ def test_changes_by_another_process_are_seen_without_opening_the_store_again(tmp
     assert [row["id"] for row in all_rows(ours)] == ["b"]
 
 
+@pytest.mark.slow
 @given(st.sets(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), max_size=6))
 @settings(max_examples=25, deadline=None)
 def test_any_text_is_an_id_that_can_be_deleted_by_name(texts):
@@ -199,6 +200,7 @@ def test_a_store_without_lancedb_names_the_extra_to_install(whole, tmp_path, mon
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_anywhere_in_the_data_is_found_or_harmless(whole, tmp_path):
     expected = open_store(whole).snapshot()
     (data,) = (whole / "pictures.lance" / "data").iterdir()
@@ -249,6 +251,7 @@ except OSError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_read_only_store_is_read_and_a_change_is_refused_by_name(whole):
     with tempfile.TemporaryDirectory() as folder:  # The folders above tmp_path are private.
         os.chmod(folder, 0o755)
@@ -273,6 +276,7 @@ def test_a_read_only_store_is_read_and_a_change_is_refused_by_name(whole):
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(texts, st.binary(min_size=2, max_size=2), st.none() | texts), max_size=5))
 @settings(deadline=None)
 def test_the_check_is_a_weighted_sum_of_the_bytes_of_a_row(cases):
@@ -297,6 +301,7 @@ def test_the_check_is_a_weighted_sum_of_the_bytes_of_a_row(cases):
         assert check == (inner * 5 + text_hash(label or "") + (label is not None)) % 2**64
 
 
+@pytest.mark.slow
 @given(st.tuples(texts, st.binary(min_size=2, max_size=2), st.none() | texts), st.data())
 @settings(deadline=None)
 def test_a_change_of_a_byte_of_a_row_or_of_a_null_changes_its_check(case, data):
@@ -323,6 +328,7 @@ def _columns(cases):
     return pa.array(paths, pa.utf8()), array, pa.array(labels, pa.utf8())
 
 
+@pytest.mark.slow
 def test_concurrent_changes_all_take_effect(tmp_path):
     store = create_store(tmp_path / "store", OWN)
     errors = []

@@ -104,6 +104,7 @@ def test_an_empty_store_or_a_line_break_in_a_path_is_refused_before_a_file_is_wr
     assert export_parquet(store, tmp_path / "codes.parquet") == 1
 
 
+@pytest.mark.slow
 def test_an_imported_codes_folder_equals_a_new_store_of_its_pictures(made, tmp_path):
     store = import_codes_folder(made / "codes", tmp_path / "store")
     new = fresh(tmp_path / "fresh", made / "run", made / "photos")

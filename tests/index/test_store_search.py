@@ -56,6 +56,7 @@ def pairs(neighbours):
     return [(one.distance, one.id) for one in neighbours]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bits", BITS)
 @pytest.mark.parametrize("part", [0, 70, NUMBER])
 def test_search_in_memory_equals_a_loop_over_bits_with_ties_by_id(bits, part, monkeypatch):

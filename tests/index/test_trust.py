@@ -90,6 +90,7 @@ def edit(path, **values):
     Path(path).write_text(json.dumps(kept))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damaged_codes_are_rejected_by_search_encode_and_info(case, made, capsys, damage):
     DAMAGES[damage]()

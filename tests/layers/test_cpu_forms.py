@@ -56,6 +56,7 @@ def convolution(stride: int, padding: int) -> Callable[[Array, Array], Array]:
     return lambda x, w: convolve(x, w, (stride, stride), ((padding, padding),) * 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("side", "window", "stride", "padding"), POOLS)
 def test_max_pooling_sends_the_gradient_to_the_first_maximum_as_lax_does(
@@ -77,6 +78,7 @@ def test_max_pooling_sends_the_gradient_to_the_first_maximum_as_lax_does(
         assert_close(got[1:], expected[1:], 1e-6 if dtype == "float32" else 2e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("side", "channels", "filters", "size", "stride", "padding", "batch", "dtype"),
     [(*sizes, 6, "float32") for sizes in CONVOLUTIONS[::2]]
@@ -124,6 +126,7 @@ def plain_loss(images: Array, kernel: Array) -> Array:
     return jnp.sum(narrow**2)
 
 
+@pytest.mark.slow
 def test_gradients_can_be_vmapped_and_pmapped() -> None:
     images, kernel = random(0, 8, 2, 9, 9, 3), random(1, 3, 3, 3, 4)
     gradients, plain = (jax.grad(f, argnums=(0, 1)) for f in (loss, plain_loss))
@@ -155,6 +158,7 @@ def test_on_other_platforms_the_program_is_plain_lax(platform: str) -> None:
     assert "conditional" not in compiled, "the platform is chosen before the program runs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("working_set", [1, 2**24])
 def test_a_checking_shard_map_sums_the_kernels_gradient_over_devices(
     working_set: int, monkeypatch: pytest.MonkeyPatch

@@ -39,6 +39,7 @@ def values_and_gradients(
     return output_and_gradients(images, kernel)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [3, 5])
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (7, 10), (1, 2)])

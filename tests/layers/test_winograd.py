@@ -18,6 +18,7 @@ WINOGRAD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("side", "channels", "filters", "size", "stride", "padding", "batch"), WINOGRAD
 )

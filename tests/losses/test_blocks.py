@@ -55,6 +55,7 @@ def blocked_sums(
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("balance", ["batch", "none", 5.0])
 @pytest.mark.parametrize(
     ("multi_label", "continuous"), [(False, False), (True, False), (True, True)]
@@ -91,6 +92,7 @@ def test_the_value_is_the_same_with_and_without_gradients():
     np.testing.assert_allclose(loss(codes, codes)[0], value, rtol=1e-7)
 
 
+@pytest.mark.slow
 def test_bfloat16_codes_have_float32_sums_and_bfloat16_gradients():
     codes, labels = codes_and_labels(2, 20)
     codes = codes.astype(jnp.bfloat16)
@@ -105,6 +107,7 @@ def test_bfloat16_codes_have_float32_sums_and_bfloat16_gradients():
     np.testing.assert_allclose(gradients[0].astype(np.float32), expected, atol=0.05)
 
 
+@pytest.mark.slow
 def test_counts_of_2_7e8_pairs_are_exact():
     # Classes of 1 and 16,383 rows: near 2.7e8, float32 has steps of 16, which would lose the one.
     labels = (jnp.arange(16_384) > 0).astype(jnp.int32)
@@ -116,6 +119,7 @@ def test_counts_of_2_7e8_pairs_are_exact():
     assert float(total_count(jnp.array([2**24, 1, 1]))) == 2**24 + 2
 
 
+@pytest.mark.slow
 def test_the_loss_is_finite_if_all_pairs_are_of_one_kind():
     codes, _ = codes_and_labels(3, 12)
     for labels in (jnp.arange(12), jnp.zeros(12, int)):

@@ -53,6 +53,7 @@ def test_every_function_of_labels_rejects_values_other_than_0_and_1(use, labels,
         use(as_array(labels))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("use", USERS)
 def test_every_function_of_labels_accepts_class_ids_and_multi_hot_labels_of_any_dtype(use):
     ids = np.array([0, 1, 2, 0])
@@ -163,6 +164,7 @@ def test_a_balance_that_is_not_a_positive_number_is_rejected(balance):
         pair_weights(np.eye(2), balance=balance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rows", [(0, 0), (0, 3), (3, 0)])
 @pytest.mark.parametrize("labels", [np.arange(3), np.eye(3)])
 def test_empty_codes_have_no_pairs_and_sums_of_zero(rows, labels):
@@ -176,6 +178,7 @@ def test_empty_codes_have_no_pairs_and_sums_of_zero(rows, labels):
     assert [float(x) for x in (*plain, *in_blocks)] == [0, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_a_batch_of_zero_or_one_images_has_zero_loss_and_a_finite_gradient():
     for n in (0, 1):
         loss = pairwise_batch_loss(np.zeros(n, int), alpha=1.0)

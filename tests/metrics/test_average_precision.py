@@ -39,6 +39,7 @@ def group_counts(draw, max_group=5, max_groups=4):
     return [draw(st.integers(0, n)) for n in total], total
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(group_counts(), st.integers(1, 14), st.sampled_from(DIVISORS))
 def test_worst_expected_and_best_equal_brute_force_over_all_orders(counts, cutoff, divisor):
@@ -102,6 +103,7 @@ def random_counts(queries, database, bits, classes, seed=0):
     return DistanceCounts(relevant.astype(np.int32), (relevant + others).astype(np.int32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("database", "cutoff", "bits", "divisor"),
     [

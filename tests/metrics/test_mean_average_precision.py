@@ -119,6 +119,7 @@ def test_collapsed_codes_on_a_class_sorted_database_score_chance_and_raise_the_a
     assert "COLLAPSED: fewer distinct codes (1) than classes (10)" in str(statistics)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("divisor", "no_hit"), [("hits", "zero"), ("hits", "drop"), ("cutoff", "drop")]
 )

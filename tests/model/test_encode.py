@@ -49,6 +49,7 @@ def test_encode_under_jit_compiles_once_for_two_calls_and_equals_the_eager_call(
     assert len(traces) == 1
 
 
+@pytest.mark.slow
 def test_encode_gives_the_same_codes_without_jit(params: HashNetParams) -> None:
     images = pictures(3, 4, 20, 16, 3)
     compiled = hashnet_jax.encode(params, images)
@@ -111,6 +112,7 @@ def test_encode_exported_serialised_loaded_and_called_gives_the_same_codes(
     np.testing.assert_array_equal(codes, hashnet_jax.encode(params, images))
 
 
+@pytest.mark.slow
 def test_the_batch_size_may_stay_symbolic_in_an_export(params: HashNetParams) -> None:
     (batch,) = export.symbolic_shape("b")
     shape = jax.ShapeDtypeStruct((batch, 20, 16, 3), jnp.uint8)

@@ -55,6 +55,7 @@ def run(runs, tmp_path):
     return shutil.copytree(runs[0], tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_both_runs_are_valid(runs):
     for folder in runs:
         assert read_finished_run(folder).is_verified
@@ -86,6 +87,7 @@ def test_a_changed_value_in_the_result_is_rejected(run):
         read_result(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FILES, "result.json"])
 @pytest.mark.parametrize("damage", ["emptied", "cut", "deep", "not UTF-8", "another type"])
 def test_a_damaged_file_is_named_whether_or_not_there_are_hashes(run, name, damage):
@@ -134,6 +136,7 @@ def test_a_malformed_result_is_rejected(run, changes, reason):
         read_finished_run(run)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "change", "reason"),
     [
@@ -178,6 +181,7 @@ def test_malformed_metrics_are_rejected(run, change, reason):
         read_finished_run(run)
 
 
+@pytest.mark.slow
 def test_a_network_with_another_spec_is_rejected_even_without_hashes(run):
     params = hashnet_jax.load(run)
     unbind(run)

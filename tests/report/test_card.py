@@ -3,9 +3,13 @@
 import json
 import re
 
+import pytest
+
 from hashnet_jax.cli import main
 from hashnet_jax.report import card_text, protocol_card, read_finished_run
 from hashnet_jax.training import RunFolder
+
+pytestmark = pytest.mark.slow
 
 
 def words(card):

@@ -110,6 +110,7 @@ def test_an_unfinished_run_is_named_with_what_it_lacks_and_the_remedy(tmp_path, 
     assert os.listdir(tmp_path) == ["config.json"]
 
 
+@pytest.mark.slow
 def test_codes_that_are_not_those_of_the_result_are_refused(collapsed):
     with RunFolder(collapsed.folder, resume=True) as folder:
         result = folder.read_json("result.json")
@@ -224,6 +225,7 @@ def test_a_full_disk_leaves_the_old_report(tmp_path, monkeypatch):
     assert {(tmp_path / name).read_bytes() for name in names} == {b"old"}
 
 
+@pytest.mark.slow
 def test_a_data_set_that_has_changed_is_refused(made):
     labels = made.dataset.labels[::-1].copy()
     changed = dataclasses.replace(made.dataset, labels=labels)
@@ -231,6 +233,7 @@ def test_a_data_set_that_has_changed_is_refused(made):
         write_report(made.folder, changed, made.params)
 
 
+@pytest.mark.slow
 def test_the_report_of_a_read_only_run_is_written_elsewhere(
     digits_run, tmp_path, monkeypatch, capsys
 ):

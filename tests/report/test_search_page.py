@@ -80,6 +80,7 @@ def test_several_queries_have_a_list_of_links(pictures):
     assert "2 queries" in text
 
 
+@pytest.mark.slow
 def test_the_page_needs_no_library_of_the_report():
     script = "import sys, hashnet_jax.report; print('matplotlib' in sys.modules)"
     command = [sys.executable, "-c", script]

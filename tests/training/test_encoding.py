@@ -43,6 +43,7 @@ def compilations():
         jax.monitoring.unregister_event_duration_listener(note)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_devices", [1, 2])
 def test_the_program_compiled_first_encodes_any_number_of_images(params, images, n_devices):
     settings = {"devices": local_devices(n_devices), "batch_size": 16}
@@ -67,6 +68,7 @@ def test_the_program_compiled_first_encodes_any_number_of_pictures(params, tmp_p
     assert later == []
 
 
+@pytest.mark.slow
 def test_codes_are_in_the_order_of_their_images(params, images):
     indices = np.random.default_rng(1).permutation(50)
     settings = {"devices": local_devices(1), "batch_size": 16}

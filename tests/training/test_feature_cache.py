@@ -179,6 +179,7 @@ def test_a_frozen_backbone_needs_pretrained_weights(program):
     assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_a_run_cannot_be_resumed_as_one_of_another_kind(program):
     _, folder, errors = program("run")
     path = folder / "config.json"
@@ -213,6 +214,7 @@ def test_different_weights_preprocessing_or_splits_get_their_own_feature_file(di
     assert new_files(params, dataclasses.replace(digits, split=split)) == 1
 
 
+@pytest.mark.slow
 def test_damaged_features_are_named_and_computed_again(digits, tmp_path, capsys):
     params = hashnet_jax.init(jax.random.key(0), SPEC)
     whole = load_or_compute_features(tmp_path, params, digits, devices=local_devices(1))
@@ -251,6 +253,7 @@ def test_features_of_different_pictures_with_the_same_names_and_labels_are_compu
     assert (a.array != b.array).any(axis=1).all()
 
 
+@pytest.mark.slow
 def test_features_are_used_even_if_their_folder_cannot_be_written(digits, monkeypatch, capsys):
     params = hashnet_jax.init(jax.random.key(0), SPEC)
     folder = Path("/dev/null/features")

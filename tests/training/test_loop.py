@@ -91,6 +91,7 @@ def test_an_interrupted_run_saves_and_resumes_as_if_never_interrupted(digits, tm
     assert lines(tmp_path / "stopped") == lines(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_kill_between_validation_and_checkpoint_loses_no_line(digits, tmp_path, monkeypatch):
     validation = {"validate": lambda params: 0.5, "validate_every": 4}
     train(digits, tmp_path / "whole", **validation)
@@ -109,6 +110,7 @@ def test_a_kill_between_validation_and_checkpoint_loses_no_line(digits, tmp_path
     assert lines(tmp_path / "killed") == lines(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_run_whose_latest_checkpoint_is_damaged_ends_as_if_nothing_had_happened(digits, tmp_path):
     whole, _ = train(digits, tmp_path / "whole")
     train(digits, tmp_path / "damaged", state=fresh_state())
@@ -135,6 +137,7 @@ def test_a_resumed_run_decays_towards_the_same_initial_values(digits, tmp_path):
     assert_equal_bit_for_bit(resumed, whole)
 
 
+@pytest.mark.slow
 def test_checkpoints_and_metrics_from_another_run_are_rejected(digits, tmp_path):
     train(digits, tmp_path / "run", run="mine")
     with pytest.raises(DamagedFile, match="it was written by another run"):
@@ -176,6 +179,7 @@ def test_damaged_metrics_of_a_finished_run_are_named_when_it_is_fitted_again(dig
         train(digits, tmp_path / "run", resume=True)
 
 
+@pytest.mark.slow
 def test_the_best_on_validation_and_the_last_checkpoints_are_kept(digits, tmp_path):
     scores = iter([0.2, 0.9, 0.4, 0.3, 0.1, 0.25])
     _, best_step = train(

@@ -41,6 +41,7 @@ def search():
     return search_learning_rate(*made(), spec=SPEC, **SEARCH)
 
 
+@pytest.mark.slow
 def test_the_rate_with_the_best_mean_over_all_seeds_is_chosen(search):
     assert np.shape(search.maps) == (len(_rate_search.RATES), len(_rate_search.SEEDS))
     means = np.mean(search.maps, axis=1)

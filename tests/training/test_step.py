@@ -101,6 +101,7 @@ def test_the_step_follows_the_gradient_of_the_loss_over_all_pairs_of_different_i
         )
 
 
+@pytest.mark.slow
 def test_a_changing_beta_compiles_once():
     traces = []
 
@@ -121,6 +122,7 @@ def test_a_changing_beta_compiles_once():
     assert step._cache_size() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["sqrt", "stages", "constant"])
 def test_beta_of_the_state_follows_the_schedule(schedule):
     train = TrainSpec(total_steps=6, learning_rate=1e-3, beta_schedule=schedule)
@@ -133,6 +135,7 @@ def test_beta_of_the_state_follows_the_schedule(schedule):
     assert state.beta == np.float32(beta_schedule(train)(6))
 
 
+@pytest.mark.slow
 def test_batches_without_similar_or_dissimilar_pairs_keep_everything_finite():
     state = init_state(jax.random.key(0), TINY, TRAIN)
     for labels in (np.arange(8), np.zeros(8, int), np.zeros((8, 3), np.int8)):
@@ -142,6 +145,7 @@ def test_batches_without_similar_or_dissimilar_pairs_keep_everything_finite():
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(new.params))
 
 
+@pytest.mark.slow
 def test_the_optimizer_takes_the_same_steps_as_torch_sgd():
     torch = pytest.importorskip("torch")
     train = TrainSpec(total_steps=6, learning_rate=0.1, decays=3, weight_decay=0.01)
@@ -181,6 +185,7 @@ def test_the_learning_rate_has_five_stages_and_halves_between_them():
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_binary_loss_is_the_loss_of_sgn_codes():
     state = init_state(jax.random.key(0), TINY, dataclasses.replace(TRAIN, balance="none"))
     images = batch(3, n=8, multi_label=True)
@@ -215,6 +220,7 @@ def test_hashnet_plus_c_differs_from_hashnet_only_on_multi_label_images():
     assert ((partial > 0) & (partial < 1)).any()
 
 
+@pytest.mark.slow
 def test_in_inference_mode_the_weights_learn_but_the_running_statistics_are_unchanged():
     train = dataclasses.replace(TRAIN, balance="none", backbone_mode="inference")
     state = init_state(jax.random.key(0), TINY, train)

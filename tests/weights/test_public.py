@@ -105,6 +105,7 @@ def test_features_and_logits_match_torch_for_the_same_weights_and_images(
     compare_with_torch(backbone, side)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backbone", MODELS)
 def test_the_tensor_names_match_the_torch_model_and_cover_every_array(backbone: str) -> None:
     with torch.device("meta"):
