@@ -53,6 +53,7 @@ def test_a_beta_that_is_not_positive_is_rejected_unless_traced(beta):
 def test_an_empty_array_of_codes_can_be_packed_and_unpacked():
     packed = pack_bits(jnp.zeros((0, 12), jnp.int8))
     assert packed.shape == (0, 2)
+    assert pack_bits(jnp.zeros((0, 3, 12), jnp.int8)).shape == (0, 3, 2)
     assert unpack_bits(packed, 12).shape == binarize(jnp.zeros((0, 12))).shape == (0, 12)
     assert relax(jnp.zeros((0, 12)), 1.0).shape == (0, 12)
 

@@ -26,7 +26,7 @@ def load(options: Options) -> Dataset:
         ``train_images`` must be set.
 
     Returns:
-      :class:`hashnet_jax.data.Dataset` with multi-hot labels int8 ``[N, 80]``, which mark the
+      :class:`hashnet_jax.data.Dataset` with multi-hot labels, int8 ``[N, 80]``, which mark the
       categories of the objects in each image.
 
     Raises:

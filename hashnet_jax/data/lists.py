@@ -30,12 +30,12 @@ def load(options: Options) -> Dataset:
       options: the data set options, :class:`hashnet_jax.data.Options` with ``lists`` set.
 
     Returns:
-      :class:`hashnet_jax.data.Dataset` with multi-hot labels int8 ``[N, C]``.
+      :class:`hashnet_jax.data.Dataset` with multi-hot labels, int8 ``[N, C]``.
 
     Raises:
       FileNotFoundError: if a list or an image is missing.
-      ValueError: if a list is malformed, a query is in the database or the training set and
-        ``allow_overlap`` is not set, or an option does not apply to list files.
+      ValueError: if a list is malformed, a query is also in the database or the training set
+        (unless ``allow_overlap`` is set), or an option does not apply to list files.
     """
     if options.lists is None:
         raise ValueError(

@@ -16,11 +16,11 @@ class DamagedFile(ValueError):
     Args:
       path: path to the file.
       what: what the file should be, with an article, e.g. "a codes manifest".
-      reason: what is wrong with the content of the file.
+      reason: what is wrong with the file's contents.
       remedy: what the user can do about it, without a full stop.
 
     Attributes:
-      reason: what is wrong with the content of the file.
+      reason: what is wrong with the file's contents.
 
     Examples:
       >>> print(DamagedFile("run/split.npz", "a split", "it is empty", "restore it"))

@@ -173,7 +173,7 @@ class Store:
         """Checks rows of the table against their checksums.
 
         Args:
-          rows: rows with all columns, or only with the columns id, code, label and check.
+          rows: rows with all columns, or with only the id, code, label and check columns.
 
         Raises:
           DamagedFile: a ValueError, if a row does not match its checksum.

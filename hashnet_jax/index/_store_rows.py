@@ -77,8 +77,8 @@ def make_rows(
     """
     if codes.shape[1] != manifest.code_bytes:
         raise ValueError(
-            f"`codes` must have {manifest.code_bytes} bytes per code, because the codes in the "
-            f"store have {manifest.bits} bits, got {codes.shape[1]}."
+            f"`codes` must have {manifest.code_bytes} bytes per code, since the store "
+            f"contains {manifest.bits}-bit codes, but they have {codes.shape[1]}."
         )
     id_array = pa.array(ids, pa.utf8())
     label_array = pa.array(labels if labels is not None else [None] * len(ids), pa.utf8())

@@ -118,7 +118,7 @@ def test_a_filter_selects_rows_and_a_wrong_one_is_named(tmp_path):
 
 def test_rows_that_do_not_fit_the_store_are_refused(tmp_path):
     store = create_store(tmp_path / "store", OWN)
-    with pytest.raises(ValueError, match="`codes` must have 2 bytes per code, because the codes"):
+    with pytest.raises(ValueError, match="`codes` must have 2 bytes per code, since the store"):
         make_rows(
             *(OWN,), ids=["a"], codes=np.zeros((1, 3), np.uint8), sizes=[1], mtimes_ns=[1],
             sha256s=[bytes(32)],

@@ -32,9 +32,9 @@ def decode_upload(data: bytes, *, side: int, max_pixels: int) -> UInt8[np.ndarra
     """Decodes an uploaded picture in the same way as picture files are decoded for the index.
 
     Args:
-      data: content of the file.
+      data: the file's contents.
       side: side length of the result, in pixels.
-      max_pixels: maximum number of pixels of the picture.
+      max_pixels: maximum number of pixels that the picture may have.
 
     Returns:
       The picture, squashed to a square.
