@@ -196,10 +196,12 @@ class Store:
         with faults_named(self.uri):
             self._table.checkout_latest()
             version = self._table.version
-        batches = list(self._batches(_CHECK_COLUMNS, where))
+        batches = []
+        for batch in self._batches(_CHECK_COLUMNS, where):
+            self.check_rows(batch)  # all rows at once would take 1.4 kB of memory each
+            batches.append(batch)
         schema = self.schema(_CHECK_COLUMNS).remove_metadata()
         table = pa.Table.from_batches(batches, schema).combine_chunks().sort_by("id")
-        self.check_rows(table)
         ids, labels = (table[name].combine_chunks() for name in ("id", "label"))
         if pc.call_function("equal", [ids[1:], ids[:-1]]).true_count:
             raise damaged(self.uri, "it contains a path twice")

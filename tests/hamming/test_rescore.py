@@ -111,6 +111,7 @@ def test_rescoring_processes_queries_in_blocks_of_bounded_memory():
     [
         ({"logits": np.ones(3)}, ValueError, r"must be \[Q, K\] and \[Q, n\]"),
         ({"candidates": np.zeros((1, 2), int)}, ValueError, "a row for each query"),
+        ({"candidates": np.zeros(2, int)}, ValueError, r"got \(2, 12\) and \(2,\)"),
         ({"logits": np.ones((2, 17))}, ValueError, "ceil.K/8"),
         ({"packed_database": np.zeros((5, 2))}, TypeError, "must be uint8"),
         ({"logits": np.full((2, 12), np.nan)}, ValueError, "`logits` must be finite"),

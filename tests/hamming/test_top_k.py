@@ -39,6 +39,13 @@ def test_top_k_is_a_stable_sort_by_distance():
     np.testing.assert_array_equal(distance, expected_distance)
 
 
+def test_codes_that_differ_in_every_bit_rank_before_the_padding():
+    database = pack_bits(-jnp.ones((70, 64)))
+    distance, index = top_k(pack_bits(jnp.ones((1, 64))), database, 70)
+    np.testing.assert_array_equal(distance, np.full((1, 70), 64))
+    np.testing.assert_array_equal(index, [np.arange(70)])
+
+
 def test_distances_equal_those_of_faiss():
     faiss = pytest.importorskip("faiss")
     queries, database = random_codes(0, 20, 64), random_codes(1, 500, 64)
