@@ -46,7 +46,7 @@ def pytest_sessionfinish() -> None:
 
     Coverage itself saves its data only at exit, after JAX has freed thousands of programs.
     """
-    if "coverage" in sys.modules:
+    if "PYTEST_XDIST_WORKER" in os.environ and "coverage" in sys.modules:
         running = sys.modules["coverage"].Coverage.current()
         if running is not None:
             running.save()
