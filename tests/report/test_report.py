@@ -106,7 +106,7 @@ def test_an_unfinished_run_is_named_with_what_it_lacks_and_the_remedy(tmp_path, 
     assert main(["report", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert f"{tmp_path} must contain a finished run, but lacks metrics.jsonl" in error
-    assert "resume" in error
+    assert "finish this run with" in error
     assert os.listdir(tmp_path) == ["config.json"]
 
 
