@@ -51,9 +51,11 @@ def test_a_full_disk_ends_training_in_one_line_that_names_the_folder(tmp_path):
     ]
     # Fails like a full disk, but needs no rights to mount one.
     limited = ["sh", "-c", 'ulimit -f 100; exec "$@"', "sh", sys.executable]
+    # Coverage, if it is measured, could not write its data either.
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
     done = subprocess.run(
         [*limited, "-m", "hashnet_jax.cli", "train", "--run-dir", run, *options],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "JAX_ENABLE_COMPILATION_CACHE": "0"},
+        env=environment | {"PYTHONPATH": str(ROOT), "JAX_ENABLE_COMPILATION_CACHE": "0"},
         capture_output=True,
         text=True,
     )
