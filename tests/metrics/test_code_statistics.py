@@ -20,6 +20,12 @@ def test_distinct_codes_and_bit_balance_equal_counting():
     assert not statistics.collapsed
 
 
+def test_the_mean_imbalance_is_the_distance_from_half():
+    quarter = np.packbits(np.array([[1], [0], [0], [0]], np.uint8), axis=1)
+    printed = str(code_statistics(quarter, bits=1, classes=1))
+    assert printed.endswith("0 of 1 bits constant, mean imbalance 0.250 (at most 0.5)")
+
+
 def test_fewer_codes_than_classes_raise_the_alarm_but_one_code_per_class_does_not():
     for distinct, collapsed in ((9, True), (10, False)):
         packed = packed_codes(distinct, bits=64)[np.arange(1000) % distinct]

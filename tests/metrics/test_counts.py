@@ -72,6 +72,17 @@ def test_device_counts_are_the_same_with_and_without_jit():
     assert_equal(jitted_counts(*arrays, bits=12), distance_counts(*arrays, bits=12))
 
 
+def test_the_default_device_counts_if_jax_may_not_use_the_cpu(monkeypatch):
+    arrays = retrieval(12, "class ids")
+    expected = distance_counts_host(*arrays, bits=12)
+
+    def excluded(backend=None):
+        raise RuntimeError(f"Unknown backend {backend}")
+
+    monkeypatch.setattr(jax, "local_devices", excluded)
+    assert_equal(distance_counts_host(*arrays, bits=12), expected)
+
+
 def test_splitting_the_database_on_the_host_does_not_change_the_counts(monkeypatch):
     arrays = retrieval(64, "multi-hot")
     whole = distance_counts_host(*arrays, bits=64)
