@@ -95,7 +95,7 @@ def layer_norm_tensors(file: str, ours: str) -> dict[str, Target | None]:
 
 
 def batch_norm_tensors(file: str, ours: str) -> dict[str, Target | None]:
-    """Maps the tensors of a batch norm to :class:`Target` objects; see :func:`conv_tensors`."""
+    """Maps a batch norm's tensors to :class:`Target` objects or None; see :func:`conv_tensors`."""
     return layer_norm_tensors(file, ours) | {
         f"{file}.running_mean": Target("batch_stats", f"{ours}/mean"),
         f"{file}.running_var": Target("batch_stats", f"{ours}/var"),

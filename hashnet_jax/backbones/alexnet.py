@@ -68,7 +68,7 @@ class AlexNet(nn.Module):
 
 
 def tensor_names() -> dict[str, Target | None]:
-    """Returns the :class:`Target` of each tensor in torchvision's AlexNet, keyed by tensor name.
+    """Maps the tensor names of torchvision's AlexNet to :class:`Target` objects, or None to skip.
 
     Examples:
       >>> tensor_names()["features.0.weight"].path, tensor_names()["classifier.6.weight"]

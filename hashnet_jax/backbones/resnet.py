@@ -108,7 +108,7 @@ class ResNet(nn.Module):
 
 
 def tensor_names(depth: int) -> dict[str, Target | None]:
-    """Returns the :class:`Target` of each tensor in torchvision's ResNet with ``depth`` layers.
+    """Maps the tensor names of torchvision's ResNet-``depth`` to :class:`Target` objects or None.
 
     Examples:
       >>> names = tensor_names(50)

@@ -68,7 +68,7 @@ class VGG(nn.Module):
 
 
 def tensor_names(depth: int, normalized: bool = False) -> dict[str, Target | None]:
-    """Returns the :class:`Target` of each tensor in torchvision's VGG with ``depth`` layers.
+    """Maps the tensor names of torchvision's VGG-``depth`` to :class:`Target` objects or None.
 
     Examples:
       >>> tensor_names(11)["features.3.weight"].path

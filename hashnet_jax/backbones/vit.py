@@ -107,7 +107,7 @@ def _layer_norm(name: str, dtype: DTypeLike) -> nn.LayerNorm:
 
 
 def tensor_names() -> dict[str, Target | None]:
-    """Returns the :class:`Target` of each tensor in timm's VisionTransformer (of any width).
+    """Maps tensor names of timm's VisionTransformer (any width) to :class:`Target` objects or None.
 
     Examples:
       >>> tensor_names()["blocks.0.attn.qkv.weight"].path

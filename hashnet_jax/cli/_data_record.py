@@ -1,4 +1,4 @@
-"""Writes and checks `data.json`, which records the data that a run uses and where it was found."""
+"""Writes and checks `data.json`, which records which data a run uses and where it was found."""
 
 from typing import Any
 

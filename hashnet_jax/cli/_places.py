@@ -32,7 +32,7 @@ WORDS = ("none", "auto")
 
 
 def read_located_config(run_dir: Path) -> Config:
-    """Reads a run's config, and updates paths that no longer lead to the data.
+    """Reads a run's config, and updates paths that no longer lead to the data or weights.
 
     Raises:
       DamagedFile: if `config.json` or `data.json` is damaged.

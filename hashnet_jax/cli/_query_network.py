@@ -27,7 +27,7 @@ MAX_PROGRAMS = 64
 # The setting of JAX that turns its cache off.
 _ENABLED = "jax_enable_compilation_cache"
 
-# The code and the settings of JAX that determine the traced program.
+# The subpackages, and the settings of JAX, that determine the traced program.
 _TRACED_PACKAGES = ("backbones", "layers", "model", "index")
 _SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision")
 _DIGEST_BYTES = 32
@@ -51,7 +51,7 @@ class QueryNetwork(NamedTuple):
 def load_query_network(run_dir: Path, batch_size: int) -> QueryNetwork:
     """Loads a run's network, and traces it unless an earlier search saved the traced program.
 
-    Traced programs are saved beside JAX's compilation cache, and only if that cache is enabled.
+    Traced programs are saved in JAX's compilation cache folder, and only if that cache is enabled.
 
     Args:
       run_dir: run folder that contains `model.npz`.

@@ -143,7 +143,7 @@ def _write_codes(run: Run, query: PackedCodes, database: PackedCodes) -> None:
 def _result(
     run: Run, evaluation: Evaluation, statistics: CodeStatistics, *, step: int, overlaps: Any
 ) -> dict[str, Any]:
-    """Returns the contents of `result.json`, without the running time and software versions."""
+    """Returns the contents of `result.json`, except the entries that :func:`write_result` adds."""
     mean = evaluation.mean_average_precision
     return {
         "summary": str(mean),

@@ -179,7 +179,7 @@ def _show_finished(config: Config, folder: RunFolder, execution: Execution) -> N
 
 
 def _show_report(config: Config, path: Path, execution: Execution) -> None:
-    """Prints the report's path; writes the report if it is missing or outdated, unless disabled."""
+    """Prints the path if the report is up to date, otherwise writes the report, unless disabled."""
     report, problem = path / "report.html", why_outdated(path)
     if problem is None:
         print(f"report: {printable(report)}")

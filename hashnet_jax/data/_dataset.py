@@ -35,8 +35,8 @@ class Dataset:
 
     Raises:
       ValueError: if the labels are invalid (see :func:`hashnet_jax.losses.check_label_values`),
-        the number of labels or names differs from the number of images, the labels have more
-        classes than ``classes``, or the split contains an index that is out of range.
+        the number of labels, or of names (if any), differs from the number of images, the labels
+        have more classes than ``classes``, or the split contains an index that is out of range.
     """
 
     name: str

@@ -52,7 +52,7 @@ def split_by_class(
 def _check_class_sizes(
     counts: dict[int, int], queries: dict[int, int], classes: Sequence[str], options: Options
 ) -> None:
-    """Raises a ValueError if a class has no pictures left for training."""
+    """Raises a ValueError if queries and validation use up all pictures in a class."""
     held = options.validation_per_class
     small = [label for label in sorted(counts) if counts[label] <= queries[label] + held]
     if small:

@@ -114,7 +114,7 @@ def _cache_folder() -> Path | None:
 
 
 def _cache_stem(builder: Any, split: str, labels: str) -> str:
-    """Returns a cache file name for a split's labels, with a hash that identifies the data.
+    """Returns the stem of a split's cache file, with a hash of everything the labels depend on.
 
     Hashing the records would take as long as reading the labels from them. The hash therefore
     covers the files' sizes and modification times, which change if the files are replaced.

@@ -40,8 +40,8 @@ def held_out(labels: Integer[np.ndarray, "N *C"], split: Split, *, seed: int = 0
 
     If no class in the split's database has training images, entire classes are held out instead, so
     that the same is true of the returned images. The fraction of training classes held out is about
-    the fraction of all classes in the database. A quarter of the training
-    images of each held-out class is used as queries, and the rest as the database.
+    the fraction of all classes that are in the database. A quarter of the training images of each
+    held-out class is used as queries, and the rest as the database.
 
     Args:
       labels: labels of all images, class ids ``[N]`` or multi-hot ``[N, C]``.

@@ -121,7 +121,7 @@ def _compared(split: Split) -> Int64[np.ndarray, " n"]:
 
 
 def _identify_pictures(dataset: Dataset, progress: Progress | None) -> Int64[np.ndarray, " N"]:
-    """Returns an id for each image. Identical images share an id; images not in the split get 0."""
+    """Returns an id for each image. Identical images share an id; images not compared get 0."""
 
     def digest(index: np.integer) -> bytes:
         return digest_pixels(dataset.source[index])

@@ -25,8 +25,9 @@ class Split:
       train: training images.
       query: images whose neighbours are searched for.
       database: images to search; may overlap ``train`` if the protocol allows it.
-      validation: database images used as queries to choose a checkpoint during training; not used
-        for training, or as queries in the evaluation.
+      validation: images used as queries to choose a checkpoint during training, drawn from the
+        database (with unseen classes, from the seen classes instead); not used for training, or as
+        queries in the evaluation.
       allow_overlap: whether queries may be in the database and the training set, as in some
         published list files; not stored.
 

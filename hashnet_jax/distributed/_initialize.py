@@ -68,8 +68,8 @@ def connected(
     """Connects this process to the others, and reports if one of them is lost within the block.
 
     If a process is killed, or its machine can no longer be reached, each of the others prints one
-    line and exits with status 1: immediately if the first process is lost, and otherwise within a
-    few seconds of the heartbeat timeout, ``HEARTBEAT_TIMEOUT_SECONDS``.
+    line and exits with status 1: immediately if the first process is lost, and otherwise at most a
+    few seconds after the heartbeat timeout, ``HEARTBEAT_TIMEOUT_SECONDS``.
 
     Args:
       coordinator: see :func:`initialize`. If None, this is the only process, and nothing is done.

@@ -152,7 +152,7 @@ def _append(
 def _finish(
     partial: Path, journal: Journal, plan: Plan, spec: ModelSpec, *, is_new: bool
 ) -> Manifest:
-    """Completes the codes folder and reports skipped pictures; raises if there are no codes."""
+    """Publishes the codes and reports skipped pictures; raises ValueError if there are no codes."""
     skipped = read_skips(partial)
     _show_skips(skipped, partial.parent / MANIFEST)
     if not journal.codes:

@@ -173,7 +173,7 @@ class Store:
         """Checks rows of the table against their checksums.
 
         Args:
-          rows: rows with all columns, or with only the id, code, label and check columns.
+          rows: rows with all columns, or with at least the columns id, code, label and check.
 
         Raises:
           DamagedFile: a ValueError, if a row does not match its checksum.

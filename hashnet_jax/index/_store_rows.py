@@ -95,7 +95,7 @@ def make_rows(
 
 
 def bound_to(rows: pa.Table | pa.RecordBatch, store_number: int) -> pa.Table | pa.RecordBatch:
-    """Mixes the store's random number into the checksums of rows from :func:`make_rows`.
+    """Returns rows from :func:`make_rows` with the store's random number in their checksums.
 
     The lower half of a checksum covers the id, code and label; the upper half covers the id and the
     file's size, modification time and SHA-256.

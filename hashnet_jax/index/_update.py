@@ -243,5 +243,5 @@ class _Update:
 
 
 def _state(task: Task) -> PictureFile | str | None:
-    """Hashes the file of a stored picture if the file's size or modification time has changed."""
+    """Hashes a stored picture's file if its size or modification time changed, or returns None."""
     return None if task.sha256 is None or task.is_same_file else digest(task.path)

@@ -42,7 +42,7 @@ def map_chunks(function: Callable[[Array], Array], chunk: int, images: Array) ->
 
 
 def sum_over_chunks(function: Callable[..., Array], chunk: int, *arrays: Array) -> Array:
-    """Applies ``function`` to chunks of ``chunk`` rows and sums the float32 results.
+    """Applies ``function`` to ``chunk`` rows of all arrays at a time; sums the float32 results.
 
     Examples:
       >>> dot = lambda a, b: jnp.sum(a * b)

@@ -75,8 +75,8 @@ def pad_to_tiles(
 ) -> Float[Array, "B Ht Wt C"]:
     """Pads or crops images to the area that their tiles cover.
 
-    The first tile starts where the padding starts. Tiles are ``spacing`` pixels apart, and adjacent
-    tiles overlap by ``overlap`` pixels.
+    The first tile starts where the padding starts. Tiles start every ``spacing`` pixels, and
+    adjacent tiles overlap by ``overlap`` pixels.
     """
     covered = (
         (before, spacing * count + overlap - before - length, 0)
@@ -112,7 +112,7 @@ def assemble_outputs(
     products: Float[Array, "points all_tiles F"],
     tiles: tuple[int, int],
 ) -> Float[Array, "B Ht Wt F"]:
-    """Transforms the products into output tiles, and joins the tiles into whole images."""
+    """Transforms products into output tiles and joins these, as ``[B, m tiles, m tiles, F]``."""
     m, n = matrix.shape
     rows = linear_combinations(matrix, products.reshape(n, n, -1, *tiles, products.shape[-1]))
     pixels = jnp.stack(

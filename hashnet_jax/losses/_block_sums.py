@@ -1,4 +1,4 @@
-"""Computes the two sums of the pairwise loss, and their gradients, in one scan over blocks."""
+"""Computes both sums of the pairwise loss, and gradients of the first, in a scan over blocks."""
 
 import functools
 from typing import NamedTuple

@@ -27,7 +27,7 @@ def label_columns(
     first_row: int | Int[Array, ""] | None,
     block: int | None,
 ) -> tuple[Columns, int]:
-    """Splits the labels of the columns into blocks; also returns the number of columns."""
+    """Splits column labels into blocks; also returns the number of columns without padding."""
     labels_a, labels_b = check_labels(labels_a, labels_b)
     if block is None:
         block = max(1, min(len(labels_b), _BLOCK_PAIRS // max(1, len(labels_a))))

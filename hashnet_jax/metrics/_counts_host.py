@@ -41,7 +41,7 @@ def distance_counts_host(
     *,
     bits: int,
 ) -> DistanceCounts:
-    """Computes the same counts as :func:`distance_counts`, but on the host and in less memory.
+    """Computes the same counts as :func:`distance_counts`, but on the host and block by block.
 
     Memory use grows with N and with Q * K, but not with Q * N.
 

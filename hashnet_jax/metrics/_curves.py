@@ -86,7 +86,7 @@ def within_radius(counts: DistanceCounts, *, radius: int = 2) -> WithinRadius:
 
     Returns:
       A :class:`WithinRadius` with the means over all queries. Codes at distance ``radius`` are
-        included.
+      included.
 
     Raises:
       ValueError: if the counts are not ``[Q, K+1]`` with Q >= 1, or ``radius`` is not in 0..K.

@@ -22,7 +22,7 @@ NetworkInput = Float[Array | np.ndarray, "B S S 3"] | Float[Array | np.ndarray, 
 
 
 class HashNetwork(nn.Module):
-    """A backbone followed by a hash layer with initial weights from N(0, 0.01²) and zero biases."""
+    """A backbone and a hash layer, whose weights start from N(0, 0.01²) and biases from 0."""
 
     spec: ModelSpec
     axis_name: str | None = None

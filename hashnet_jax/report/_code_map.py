@@ -30,7 +30,7 @@ class CodeMap:
     classes: Int[np.ndarray, " P"]
 
     def by_frequency(self) -> list[int]:
-        """Returns the classes in ``self.classes``, most frequent first."""
+        """Returns the classes in ``self.classes``, those with the most codes first."""
         labelled = self.classes[self.classes != NO_LABEL].tolist()
         return [label for label, _ in collections.Counter(labelled).most_common()]
 
@@ -39,7 +39,7 @@ class CodeMap:
         return self.classes == label
 
     def central_code(self, label: int) -> int:
-        """Returns the index of the code nearest to the mean of the class in the plane."""
+        """Returns the index of the code, among those of the class, nearest to their mean in the plane."""
         codes = np.flatnonzero(self.members(label))
         middle = np.average(self.plane[codes], axis=0, weights=self.images[codes])
         return int(codes[np.abs(self.plane[codes] - middle).sum(axis=1).argmin()])

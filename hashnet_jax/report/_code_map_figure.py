@@ -196,7 +196,7 @@ def _grey_label(codes: CodeMap, n_others: int) -> str:
 
 
 def _grey_note(grey: str, n_others: int, named: int) -> str:
-    """Returns the part of the caption that explains the grey codes."""
+    """Returns the caption's note on grey codes; ``named`` of their classes are labelled."""
     if not grey:
         return ""
     frequent = f" The {len(CLASS_COLORS)} most frequent classes are coloured." if n_others else ""

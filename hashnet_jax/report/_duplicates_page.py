@@ -51,12 +51,14 @@ def write_duplicates_page(
 
     Args:
       path: file to write the page to.
-      groups: the pictures in each group, with near copies next to each other.
+      groups: the pictures in each group, with the pictures in a set of near copies next to each
+        other.
       searched: number of pictures that were compared.
       bits: K, the number of bits per code.
-      radius: R; pictures whose codes differ in at most R bits are in the same group.
-      copy_bits: pictures in a group are near copies if their perceptual hashes differ in at most
-        this many bits.
+      radius: R, the maximum distance between the codes of two linked pictures; a group contains
+        all pictures that are connected by a chain of links.
+      copy_bits: the maximum number of bits in which the perceptual hashes of two linked near
+        copies differ.
     """
     shown = _shown(groups)
     left = len(groups) - len(shown)

@@ -165,7 +165,7 @@ def lay_out(axes: Axes) -> Figure:
 
 
 def _occupied(axes: Axes, obstacles: Float[np.ndarray, "N 2"] | None) -> Float[np.ndarray, "M 2"]:
-    """Returns pixel coordinates of the obstacles, and of points one pixel apart along all lines."""
+    """Returns pixel coordinates of obstacles, and of points at most 1 pixel apart on all lines."""
     points = [np.empty((0, 2))]
     for line in axes.lines:
         corners = line.get_transform().transform(np.asarray(line.get_xydata(), float))

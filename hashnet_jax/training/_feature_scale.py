@@ -46,7 +46,7 @@ class FeatureScale:
         kernel: Float[np.ndarray | Array, "D K"],
         bias: Float[np.ndarray | Array, " K"],
     ) -> tuple[Float32[np.ndarray, "D K"], Float32[np.ndarray, " K"]]:
-        """Folds the standardization of features into the kernel and bias of a layer."""
+        """Returns the kernel and bias of the equivalent layer for unstandardized features."""
         original = np.asarray(kernel, np.float64) / self.std[:, None]
         shifted = np.asarray(bias, np.float64) - self.mean @ original
         return original.astype(np.float32), shifted.astype(np.float32)

@@ -20,9 +20,9 @@ def check_tensors(
     allowed: Collection[str],
     spec: ModelSpec,
 ) -> None:
-    """Checks that tensors have the expected names and shapes, and floating-point dtypes.
+    """Raises a ValueError unless tensors have the expected names, shapes and floating-point dtypes.
 
-    If the names match other backbones, the error message lists these backbones.
+    The error message lists the mismatches. If the names match other backbones, it lists these too.
 
     Args:
       tensors: the tensors, keyed by name.

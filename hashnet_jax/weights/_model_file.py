@@ -73,8 +73,8 @@ def load(
     Args:
       folder: the folder of a finished run, or any folder with a `model.npz`.
       structure: a network with the same spec that has shapes and dtypes instead of arrays, such as
-        ``jax.eval_shape(init, key, spec)``; None to trace it, which takes seconds for a deep
-        network.
+        ``jax.eval_shape(lambda: init(key, spec))``; None to trace it, which takes seconds for a
+        deep network.
 
     Returns:
       :class:`HashNetParams`.

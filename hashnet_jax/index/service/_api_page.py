@@ -1,4 +1,4 @@
-"""Renders an OpenAPI document as an HTML page that needs no scripts from other sites."""
+"""Renders the operations of an OpenAPI document as HTML, without scripts from other sites."""
 
 from collections.abc import Iterator, Mapping
 from html import escape

@@ -1,4 +1,4 @@
-"""Checks each request against the limits before reading its body, and counts the responses."""
+"""Applies the limits to each request as early as possible, and counts the responses."""
 
 import asyncio
 import contextlib
