@@ -39,7 +39,7 @@ class CodeMap:
         return self.classes == label
 
     def central_code(self, label: int) -> int:
-        """Returns the index of the code, among those of the class, nearest to their mean in the plane."""
+        """Returns the index of the class's most central code, the nearest to the class mean."""
         codes = np.flatnonzero(self.members(label))
         middle = np.average(self.plane[codes], axis=0, weights=self.images[codes])
         return int(codes[np.abs(self.plane[codes] - middle).sum(axis=1).argmin()])
