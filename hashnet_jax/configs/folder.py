@@ -4,7 +4,7 @@
     hashnet train --dataset folder --image-root DIR --backbone efficientnet_lite0 \\
         --pretrained auto --freeze-backbone
 
-Protocol: in each class, a tenth of the pictures, but at most 100, are queries. All other pictures
+Protocol: in each class, a tenth of the pictures (up to 100) are queries. All other pictures
 are used for training and form the database.
 Hyperparameters: by default, a small network is trained from scratch, which works on any machine.
 The second command is faster than the first and gives better results.

@@ -135,7 +135,7 @@ def _slice_padding(
 
 
 def _window_slices(images: Array, geometry: PoolGeometry) -> Iterator[Array]:
-    """For each position within a window, in row-major order, yields that pixel of every window."""
+    """For each position within a window, in row-major order, yields its pixel in every window."""
     window, stride, padding = geometry
     pad = (padding, padding, 0)
     if padding:

@@ -29,7 +29,7 @@ TIES = (
 
 
 def evaluation_text(card: EvaluationCard, *, reported: str | None = None) -> str:
-    """Formats the card of an evaluation as text for a terminal.
+    """Formats an evaluation card as text for a terminal.
 
     Args:
       card: the card, from :func:`hashnet_jax.report.evaluate_files`.
