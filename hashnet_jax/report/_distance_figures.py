@@ -41,7 +41,7 @@ class _Kind(NamedTuple):
 
 
 def radius_figure(counts: DistanceCounts) -> ReportFigure:
-    """Draws precision, recall and the fraction of empty Hamming balls against the radius."""
+    """Plots precision, recall and the fraction of empty Hamming balls against the radius."""
     bits, queries = counts.total.shape[1] - 1, len(counts.total)
     balls = [within_radius(counts, radius=radius) for radius in range(bits + 1)]
     lines = _lines(balls)

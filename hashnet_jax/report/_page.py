@@ -25,8 +25,8 @@ class Report:
 
     Attributes:
       card: protocol card, from :func:`hashnet_jax.report.protocol_card`.
-      retrieval_figures: figures about retrieval, which are shown first.
-      training_figures: figures about training and codes.
+      retrieval_figures: plots of the retrieval results, which are shown first.
+      training_figures: plots of the training and of the codes.
       radius_table: precision and recall per radius.
       class_table: MAP per class.
       queries: queries in the gallery, worst first.
