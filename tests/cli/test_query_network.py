@@ -67,14 +67,17 @@ def test_programs_of_other_specs_batch_sizes_versions_and_settings_are_kept_apar
 
 
 @pytest.mark.parametrize("damage", [b"", b"0" * 100, None])
-def test_a_damaged_program_is_traced_and_kept_again(run_dir, cache, damage):
+def test_a_damaged_program_is_traced_and_kept_again(run_dir, cache, damage, monkeypatch):
     load_query_network(run_dir, 1)
+    traced, trace = [], _query_network._trace
+    monkeypatch.setattr(_query_network, "_trace", lambda *args: traced.append(args) or trace(*args))
     (path,) = kept(cache)
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]) if damage is None else damage)
     network = load_query_network(run_dir, 1)
     assert network.program(network.params, np.zeros((1, 8, 8, 3), np.uint8)).shape == (1, 12)
     assert len(path.read_bytes()) == len(whole)
+    assert len(traced) == 1
 
 
 def test_nothing_is_kept_without_the_compilation_cache(run_dir, cache):
