@@ -5,38 +5,40 @@
     codes = hj.encode(params, images)
 
 The top level contains the functions that other JAX code calls; everything else is in subpackages.
-Subpackages that need libraries other than JAX and Flax are imported on first use.
+All names are imported on first use, so `import hashnet_jax` takes no longer than `import jax`.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 # Import jax here, before the subpackages. Deep in a chain of imports, Python 3.11 allocates and
 # frees a chunk of its frame stack on every call in a loop of jax, which costs half a second.
 import jax as _jax  # noqa: F401
-
-from hashnet_jax import (
-    backbones,
-    codes,
-    distributed,
-    hamming,
-    layers,
-    losses,
-    metrics,
-    model,
-    schedules,
-    weights,
-)
-from hashnet_jax.codes import binarize, pack_bits, relax, unpack_bits
-from hashnet_jax.model import HashNetParams, ModelSpec, encode, init, logits
-from hashnet_jax.weights import load, save
+import lazy_loader as _lazy_loader
 
 if TYPE_CHECKING:
-    from hashnet_jax import cli, configs, data, index, report, training
+    from hashnet_jax import (
+        backbones,
+        cli,
+        codes,
+        configs,
+        data,
+        distributed,
+        hamming,
+        index,
+        layers,
+        losses,
+        metrics,
+        model,
+        report,
+        schedules,
+        training,
+        weights,
+    )
+    from hashnet_jax.codes import binarize, pack_bits, relax, unpack_bits
+    from hashnet_jax.model import HashNetParams, ModelSpec, encode, init, logits
+    from hashnet_jax.weights import load, save
 
 __version__ = "0.2.0"
-
-_IMPORTED_ON_FIRST_USE = ("cli", "configs", "data", "index", "report", "training")
 
 __all__ = [
     "HashNetParams",
@@ -68,11 +70,14 @@ __all__ = [
     "weights",
 ]
 
+_FUNCTIONS = {
+    "codes": ["binarize", "pack_bits", "relax", "unpack_bits"],
+    "model": ["HashNetParams", "ModelSpec", "encode", "init", "logits"],
+    "weights": ["load", "save"],
+}
+_SUBPACKAGES = set(__all__).difference(*_FUNCTIONS.values())
 
-def __getattr__(name: str) -> Any:
-    if name in _IMPORTED_ON_FIRST_USE:
-        return importlib.import_module(f"hashnet_jax.{name}")
-    raise AttributeError(f"module 'hashnet_jax' has no attribute {name!r}")
+__getattr__, _, _ = _lazy_loader.attach(__name__, _SUBPACKAGES, _FUNCTIONS)
 
 
 def __dir__() -> list[str]:

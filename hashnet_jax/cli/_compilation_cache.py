@@ -46,10 +46,11 @@ def cache_folder() -> Path:
     """
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("hashnet_jax", appauthor=False), "xla", _processor())
+    return Path(platformdirs.user_cache_dir("hashnet_jax", appauthor=False), "xla", processor())
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Returns a hash of the processor's model and instruction set."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:  # not Linux

@@ -10,9 +10,8 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from hashnet_jax.cli._query_network import QueryNetwork
-from hashnet_jax.distributed.devices import local_devices
 from hashnet_jax.distributed.printing import printable
-from hashnet_jax.index import expand, list_pictures, picture_logits
+from hashnet_jax.index import decode_pictures, expand, list_pictures
 
 # Small, because the last batch is padded: a few queries cost as much as a full batch.
 MAX_QUERY_BATCH_SIZE = 16
@@ -53,19 +52,13 @@ def encode_queries(network: QueryNetwork, queries: Sequence[Path]) -> Queries:
       ValueError: if no query can be read.
     """
     paths, rows = [], []
-    batches = picture_logits(
-        network.params,
-        queries,
-        devices=local_devices(1),
-        batch_size=network.batch_size,
-        program=network.program,
-    )
-    for batch, reasons, logits in batches:
-        rows.append(logits)
+    batches = decode_pictures(queries, side=network.side, batch_size=network.batch_size)
+    for batch, reasons, images in batches:
+        readable = [i for i, reason in enumerate(reasons) if reason is None]
+        rows.append(network(images)[readable])
+        paths += [os.fspath(batch[i]) for i in readable]
         for path, reason in zip(batch, reasons, strict=True):
-            if reason is None:
-                paths.append(os.fspath(path))
-            else:
+            if reason is not None:
                 _skip(os.fspath(path), reason)
     if not paths:
         raise ValueError("none of the queries could be read. Pass at least one readable picture.")

@@ -1,93 +1,105 @@
-"""Loads the network for a search, and saves its traced program for later searches.
+"""Loads the network for a search, and keeps its compiled program for later searches.
 
-Tracing a deep network takes longer than the rest of a search. JAX's compilation cache cannot avoid
-this, because a program must be traced before its compiled form can be looked up in the cache.
+Importing Flax and tracing a deep network take longer than everything else in a search. JAX's
+compilation cache avoids neither, because a program must be traced before its compiled form can be
+looked up. Here, the key of a compiled program is a hash of everything that determines it.
 """
 
 import hashlib
+import json
+import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax import Array, export
-from jaxtyping import UInt8
+from jax import Array
+from jax.experimental import serialize_executable
+from jax.stages import Compiled
+from jaxtyping import Float32, UInt8
 
 from hashnet_jax.cli import _compilation_cache
 from hashnet_jax.distributed.files import write_whole
-from hashnet_jax.index import query_logits
-from hashnet_jax.model import HashNetParams, ModelSpec, check_finite, spec_to_json
-from hashnet_jax.weights import load, read_spec
+from hashnet_jax.weights import ModelArrays
 
 MAX_PROGRAMS = 64
 
 # The setting of JAX that turns its cache off.
 _ENABLED = "jax_enable_compilation_cache"
 
-# The subpackages, and the settings of JAX, that determine the traced program.
-_TRACED_PACKAGES = ("backbones", "layers", "model", "index")
+# The subpackages, and the settings of JAX, that determine the program.
+_TRACED_PACKAGES = ("backbones", "layers", "model")
 _SETTINGS = ("jax_enable_x64", "jax_default_matmul_precision")
 _DIGEST_BYTES = 32
 
+Images = UInt8[Array | np.ndarray, "B S S 3"]
+# Computes logits [B, K] from a network's arrays by name, and decoded pictures [B, S, S, 3].
+Program = Callable[[Mapping[str, Array], Images], Array]
+
 
 class QueryNetwork(NamedTuple):
-    """A network and the program that computes its logits for one batch size.
+    """A network, compiled for one batch size.
 
     Attributes:
-      params: the network.
-      program: jitted function ``(params, images) -> logits`` that computes what
-        :func:`hashnet_jax.index.query_logits` does.
-      batch_size: B, the number of images per batch.
+      arrays: the network's arrays, keyed by name.
+      program: computes logits from the arrays and decoded pictures.
+      batch_size: B, the number of pictures per batch.
+      side: S, the side length of the decoded pictures, in pixels.
     """
 
-    params: HashNetParams
-    program: Callable[[HashNetParams, UInt8[Array | np.ndarray, "B H W 3"]], Array]
+    arrays: Mapping[str, Array]
+    program: Program
     batch_size: int
+    side: int
+
+    def __call__(self, images: Images) -> Float32[np.ndarray, "B K"]:
+        """Computes the logits of decoded pictures; their signs are the codes."""
+        return np.asarray(self.program(self.arrays, images))
 
 
-def load_query_network(run_dir: Path, batch_size: int) -> QueryNetwork:
-    """Loads a run's network, and traces it unless an earlier search saved the traced program.
+def load_query_network(run_dir: Path, model: ModelArrays, batch_size: int) -> QueryNetwork:
+    """Compiles a run's network, unless an earlier search kept the compiled program.
 
-    Traced programs are saved in JAX's compilation cache folder, and only if that cache is enabled.
+    Compiled programs are kept in JAX's compilation cache folder, and only if that cache is enabled.
 
     Args:
       run_dir: run folder that contains `model.npz`.
-      batch_size: number of images per batch.
+      model: the content of that file.
+      batch_size: number of pictures per batch.
 
     Raises:
-      FileNotFoundError: if the folder has no `model.npz`.
       ValueError: if `model.npz` is damaged, or the network contains NaN or infinite values.
     """
     folder = _folder()
-    path = folder / _key(read_spec(run_dir), batch_size) if folder else None
-    traced = _read(path) if path else None
-    if traced is None:
-        params = load(run_dir)
-        traced = _trace(params, batch_size)
+    path = folder / _key(model, batch_size) if folder else None
+    program = _read(path, model) if path and model.is_finite else None
+    if program is None:
+        # Imports Flax.
+        from hashnet_jax.cli._query_program import compile_program
+
+        program = compile_program(run_dir, batch_size)
+        network = _network(program, model, batch_size)
         if path:
-            _keep(path, traced)
-    else:
-        (structure, _), _ = jax.tree.unflatten(traced.in_tree, traced.in_avals)
-        params = load(run_dir, structure=structure)
-    check_finite(params, source=f"the network in {run_dir}")
-    return QueryNetwork(params, jax.jit(traced.call), batch_size)
+            _keep(path, program, network)
+        return network
+    return _network(program, model, batch_size)
 
 
-def _trace(params: HashNetParams, batch_size: int) -> export.Exported:
-    side = params.spec.resize
-    images = jax.ShapeDtypeStruct((batch_size, side, side, 3), np.uint8)
-    return export.export(query_logits)(params, images)
+def _network(program: Program, model: ModelArrays, batch_size: int) -> QueryNetwork:
+    device = jax.local_devices()[0]
+    arrays = {name: jax.device_put(array, device) for name, array in model.arrays.items()}
+    return QueryNetwork(arrays, program, batch_size, json.loads(model.spec)["resize"])
 
 
 def _folder() -> Path | None:
-    """Returns the cache folder for traced programs, or None if they cannot be cached."""
+    """Returns the cache folder for compiled programs, or None if they cannot be kept."""
     cache = getattr(jax.config, _compilation_cache.FOLDER)
     if cache is None or "://" in cache or not getattr(jax.config, _ENABLED):
         return None
-    folder = Path(cache, "traced")
+    folder = Path(cache, "queries")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
@@ -95,39 +107,68 @@ def _folder() -> Path | None:
     return folder
 
 
-def _key(spec: ModelSpec, batch_size: int) -> str:
-    """Returns a file name derived from everything that the traced program depends on."""
+def _key(model: ModelArrays, batch_size: int) -> str:
+    """Returns a file name derived from everything that the compiled program depends on."""
     hashed = hashlib.sha256()
     root = Path(__file__).parents[1]
-    for package in _TRACED_PACKAGES:
-        for path in sorted((root / package).glob("*.py")):
-            hashed.update(path.read_bytes())
+    sources = [path for package in _TRACED_PACKAGES for path in (root / package).glob("*.py")]
+    for path in sorted([*sources, Path(__file__).with_name("_query_program.py")]):
+        hashed.update(path.read_bytes())
     settings = [getattr(jax.config, name) for name in _SETTINGS]
     versions = [version(name) for name in ("jax", "jaxlib", "flax")]
-    where = (jax.default_backend(), platform.machine())
-    hashed.update(repr((spec_to_json(spec), batch_size, settings, versions, where)).encode())
+    device = jax.local_devices()[0]
+    where = (device.platform, device.device_kind, jax.device_count(), platform.machine())
+    where += (_compilation_cache.processor(), os.environ.get("XLA_FLAGS"))
+    shapes = [(name, array.shape, array.dtype) for name, array in model.arrays.items()]
+    network = (model.spec, shapes, batch_size)
+    hashed.update(repr((network, settings, versions, where)).encode())
     return hashed.hexdigest()
 
 
-def _read(path: Path) -> export.Exported | None:
-    """Returns the traced program in a file, or None if the file is unreadable or damaged."""
+def _read(path: Path, model: ModelArrays) -> Program | None:
+    """Returns the program in a file, or None if it is missing, damaged or cannot be loaded."""
     try:
         data = path.read_bytes()
     except OSError:
         return None
-    digest, program = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
-    if hashlib.sha256(program).digest() != digest:
+    digest, content = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
+    if hashlib.sha256(content).digest() != digest:
         return None
-    return export.deserialize(bytearray(program))
-
-
-def _keep(path: Path, traced: export.Exported) -> None:
-    """Saves a program and deletes all but the newest ``MAX_PROGRAMS``; ignores any OSError."""
-    program = bytes(traced.serialize())
     try:
-        write_whole(path, lambda file: file.write(hashlib.sha256(program).digest() + program))
+        return _loaded(content, model.arrays)
+    except jax.errors.JaxRuntimeError:
+        return None
+
+
+def _loaded(content: bytes, arrays: Mapping[str, Any]) -> Program:
+    in_tree = jax.tree.structure(((dict.fromkeys(arrays, 0), 0), {}))
+    return serialize_executable.deserialize_and_load(
+        content, in_tree, jax.tree.structure(0), execution_devices=jax.local_devices()[:1]
+    )
+
+
+def _keep(path: Path, program: Compiled, network: QueryNetwork) -> None:
+    """Saves a program that still works when loaded, and deletes all but the newest programs.
+
+    An OSError is ignored, because a search does not depend on the cache.
+    """
+    content, _, _ = serialize_executable.serialize(program)
+    if not _works_when_loaded(content, network):
+        return
+    try:
+        write_whole(path, lambda file: file.write(hashlib.sha256(content).digest() + content))
         kept = sorted(path.parent.iterdir(), key=lambda file: file.stat().st_mtime, reverse=True)
         for file in kept[MAX_PROGRAMS:]:
             file.unlink(missing_ok=True)
     except OSError:
         return
+
+
+def _works_when_loaded(content: bytes, network: QueryNetwork) -> bool:
+    """Returns whether a serialized program computes the same logits as the program of a network."""
+    images = np.zeros((network.batch_size, network.side, network.side, 3), np.uint8)
+    try:
+        loaded = network._replace(program=_loaded(content, network.arrays))
+        return np.array_equal(loaded(images), network(images))
+    except jax.errors.JaxRuntimeError:
+        return False

@@ -1,7 +1,6 @@
 """Finds the pictures nearest to each query in one or more stores."""
 
-import concurrent.futures
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +9,20 @@ from jaxtyping import UInt8
 
 from hashnet_jax.cli._queries import batch_size_of, encode_queries, list_queries
 from hashnet_jax.cli._query_network import load_query_network
-from hashnet_jax.cli._search import check_numbers
 from hashnet_jax.cli._search_output import Results, check_output, output
 from hashnet_jax.index import (
     DEFAULT_PROBES,
     Neighbour,
-    Snapshot,
-    Store,
-    build_index,
     check_same_network,
     load_snapshot,
-    open_store,
     rescore_neighbours,
     search_snapshots,
-    search_tables,
 )
+from hashnet_jax.weights import ModelArrays
+
+# A Snapshot, or a Store if an index is searched. Store is not imported: it needs LanceDB, which is
+# slow to import.
+Source = Any
 
 DEFAULT_K = 10
 
@@ -34,6 +32,7 @@ STORE_KINDS = ("flat", "ivf")
 
 def print_nearest_in_stores(
     run_dir: Path,
+    read_model: Callable[[], ModelArrays],
     stores: Sequence[str],
     queries: Sequence[str],
     *,
@@ -50,6 +49,7 @@ def print_nearest_in_stores(
 
     Args:
       run_dir: run folder that contains `model.npz`.
+      read_model: returns the content of that file; may be the end of a thread that reads it.
       stores: store folders or locations in object storage.
       queries: picture files, folders and globs.
       k: maximum number of neighbours per query; None for 10, or for all neighbours within
@@ -75,13 +75,12 @@ def print_nearest_in_stores(
     check_output(html)
     pictures = list_queries(queries)
     sources = [_open(uri, kind, where) for uri in stores]
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:  # hashes the network while it is loaded
-        check = pool.submit(_check_networks, stores, sources, run_dir)
-        network = load_query_network(run_dir, batch_size_of(pictures))
-        check.result()
+    content = read_model()
+    _check_networks(stores, sources, run_dir, content.sha256)
+    network = load_query_network(run_dir, content, batch_size_of(pictures))
     paths, packed, logits = encode_queries(network, pictures)
     candidates = k if rescore is None else rescore
-    found = _search(sources, packed, candidates, radius, probes or DEFAULT_PROBES, where)
+    found = _search(sources, kind, packed, candidates, radius, probes or DEFAULT_PROBES, where)
     header = _header(stores, sources, kind)
     if rescore is not None:
         found = rescore_neighbours(found, logits, rescore if k is None else k)
@@ -94,7 +93,13 @@ def _check(
 ) -> None:
     if radius is not None and radius < 0:
         raise ValueError(f"`radius` must be >= 0, got {radius}.")
-    check_numbers(1 if k is None else k, rescore)
+    k = 1 if k is None else k
+    if k < 1:
+        raise ValueError(f"`k` must be >= 1, got {k}.")
+    if rescore is not None and rescore < k:
+        raise ValueError(
+            f"`rescore` must be at least {k}, the number of neighbours shown (`k`), got {rescore}."
+        )
     if kind not in STORE_KINDS:
         raise ValueError(f"`kind` must be {' or '.join(STORE_KINDS)} for a store, got {kind}.")
     if radius is not None and kind != "flat":
@@ -106,41 +111,40 @@ def _check(
 
 
 def _check_networks(
-    stores: Sequence[str], sources: Sequence[Snapshot | Store], run_dir: Path
+    stores: Sequence[str], sources: Sequence[Source], run_dir: Path, sha256: str
 ) -> None:
-    checked = set()
     for uri, source in zip(stores, sources, strict=True):
-        if source.manifest.weights_sha256 not in checked:
+        if source.manifest.weights_sha256 != sha256:
             check_same_network(source.manifest, uri, run_dir)
-            checked.add(source.manifest.weights_sha256)
 
 
-def _open(uri: str, kind: str, where: str | None) -> Snapshot | Store:
+def _open(uri: str, kind: str, where: str | None) -> Source:
     if kind == "flat":
         return load_snapshot(uri, where=where)
+    from hashnet_jax.index import build_index, open_store
+
     store = open_store(uri)
     build_index(store)
     return store
 
 
 def _search(
-    sources: Sequence[Snapshot | Store],
+    sources: Sequence[Source],
+    kind: str,
     packed: UInt8[np.ndarray, "Q bytes"],
     k: int | None,
     radius: int | None,
     probes: int,
     where: str | None,
 ) -> list[list[Neighbour]]:
-    snapshots = [source for source in sources if isinstance(source, Snapshot)]
-    if snapshots:
-        return search_snapshots(snapshots, packed, k=k, radius=radius)
-    opened = [source for source in sources if isinstance(source, Store)]
-    return search_tables(opened, packed, k or DEFAULT_K, probes=probes, where=where)
+    if kind == "flat":
+        return search_snapshots(sources, packed, k=k, radius=radius)
+    from hashnet_jax.index import search_tables
+
+    return search_tables(sources, packed, k or DEFAULT_K, probes=probes, where=where)
 
 
-def _header(
-    stores: Sequence[str], sources: Sequence[Snapshot | Store], kind: str
-) -> dict[str, Any]:
+def _header(stores: Sequence[str], sources: Sequence[Source], kind: str) -> dict[str, Any]:
     described = [
         {"store": uri, "version": source.version, "searched": len(source)}
         for uri, source in zip(stores, sources, strict=True)

@@ -19,7 +19,7 @@ _MAX_HEADER_BYTES = 10_000
 # In Python 3.11, two threads that parse Python literals can interfere with each other if the
 # garbage collector runs callbacks, as JAX's does. Valid headers are then rejected. NumPy also
 # parses literals.
-_PARSING = threading.Lock()
+PARSING = threading.Lock()
 _ARCHIVE_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -56,9 +56,9 @@ def read_npy(path: StrPath, what: str, remedy: str, *, mmap: bool = False) -> np
     """
     refuse_pipe(path)
     with damage_named(path, what, remedy), open(path, "rb") as file:
-        header = _read_header(file)
-        _check_size(header, os.fstat(file.fileno()).st_size - file.tell())
-        with _PARSING:
+        header, _ = read_header(file)
+        check_size(header, os.fstat(file.fileno()).st_size - file.tell())
+        with PARSING:
             if mmap and math.prod(header.shape):
                 return np.load(path, mmap_mode="r", allow_pickle=False)
             file.seek(0)
@@ -102,7 +102,7 @@ def read_npz(
     """
     refuse_pipe(path)
     with damage_named(path, what, remedy), zipfile.ZipFile(path) as archive:
-        members = {_array_name(member): member for member in archive.infolist()}
+        members = {array_name(member): member for member in archive.infolist()}
         if len(members) != len(archive.infolist()):
             raise ValueError("an array appears twice")
         chosen = list(members) if names is None else list(names)
@@ -136,10 +136,11 @@ def array_names(path: StrPath, what: str, remedy: str) -> list[str]:
     """
     refuse_pipe(path)
     with damage_named(path, what, remedy), zipfile.ZipFile(path) as archive:
-        return [_array_name(member) for member in archive.infolist()]
+        return [array_name(member) for member in archive.infolist()]
 
 
-def _array_name(member: zipfile.ZipInfo) -> str:
+def array_name(member: zipfile.ZipInfo) -> str:
+    """Returns the name of the array in a member of a `.npz` file."""
     if member.compress_type not in _ARCHIVE_METHODS or member.flag_bits & 1:
         raise ValueError(
             f"{member.filename!r} is encrypted or uses an unsupported compression method"
@@ -151,20 +152,24 @@ def _array_name(member: zipfile.ZipInfo) -> str:
 
 def _member_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> ArrayHeader:
     with archive.open(member) as file:
-        header = _read_header(file)
-        _check_size(header, member.file_size - file.tell())
+        header, _ = read_header(file)
+        check_size(header, member.file_size - file.tell())
     return header
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    with archive.open(member) as file, _PARSING:
+    with archive.open(member) as file, PARSING:
         array = np.lib.format.read_array(file, allow_pickle=False)
         file.read()  # zipfile verifies the checksum at the end of the file
     return array
 
 
-def _read_header(file: BinaryIO | Any) -> ArrayHeader:
-    """Reads the header of a `.npy` file, up to the start of the data."""
+def read_header(file: BinaryIO | Any) -> tuple[ArrayHeader, bool]:
+    """Reads the header of a `.npy` file, up to the start of the data.
+
+    Returns:
+      The header, and whether the array is stored in Fortran order.
+    """
     version = np.lib.format.read_magic(file)
     if version not in {(1, 0), (2, 0), (3, 0)}:
         raise ValueError(f"its .npy format version is not supported: {version}")
@@ -177,7 +182,7 @@ def _read_header(file: BinaryIO | Any) -> ArrayHeader:
     if len(text) < length:
         raise ValueError("its header is truncated")
     try:
-        with _PARSING:
+        with PARSING:
             literal = text.decode("utf-8" if version == (3, 0) else "latin1").strip()
             fields = ast.literal_eval(literal)
         shape, dtype = fields["shape"], np.lib.format.descr_to_dtype(fields["descr"])
@@ -186,10 +191,11 @@ def _read_header(file: BinaryIO | Any) -> ArrayHeader:
     whole = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
     if not whole or dtype.hasobject or set(fields) != {"descr", "fortran_order", "shape"}:
         raise ValueError("its header does not describe an array of numbers")
-    return ArrayHeader(shape, dtype)
+    return ArrayHeader(shape, dtype), bool(fields["fortran_order"])
 
 
-def _check_size(header: ArrayHeader, n_bytes: int) -> None:
+def check_size(header: ArrayHeader, n_bytes: int) -> None:
+    """Raises a ValueError unless a header declares ``n_bytes`` bytes of data."""
     expected = math.prod(header.shape) * header.dtype.itemsize
     if expected != n_bytes:
         raise ValueError(

@@ -17,6 +17,7 @@ from hashnet_jax.distributed._array_files import (
     read_npz,
 )
 from hashnet_jax.distributed._damage import DamagedFile, StrPath, damage_named
+from hashnet_jax.distributed._hashed_arrays import read_hashed_npz
 from hashnet_jax.distributed.files import refuse_pipe, sha256
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "damage_named",
     "file_exists",
     "parse_json",
+    "read_hashed_npz",
     "read_json",
     "read_npy",
     "read_npz",

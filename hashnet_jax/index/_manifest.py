@@ -21,7 +21,6 @@ from hashnet_jax.codes import bytes_per_code
 from hashnet_jax.distributed.files import write_whole
 from hashnet_jax.distributed.reading import damage_named, read_json
 from hashnet_jax.distributed.seals import is_sealed, sealed, unsealed
-from hashnet_jax.model import ModelSpec
 
 CODES, IDS, MANIFEST, PARTIAL = "codes.npy", "ids.txt", "manifest.json", ".partial"
 
@@ -86,7 +85,7 @@ class Manifest:
     @classmethod
     def of(
         cls,
-        spec: ModelSpec,
+        spec: "hashnet_jax.model.ModelSpec",
         *,
         weights_sha256: str,
         number: int,
@@ -180,7 +179,7 @@ def written_by_0_1(manifest: Manifest) -> bool:
     return manifest.package.startswith("hashnet_jax 0.1.")
 
 
-def preprocessing(spec: ModelSpec) -> dict[str, Any]:
+def preprocessing(spec: "hashnet_jax.model.ModelSpec") -> dict[str, Any]:
     """Describes how pictures are preprocessed for a network."""
     return {
         "decode": "RGB 0..255, EXIF orientation applied, first frame only, white background",

@@ -16,13 +16,14 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import UInt8
 
+import hashnet_jax
 from hashnet_jax.distributed.files import write_whole
 from hashnet_jax.distributed.reading import damage_named, parse_json
 from hashnet_jax.index._lance import is_local
 from hashnet_jax.index._snapshot import Snapshot
-from hashnet_jax.index._store import TABLE, Store, open_store
 from hashnet_jax.index._store_manifest import StoreManifest
 from hashnet_jax.index._store_rows import MANIFEST_KEY, schema_of
+from hashnet_jax.index._table_folder import TABLE
 
 SAVED = "snapshot.arrow"
 
@@ -54,13 +55,17 @@ def load_snapshot(uri: str | os.PathLike[str], *, where: str | None = None) -> S
       ValueError: if ``where`` is not a valid filter.
     """
     uri = os.fspath(uri)
-    if where is not None or not is_local(uri):
-        return open_store(uri).snapshot(where=where)
-    saved = _read(uri)
-    return save_snapshot(open_store(uri)) if saved is None else saved
+    is_saved = where is None and is_local(uri)
+    if is_saved and (saved := _read(uri)) is not None:
+        return saved
+    # Slow to import, and not needed for a saved snapshot.
+    from hashnet_jax.index._store import open_store
+
+    store = open_store(uri)
+    return save_snapshot(store) if is_saved else store.snapshot(where=where)
 
 
-def save_snapshot(store: Store) -> Snapshot:
+def save_snapshot(store: "hashnet_jax.index.Store") -> Snapshot:
     """Reads the newest version of a store, and saves it for :func:`load_snapshot`.
 
     Nothing is saved if the store is in object storage, is read-only, or is being changed.

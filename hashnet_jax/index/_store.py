@@ -29,10 +29,7 @@ from hashnet_jax.index._store_rows import (
     damaged_rows,
     schema_of,
 )
-from hashnet_jax.index._table_folder import HINT, check_regular_files, least_version
-
-# The name of the table in the database; the folder of a store contains `pictures.lance`.
-TABLE = "pictures"
+from hashnet_jax.index._table_folder import HINT, TABLE, check_regular_files, least_version
 
 ROWS_PER_BATCH = 8192
 _CHECK_COLUMNS = ("id", "code", "label", "check")

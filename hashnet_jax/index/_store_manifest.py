@@ -12,8 +12,7 @@ from hashnet_jax.distributed.json_values import count, each, number, record, tex
 from hashnet_jax.distributed.reading import parse_json
 from hashnet_jax.distributed.seals import is_sealed, sealed, unsealed
 from hashnet_jax.index._manifest import BIT_ORDER, preprocessing
-from hashnet_jax.model import ModelSpec
-from hashnet_jax.weights import MODEL_FILE, read_spec
+from hashnet_jax.weights import MODEL_FILE
 
 # Incremented when earlier versions of the package can no longer read new stores.
 FORMAT = 1
@@ -69,7 +68,7 @@ class StoreManifest:
             raise ValueError("its codes are packed in an unsupported way")
 
     @classmethod
-    def of(cls, spec: ModelSpec, *, weights_sha256: str) -> "StoreManifest":
+    def of(cls, spec: "hashnet_jax.model.ModelSpec", *, weights_sha256: str) -> "StoreManifest":
         """Creates the manifest for codes computed by a network.
 
         Args:
@@ -106,6 +105,9 @@ class StoreManifest:
         Raises:
           FileNotFoundError: if there is no network in ``run``.
         """
+        # Imports Flax.
+        from hashnet_jax.weights import read_spec
+
         return cls.of(read_spec(run), weights_sha256=sha256(Path(run) / MODEL_FILE))
 
     @property

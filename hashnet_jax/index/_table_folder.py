@@ -7,6 +7,9 @@ from pathlib import Path
 from hashnet_jax.distributed.reading import parse_json
 from hashnet_jax.index._lance import damaged, is_local
 
+# The name of the table in the database; the folder of a store contains `pictures.lance`.
+TABLE = "pictures"
+
 # LanceDB writes the number of the newest version here, but only as a hint.
 HINT = "_versions/latest_version_hint.json"
 

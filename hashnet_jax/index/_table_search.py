@@ -20,9 +20,6 @@ from hashnet_jax.index._store import Store
 from hashnet_jax.index._store_rows import codes_of
 from hashnet_jax.index._store_search import Neighbour, check_limits, check_width, nearest_first
 
-# Number of lists that a query probes. See docs/search_store.md for the time and recall.
-DEFAULT_PROBES = 64
-
 # Lists per square root of the number of codes.
 _LISTS = 1
 # With fewer codes, an index has no benefit, because a scan takes milliseconds.

@@ -1,17 +1,9 @@
-"""Reads and writes `model.npz` files, and reads public backbone weights."""
+"""Reads and writes `model.npz` files, and reads public backbone weights.
 
-from hashnet_jax.weights._convert import convert_backbone, load_backbone
-from hashnet_jax.weights._find import find_weights
-from hashnet_jax.weights._model_file import MODEL_FILE, load, read_spec, save
-from hashnet_jax.weights._tensor_files import read_tensors
+The names in `__init__.pyi` are imported on first use: a search of a store needs a network's arrays,
+but not Flax.
+"""
 
-__all__ = [
-    "MODEL_FILE",
-    "convert_backbone",
-    "find_weights",
-    "load",
-    "load_backbone",
-    "read_spec",
-    "read_tensors",
-    "save",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

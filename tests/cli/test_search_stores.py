@@ -3,17 +3,19 @@
 import json
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from hashnet_jax.cli import _search_stores, main
+from hashnet_jax.cli import main
 from hashnet_jax.codes import binarize, pack_bits, unpack_bits
 from hashnet_jax.data.sources import read_squashed
 from hashnet_jax.index import open_store
 from hashnet_jax.model import logits, preprocess
 from hashnet_jax.weights import load
-from tests.support.cli_case import hashnet, make_pictures, make_run
+from tests.support.cli_case import environment, hashnet, make_pictures, make_run
 
 pytest.importorskip("lancedb")
 
@@ -176,15 +178,6 @@ def test_more_queries_than_a_batch_are_encoded(search, monkeypatch):
     assert len(re.findall("^query ", out, flags=re.MULTILINE)) == 6
 
 
-def test_the_network_is_hashed_once_for_stores_of_one_network(made, search, monkeypatch):
-    checked = []
-    monkeypatch.setattr(
-        _search_stores, "check_same_network", lambda manifest, uri, run: checked.append(uri)
-    )
-    search(stores=("one", "two"))
-    assert checked == ["one"]
-
-
 def test_duplicates_prints_groups_and_names_what_is_missing(made, tmp_path, capsys):
     pytest.importorskip("imagehash")
     folder = shutil.copytree(made / "photos" / "dogs", tmp_path / "photos")
@@ -215,3 +208,25 @@ def test_duplicates_prints_groups_and_names_what_is_missing(made, tmp_path, caps
     assert any({str(folder / "0001.png"), str(folder / "gone.png")} <= group for group in paths)
     assert hashnet(*find, -1) == 1
     assert "--radius must be >= 0, got -1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_second_search_imports_neither_flax_nor_lancedb(made, tmp_path):
+    query = made / "photos" / "cats" / "0003.png"
+    script = f"""
+import sys
+from hashnet_jax.cli import main
+status = main(["search", {str(made / "run")!r}, {str(query)!r}, "--store", {str(made / "one")!r}])
+print(status, sorted({{"flax", "lancedb", "scipy", "jax"}} & set(sys.modules)))
+"""
+    own = environment() | {"JAX_COMPILATION_CACHE_DIR": str(tmp_path)}
+    printed = [
+        subprocess.run(
+            [sys.executable, "-c", script], env=own, capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    ]
+    first, second = (text.splitlines() for text in printed)
+    assert first[-1].startswith("0 ['flax', 'jax'")
+    assert second[-1] == "0 ['jax']"
+    assert first[:-1] == second[:-1]

@@ -8,7 +8,14 @@ import threading
 import numpy as np
 import pytest
 
-from hashnet_jax.distributed.reading import DamagedFile, file_exists, read_npy, read_npz
+from hashnet_jax.distributed.files import sha256
+from hashnet_jax.distributed.reading import (
+    DamagedFile,
+    file_exists,
+    read_hashed_npz,
+    read_npy,
+    read_npz,
+)
 
 
 @pytest.mark.parametrize(
@@ -73,3 +80,42 @@ def test_threads_that_read_arrays_at_once_take_none_of_them_for_damaged(tmp_path
     for thread in threads:
         thread.join()
     assert errors == []
+
+
+ARRAYS = {
+    "matrix": np.arange(6.0).reshape(2, 3),
+    "transposed": np.arange(6, dtype=np.int8).reshape(2, 3).T,
+    "number": np.float32(2),
+    "text": np.array("spec"),
+    "empty": np.zeros((0, 3), np.uint8),
+}
+
+
+def test_hashed_arrays_equal_the_saved_ones_and_start_where_jax_need_not_copy_them(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, **ARRAYS)
+    arrays, digest = read_hashed_npz(path, "a model", "restore it")
+    assert digest == sha256(path)
+    assert list(arrays) == list(ARRAYS)
+    for name, expected in ARRAYS.items():
+        np.testing.assert_array_equal(arrays[name], expected, strict=True)
+        assert arrays[name].ctypes.data % 64 == 0 or not expected.size
+        assert arrays[name].flags.writeable
+
+
+def test_a_compressed_truncated_or_resized_array_is_not_read_with_its_hash(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, **ARRAYS)
+    with pytest.raises(DamagedFile, match=r"a.npz .*\('matrix.npy' is compressed\)"):
+        read_hashed_npz(path, "a model", "restore it")
+    np.savez(path, **ARRAYS)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-200])
+    with pytest.raises(DamagedFile, match=r"a\.npz is damaged or not a model"):
+        read_hashed_npz(path, "a model", "restore it")
+    path.write_bytes(whole.replace(b"(2, 3)", b"(2, 9)"))
+    with pytest.raises(DamagedFile, match="its header declares 144 bytes"):
+        read_hashed_npz(path, "a model", "restore it")
+    path.write_bytes(b"")
+    with pytest.raises(DamagedFile):
+        read_hashed_npz(path, "a model", "restore it")

@@ -39,12 +39,15 @@ def hashnet(*args):
 
 def start(*args, **kwargs):
     """Starts the command in its own process, with warnings as errors."""
-    environment = os.environ | {
-        "XLA_FLAGS": "", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"
-    }  # fmt: skip
     command = [sys.executable, "-m", "hashnet_jax.cli", *map(str, args)]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True, **kwargs)
+    pipe, env = subprocess.PIPE, environment()
+    return subprocess.Popen(command, env=env, stdout=pipe, stderr=pipe, text=True, **kwargs)
+
+
+def environment():
+    """Returns the environment of a process of its own, with warnings as errors."""
+    own = {"XLA_FLAGS": "", "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error"}
+    return os.environ | own
 
 
 def content(folder):

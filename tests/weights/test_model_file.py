@@ -14,8 +14,10 @@ import pytest
 
 import hashnet_jax
 from hashnet_jax import HashNetParams, ModelSpec
+from hashnet_jax.distributed.files import sha256
 from hashnet_jax.distributed.reading import DamagedFile
-from hashnet_jax.weights import _model_file, load, read_spec, save
+from hashnet_jax.model import spec_from_json
+from hashnet_jax.weights import named_arrays, read_arrays, read_spec, save
 
 SPEC = ModelSpec("small_cnn", bits=20, image_size=12, resize=14)
 
@@ -176,17 +178,26 @@ def test_the_spec_can_be_read_without_the_arrays(params: HashNetParams, tmp_path
     assert read_spec(tmp_path) == SPEC
 
 
-def test_a_known_structure_is_not_traced_and_checked_like_a_traced_one(
-    params: HashNetParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_arrays_are_read_under_their_names_with_the_hash_of_the_file(
+    params: HashNetParams, tmp_path: Path
 ) -> None:
-    save(tmp_path, params)
-    structure = jax.eval_shape(lambda: params)
-    monkeypatch.setattr(_model_file, "init", lambda *args: pytest.fail("traced"))
-    loaded = load(tmp_path, structure=structure)
-    jax.tree.map(np.testing.assert_array_equal, loaded.variables, params.variables)
-    other = dataclasses.replace(params.spec, bits=params.spec.bits + 1)
-    with pytest.raises(ValueError, match="`structure` must have the same spec as the network in"):
-        load(tmp_path, structure=dataclasses.replace(structure, spec=other))
-    smaller = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1,), leaf.dtype), structure)
-    with pytest.raises(ValueError, match="its arrays do not match its spec"):
-        load(tmp_path, structure=smaller)
+    with pytest.raises(FileNotFoundError, match="finished run"):
+        read_arrays(tmp_path)
+    path = save(tmp_path, params)
+    content = read_arrays(tmp_path)
+    assert content.sha256 == sha256(path)
+    assert spec_from_json(content.spec) == SPEC
+    assert content.is_finite
+    assert list(named_arrays(params)) == sorted(content.arrays)
+    for name, array in named_arrays(params).items():
+        np.testing.assert_array_equal(content.arrays[name], array)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_arrays_with_a_value_that_is_not_finite_are_noticed(
+    params: HashNetParams, tmp_path: Path, value: float
+) -> None:
+    kernel = params.variables["params"]["hash"]["kernel"].at[3, 5].set(value)
+    variables = dict(params.variables["params"], hash={"kernel": kernel})
+    save(tmp_path, dataclasses.replace(params, variables={"params": variables}))
+    assert not read_arrays(tmp_path).is_finite

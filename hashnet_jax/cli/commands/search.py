@@ -1,6 +1,7 @@
 """`hashnet search`: finds the encoded pictures nearest to each query."""
 
 import argparse
+import concurrent.futures
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -99,12 +100,23 @@ def run(args: argparse.Namespace) -> int:
     """Searches and prints the results; returns the exit status."""
     shown = {"rescore": args.rescore, "as_json": args.json, "html": args.html}
     if args.store:
-        from hashnet_jax.cli._search_stores import print_nearest_in_stores
+        from hashnet_jax.weights import read_arrays
 
         limits = {name: getattr(args, name) for name in ("k", *_OF_STORES)}
-        print_nearest_in_stores(
-            args.run_dir, args.store, args.queries, kind=args.kind, **limits, **shown
-        )
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            # Reads the network while the modules are imported and the store is read.
+            model = pool.submit(read_arrays, args.run_dir)
+            from hashnet_jax.cli._search_stores import print_nearest_in_stores
+
+            print_nearest_in_stores(
+                args.run_dir,
+                model.result,
+                args.store,
+                args.queries,
+                kind=args.kind,
+                **limits,
+                **shown,
+            )
         return 0
     for name, flag in _OF_STORES.items():
         if getattr(args, name) is not None:
