@@ -15,7 +15,7 @@ from hashnet_jax.weights import MODEL_FILE
 
 _CODES = f"the codes described by {MANIFEST}"
 _PATHS = f"the picture list described by {MANIFEST}"
-_REMEDY = "restore the folder from a copy, or encode the pictures to a new folder"
+_REMEDY = "restore the folder from a copy, or index the pictures into a store"
 
 
 def check_same_weights(manifest: Manifest, folder: str | Path, run: str | Path) -> None:

@@ -26,7 +26,7 @@ from hashnet_jax.model import ModelSpec
 CODES, IDS, MANIFEST, PARTIAL = "codes.npy", "ids.txt", "manifest.json", ".partial"
 
 _WHAT = "a codes manifest"
-_REMEDY = "restore it from a copy, or encode the pictures to a new folder"
+_REMEDY = "restore it from a copy, or index the pictures into a store"
 
 BIT_ORDER = (
     "big: entry 0 of a code is the most significant bit of byte 0; +1 is stored as 1; the last "
@@ -82,6 +82,9 @@ class Manifest:
             raise ValueError(
                 f"codes of {self.bits} bits do not have {self.padding_bits} padding bits"
             )
+        # Only the first word is compared, because version 0.1 described the same order differently.
+        if not self.bit_order.startswith("big: ") or self.sign_of_zero != 1:
+            raise ValueError("its codes are packed in an unsupported way")
 
     @classmethod
     def of(
@@ -141,31 +144,32 @@ def read_manifest(folder: str | Path) -> Manifest:
     """Reads the manifest of a codes folder.
 
     Args:
-      folder: a folder written by :func:`hashnet_jax.index.encode_to_folder`.
+      folder: a codes folder, see :func:`hashnet_jax.index.export_codes_folder`.
 
     Returns:
       The manifest.
 
     Raises:
-      FileNotFoundError: if the folder contains no codes, or encoding has not finished.
+      FileNotFoundError: if the folder contains no codes, or only those of an interrupted call of an
+        earlier version.
       DamagedFile: a ValueError, if the manifest is damaged.
 
     Examples:
       >>> read_manifest("no such folder")
       Traceback (most recent call last):
       ...
-      FileNotFoundError: no codes found in no such folder (manifest.json is missing). Encode ...
+      FileNotFoundError: no codes found in no such folder (manifest.json is missing). Pass ...
     """
     path = Path(folder) / MANIFEST
     if not path.is_file():
         if (Path(folder) / PARTIAL).is_dir():
             raise FileNotFoundError(
-                f"the codes in {folder} are incomplete. To finish encoding, repeat the original "
-                "call."
+                f"the codes in {folder} are incomplete, because an earlier version of hashnet_jax "
+                "was interrupted. Index the pictures into a store instead."
             )
         raise FileNotFoundError(
-            f"no codes found in {folder} ({MANIFEST} is missing). Encode pictures into this folder "
-            "first."
+            f"no codes found in {folder} ({MANIFEST} is missing). Pass a folder that contains "
+            "codes."
         )
     content = read_json(path, _WHAT, _REMEDY)
     with damage_named(path, _WHAT, _REMEDY):

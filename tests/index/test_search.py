@@ -278,7 +278,7 @@ def test_damaged_files_are_named_with_a_remedy(case, capsys):
     (case / "codes" / "manifest.json").write_text("{}")
     assert "is damaged or not a codes manifest" in error_of()
     (case / "codes" / "manifest.json").unlink()
-    assert "no codes found in codes (manifest.json is missing). Encode pictures" in error_of()
+    assert "no codes found in codes (manifest.json is missing)" in error_of()
     (case / "codes" / ".partial").mkdir()
     assert "the codes in codes are incomplete" in error_of()
 
