@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from hashnet_jax.cli._queries import batch_size_of, encode_queries, list_queries
+from hashnet_jax.cli._queries import batch_size_of, check_numbers, encode_queries, list_queries
 from hashnet_jax.cli._query_network import load_query_network
-from hashnet_jax.cli._search import check_numbers
 from hashnet_jax.cli._search_output import Results, check_output, output
 from hashnet_jax.index import (
     DEFAULT_PROBES,

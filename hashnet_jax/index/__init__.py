@@ -1,23 +1,19 @@
 """Encodes a user's own pictures, stores their packed codes, and searches them."""
 
-from hashnet_jax.index._build import encode_to_folder
 from hashnet_jax.index._changes import Changes
-from hashnet_jax.index._codes_folder import (
-    check_codes,
-    check_same_weights,
-    note_unchecked,
-    open_codes,
-    read_ids,
-)
+from hashnet_jax.index._codes_folder import check_codes, note_unchecked, open_codes
 from hashnet_jax.index._duplicates import COPY_BITS, DuplicatePicture, find_duplicates
 from hashnet_jax.index._engine import Engine, LocalEngine
-from hashnet_jax.index._export import export_codes_folder, export_faiss, export_parquet
-from hashnet_jax.index._faiss import KINDS, import_faiss, nearest, open_index, register
+from hashnet_jax.index._export import (
+    export_codes_folder,
+    export_faiss,
+    export_parquet,
+    import_faiss,
+)
 from hashnet_jax.index._import import import_codes_folder
 from hashnet_jax.index._inputs import expand, list_pictures
 from hashnet_jax.index._manifest import MANIFEST, PARTIAL, Manifest, read_manifest
 from hashnet_jax.index._ray import RayEngine
-from hashnet_jax.index._rescoring import rescored
 from hashnet_jax.index._saved_snapshot import load_snapshot, save_snapshot
 from hashnet_jax.index._snapshot import Snapshot
 from hashnet_jax.index._store import Store, create_store, open_store, store_exists
@@ -31,7 +27,6 @@ from hashnet_jax.index._update import add_pictures, remove_pictures, update_stor
 __all__ = [
     "COPY_BITS",
     "DEFAULT_PROBES",
-    "KINDS",
     "MANIFEST",
     "PARTIAL",
     "Changes",
@@ -48,10 +43,8 @@ __all__ = [
     "build_index",
     "check_codes",
     "check_same_network",
-    "check_same_weights",
     "create_store",
     "encode_pictures",
-    "encode_to_folder",
     "expand",
     "export_codes_folder",
     "export_faiss",
@@ -62,19 +55,14 @@ __all__ = [
     "list_pictures",
     "load_snapshot",
     "make_rows",
-    "nearest",
     "note_unchecked",
     "open_codes",
-    "open_index",
     "open_store",
     "picture_logits",
     "query_logits",
-    "read_ids",
     "read_manifest",
-    "register",
     "remove_pictures",
     "rescore_neighbours",
-    "rescored",
     "save_snapshot",
     "search_snapshots",
     "search_tables",

@@ -34,7 +34,7 @@ def import_codes_folder(
     gone.
 
     Args:
-      folder: a codes folder written by `hashnet encode`.
+      folder: a codes folder, see :func:`hashnet_jax.index.export_codes_folder`.
       uri: location of the store, which is created if it does not exist.
       on_unreadable: called with the path and the reason for each picture that is not imported
         because its path is not UTF-8.

@@ -1,18 +1,17 @@
-"""The manifest of a codes folder: what was encoded, how, and by which network.
+"""The manifest of a codes folder: whose codes it contains, and which network computed them.
 
 ::
 
     codes.npy       packed codes, uint8 [N, ceil(K/8)], for np.load(..., mmap_mode="r")
     ids.txt         line i is the path to the picture with code i
     manifest.json   number of codes, bits, bit order, hash of the network, ...; written last
-    flat.faiss      search index, built on first use; see hashnet_jax.index.open_index
-    flat.faiss.json hashes of the index and of the codes that it was built from
-    .partial/       unfinished codes and a journal; exists only while encoding
+
+Folders of earlier versions may also contain indexes, `*.faiss`, which are ignored, or only an
+unfinished `.partial/`.
 """
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,49 +84,6 @@ class Manifest:
         # Only the first word is compared, because version 0.1 described the same order differently.
         if not self.bit_order.startswith("big: ") or self.sign_of_zero != 1:
             raise ValueError("its codes are packed in an unsupported way")
-
-    @classmethod
-    def of(
-        cls,
-        spec: ModelSpec,
-        *,
-        weights_sha256: str,
-        number: int,
-        batch_size: int,
-        devices: int,
-        inputs: Sequence[str],
-        skipped: Sequence[dict[str, str]],
-    ) -> "Manifest":
-        """Creates the manifest for codes computed by a network.
-
-        Args:
-          spec: the network's spec. Every other argument sets the attribute of the same name.
-
-        Returns:
-          The manifest.
-
-        Examples:
-          >>> manifest = Manifest.of(
-          ...     ModelSpec("small_cnn", bits=12, image_size=8, resize=8),
-          ...     weights_sha256="0" * 64, number=3, batch_size=8, devices=1, inputs=[], skipped=[],
-          ... )
-          >>> manifest.bits, manifest.padding_bits, manifest.code_bytes
-          (12, 4, 2)
-        """
-        return cls(
-            number=number,
-            bits=spec.bits,
-            padding_bits=-spec.bits % 8,
-            bit_order=BIT_ORDER,
-            sign_of_zero=1,
-            weights_sha256=weights_sha256,
-            backbone=spec.backbone,
-            preprocessing=preprocessing(spec),
-            batch_size=batch_size,
-            devices=devices,
-            inputs=list(inputs),
-            skipped=list(skipped),
-        )
 
     @property
     def code_bytes(self) -> int:

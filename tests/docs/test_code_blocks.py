@@ -59,7 +59,6 @@ COMMANDS = (
     "train",
     "report",
     "evaluate",
-    "encode",
     "search",
     "serve",
     "duplicates",
