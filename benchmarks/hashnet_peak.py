@@ -1,4 +1,4 @@
-"""Runs `hashnet` and prints its peak memory in MiB; used by encode_memory.py."""
+"""Runs `hashnet` and prints its peak memory in MiB; used by update_memory.py."""
 
 import sys
 from pathlib import Path

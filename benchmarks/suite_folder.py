@@ -1,8 +1,8 @@
-"""Compares `hashnet encode` with a PyTorch DataLoader pipeline on a folder of photographs.
+"""Compares `hashnet index update` with a PyTorch DataLoader pipeline on a folder of photographs.
 
 Both read JPEGs of 500 x 375 pixels, resize them to 256 x 256, take the 224 x 224 centre crop,
 normalize it, run the network and pack the signs of its outputs into codes. In addition, `hashnet
-encode` lists the folder, keeps a journal and writes the codes to disk.
+index update` lists the folder, hashes each file and writes the rows of a new store to disk.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import hashnet_jax
 from benchmarks.measuring import ROOT, Row, missing, module_command
 from hashnet_jax import ModelSpec
 from hashnet_jax.distributed.devices import local_devices
-from hashnet_jax.index import encode_to_folder
+from hashnet_jax.index import LocalEngine, StoreManifest, create_store, update_store
 
 BACKBONES = ("alexnet", "resnet18")
 DATA_LOADER_WORKERS = (0, 2)
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> Iterator[Row]:
                 f"{image_size} px"
             )
             contenders: dict[str, Callable[[pathlib.Path], None]] = {
-                "hashnet_jax encode": hashnet_encoder(folder, backbone, image_size, options)
+                "hashnet_jax update": hashnet_updater(folder, backbone, image_size, options)
             }
             if options.peers != "none":
                 if jax.default_backend() == "cpu" and importlib.util.find_spec("torch"):
@@ -91,23 +91,24 @@ def squashed_size(image_size: int) -> int:
     return image_size * 8 // 7
 
 
-def hashnet_encoder(
+def hashnet_updater(
     folder: pathlib.Path, backbone: str, image_size: int, options: argparse.Namespace
 ) -> Callable[[pathlib.Path], None]:
-    """Returns a function ``pictures -> None`` that runs `hashnet encode` in this process."""
+    """Returns a function ``pictures -> None`` that indexes pictures into a new store."""
     resize = squashed_size(image_size)
     spec = ModelSpec(backbone, options.bits, image_size=image_size, resize=resize)
     run_folder = folder / backbone
     run_folder.mkdir()
     hashnet_jax.save(run_folder, hashnet_jax.init(jax.random.key(0), spec))
-    settings = {"batch_size": options.batch_size, "devices": local_devices(1)}
+    engine = LocalEngine(options.batch_size, local_devices(1))
 
-    def encode(pictures: pathlib.Path) -> None:
-        quiet = contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO())
-        with tempfile.TemporaryDirectory() as codes, quiet[0], quiet[1]:
-            encode_to_folder(run_folder, [pictures], pathlib.Path(codes) / "codes", **settings)
+    def update(pictures: pathlib.Path) -> None:
+        quiet = contextlib.redirect_stderr(io.StringIO())
+        with tempfile.TemporaryDirectory() as parent, quiet:
+            store = create_store(pathlib.Path(parent, "store"), StoreManifest.of_run(run_folder))
+            update_store(store, run_folder, [pictures], engine=engine)
 
-    return encode
+    return update
 
 
 class TorchEncoder:

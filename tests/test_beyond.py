@@ -30,11 +30,14 @@ for count in (1, len(images)):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
+    pytest.importorskip("lancedb")
     folder = tmp_path_factory.mktemp("made")
     make_run(folder / "run")
     make_pictures(folder / "pictures", 60)
-    args = ("encode", folder / "run", folder / "pictures", "-o", folder / "codes")
+    store = folder / "pictures.store"
+    args = ("index", "update", folder / "run", folder / "pictures", "--store", store)
     assert hashnet(*args, "--devices", 1) == 0
+    assert hashnet("export", store, folder / "codes") == 0
     return folder
 
 
@@ -50,7 +53,7 @@ def nearest_distances(codes, query):
 
 @pytest.mark.slow
 def test_a_vector_store_with_hamming_distance_finds_the_same_neighbours(codes, tmp_path):
-    lancedb = pytest.importorskip("lancedb")
+    import lancedb
     import pyarrow as pa
 
     store = lancedb.connect(tmp_path / "store")

@@ -1,7 +1,6 @@
-"""Runs and codes written by version 0.1, in data_0_1: they can be read, continued and searched."""
+"""Runs and codes written by version 0.1, in data_0_1: they can be read, resumed and imported."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import hashnet_jax
 from hashnet_jax.cli import main
 from hashnet_jax.configs import Config
 from hashnet_jax.data import DATASETS
-from hashnet_jax.index import open_codes, read_ids, read_manifest
 from tests.support.same_codes import assert_codes_of
 
 DATA = Path(__file__).parent / "data_0_1"
@@ -94,45 +92,30 @@ def test_an_interrupted_run_is_resumed_and_finished(folder, capsys):
         np.testing.assert_allclose(lines[1][name], expected[1][name], rtol=0.02, err_msg=name)
 
 
-def test_codes_are_searched_after_their_index_is_rebuilt(folder, capsys):
-    pytest.importorskip("faiss")
-    query = folder / "pictures" / "03-is-3.png"
-    hashnet("search", "finished", "codes", query, "-k", 3, "--json")
+def test_codes_are_imported_into_a_store_and_searched(folder, capsys):
+    pytest.importorskip("lancedb")
+    hashnet("index", "import", "codes", "--store", "store")
     printed = capsys.readouterr()
-    assert "because codes/flat.faiss has no record of its origin" in printed.err
+    assert printed.out == "24 pictures in store\n"
     assert "codes was written by version 0.1, without hashes" in printed.err
-    (result,) = json.loads(printed.out)["results"]
-    assert len(result["neighbours"]) == 3
+    query = folder / "pictures" / "03-is-3.png"
+    hashnet("search", "finished", query, "--store", "store", "-k", 3, "--json")
+    (result,) = json.loads(capsys.readouterr().out)["results"]
     codes = np.load("codes/codes.npy")
-    numbers = {path: i for i, path in read_ids("codes", range(len(codes))).items()}
-    code = codes[numbers[f"{OLD_PICTURES}/{query.name}"]]
+    paths = Path("codes/ids.txt").read_text().splitlines()
+    code = codes[paths.index(f"{OLD_PICTURES}/{query.name}")]
     distances = np.sort(np.bitwise_count(codes ^ code).sum(axis=1))[:3]
     got = [neighbour["distance"] for neighbour in result["neighbours"]]
     # One bit may be within rounding of zero.
     assert np.abs(np.array(got) - distances).max() <= 1
 
 
-def test_unfinished_codes_are_continued_to_the_codes_of_an_uninterrupted_run(folder):
-    # As if the pictures had always been in this folder, whose path the listing and journal hold.
-    partial = folder / "unfinished_codes" / ".partial"
-    for name in ("listing", "journal.json", "ids.txt"):
-        text = (partial / name).read_text()
-        moved = text.replace(OLD_PICTURES, str(folder / "pictures"))
-        (partial / name).write_text(moved)
-    journal = json.loads((partial / "journal.json").read_text())
-    journal["ends"]["ids.txt"] = os.path.getsize(partial / "ids.txt")
-    (partial / "journal.json").write_text(json.dumps(journal))
-
-    sizes = ("--batch-size", 8, "--devices", 1)
-    hashnet("encode", "finished", "pictures", "-o", "unfinished_codes", *sizes)
-    old, new = read_manifest("codes"), read_manifest("unfinished_codes")
-    assert (new.number, new.bits, len(new.skipped)) == (old.number, old.bits, len(old.skipped))
-    assert new.weights_sha256 == old.weights_sha256
-    got, expected = open_codes("unfinished_codes", new), open_codes("codes", old)
-    np.testing.assert_array_equal(got[:16], expected[:16])
-    different_bits = np.bitwise_count(got ^ expected).sum()
-    assert different_bits <= 1, "one bit may be within rounding of zero"
-    ids = read_ids("unfinished_codes", range(24))
-    assert [os.path.basename(path) for path in ids.values()] == [
-        os.path.basename(path) for path in read_ids("codes", range(24)).values()
-    ]
+def test_unfinished_codes_are_refused_with_a_remedy(folder, capsys):
+    for command in (("index", "import", "unfinished_codes", "--store", "store"),
+                    ("info", "unfinished_codes")):  # fmt: skip
+        assert main([*command]) == 1
+        assert capsys.readouterr().err.endswith(
+            "error: the codes in unfinished_codes are incomplete, because an earlier version of "
+            "hashnet_jax was interrupted. Index the pictures into a store instead.\n"
+        )
+    assert not Path("store").exists()

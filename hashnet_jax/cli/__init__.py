@@ -8,9 +8,7 @@
     hashnet index update RUN PICTURES... --store STORE
                                                   keep a store of codes in sync with pictures
     hashnet export STORE OUT                      export the codes of a store for other programs
-    hashnet encode RUN PICTURES... -o CODES       encode pictures into a codes folder
     hashnet search RUN QUERY... --store STORE     find the pictures with the nearest codes
-    hashnet search RUN CODES QUERY...             search a codes folder instead of a store
     hashnet serve RUN --store STORE               search from a browser, and over HTTP
     hashnet duplicates --store STORE              find pictures with similar codes, and near copies
     hashnet info RUN|CODES                        describe a run folder or a codes folder

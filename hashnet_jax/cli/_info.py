@@ -8,14 +8,7 @@ import jax
 
 from hashnet_jax.distributed.files import sha256
 from hashnet_jax.distributed.printing import printable
-from hashnet_jax.index import (
-    KINDS,
-    MANIFEST,
-    PARTIAL,
-    check_codes,
-    note_unchecked,
-    read_manifest,
-)
+from hashnet_jax.index import MANIFEST, PARTIAL, check_codes, note_unchecked, read_manifest
 from hashnet_jax.report import UNVERIFIED, has_result, is_bound, read_result
 from hashnet_jax.weights import MODEL_FILE as MODEL
 from hashnet_jax.weights import load
@@ -61,7 +54,6 @@ def _describe_codes(folder: Path) -> dict[str, Any]:
     check_codes(folder, manifest)
     note_unchecked(folder, manifest)
     steps = manifest.preprocessing
-    indexes = [kind for kind in KINDS if (folder / f"{kind}.faiss").is_file()]
     return {
         "codes": folder,
         "pictures": f"{manifest.number:,} ({len(manifest.skipped):,} skipped)",
@@ -75,7 +67,6 @@ def _describe_codes(folder: Path) -> dict[str, Any]:
         "weights SHA-256": manifest.weights_sha256,
         "encoded by": manifest.package,
         "inputs": ", ".join(printable(path) for path in manifest.inputs),
-        "indexes": ", ".join(indexes) or "none yet",
     }
 
 

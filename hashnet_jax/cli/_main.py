@@ -16,6 +16,11 @@ from hashnet_jax.distributed.printing import printable
 # The shell convention for processes killed by SIGINT and SIGPIPE: 128 + signal number.
 INTERRUPTED, BROKEN_PIPE = 130, 141
 
+_ENCODE_IS_GONE = (
+    "`hashnet encode` was replaced by `hashnet index update` and `hashnet export`. To import a "
+    "folder that it wrote, run `hashnet index import`."
+)
+
 
 def build_parser(started_as: str | None = None) -> argparse.ArgumentParser:
     """Builds the parser for `hashnet` and its commands; see :func:`main` for ``started_as``."""
@@ -51,7 +56,11 @@ def main(argv: Sequence[str] | None = None, *, started_as: str | None = None) ->
       >>> main(["info", "no such folder"])
       1
     """
-    args = build_parser(started_as).parse_args(argv)
+    parser = build_parser(started_as)
+    words = sys.argv[1:] if argv is None else argv
+    if [*words[:1]] == ["encode"]:
+        parser.error(_ENCODE_IS_GONE)
+    args = parser.parse_args(words)
     try:
         from hashnet_jax.data.pictures import ignore_warnings
 

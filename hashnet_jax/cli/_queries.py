@@ -1,4 +1,4 @@
-"""Encodes the queries of a search, and reports those that cannot be read."""
+"""Checks and encodes the queries of a search, and reports those that cannot be read."""
 
 import os
 import sys
@@ -29,6 +29,16 @@ class Queries(NamedTuple):
     paths: list[str]
     packed: UInt8[np.ndarray, "Q bytes"]
     logits: Float32[np.ndarray, "Q K"]
+
+
+def check_numbers(k: int, rescore: int | None) -> None:
+    """Raises a ValueError if k < 1 or ``rescore`` < k."""
+    if k < 1:
+        raise ValueError(f"`k` must be >= 1, got {k}.")
+    if rescore is not None and rescore < k:
+        raise ValueError(
+            f"`rescore` must be at least {k}, the number of neighbours shown (`k`), got {rescore}."
+        )
 
 
 def list_queries(queries: Iterable[str]) -> list[Path]:

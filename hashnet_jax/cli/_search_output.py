@@ -20,13 +20,13 @@ class Results(NamedTuple):
       header: describes the search; becomes the first entries of the JSON output.
       queries: the paths to the queries.
       found: for each query, its neighbours, nearest first or by decreasing score.
-      stores: the names of the stores; empty if a codes folder was searched.
+      stores: the names of the stores.
     """
 
     header: Mapping[str, Any]
     queries: Sequence[str]
     found: Sequence[Sequence[Neighbour]]
-    stores: Sequence[str] = ()
+    stores: Sequence[str]
 
 
 def check_output(html: Path | None) -> None:
@@ -90,7 +90,10 @@ def _json(results: Results) -> str:
 
 
 def _fields(one: Neighbour, stores: Sequence[str]) -> dict[str, Any]:
-    fields: dict[str, Any] = {"distance": one.distance, "picture": one.id}
-    if stores:
-        fields |= {"label": one.label, "store": stores[one.store]}
+    fields: dict[str, Any] = {
+        "distance": one.distance,
+        "picture": one.id,
+        "label": one.label,
+        "store": stores[one.store],
+    }
     return fields if one.score is None else fields | {"score": one.score}

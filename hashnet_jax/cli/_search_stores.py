@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from hashnet_jax.cli._queries import batch_size_of, encode_queries, list_queries
+from hashnet_jax.cli._queries import batch_size_of, check_numbers, encode_queries, list_queries
 from hashnet_jax.cli._query_network import load_query_network
 from hashnet_jax.cli._search_output import Results, check_output, output
 from hashnet_jax.index import (
@@ -93,13 +93,7 @@ def _check(
 ) -> None:
     if radius is not None and radius < 0:
         raise ValueError(f"`radius` must be >= 0, got {radius}.")
-    k = 1 if k is None else k
-    if k < 1:
-        raise ValueError(f"`k` must be >= 1, got {k}.")
-    if rescore is not None and rescore < k:
-        raise ValueError(
-            f"`rescore` must be at least {k}, the number of neighbours shown (`k`), got {rescore}."
-        )
+    check_numbers(1 if k is None else k, rescore)
     if kind not in STORE_KINDS:
         raise ValueError(f"`kind` must be {' or '.join(STORE_KINDS)} for a store, got {kind}.")
     if radius is not None and kind != "flat":
@@ -115,6 +109,9 @@ def _check_networks(
 ) -> None:
     for uri, source in zip(stores, sources, strict=True):
         if source.manifest.weights_sha256 != sha256:
+            from hashnet_jax.weights import load
+
+            load(run_dir)  # Damage is reported as such.
             check_same_network(source.manifest, uri, run_dir)
 
 

@@ -77,6 +77,6 @@ def _read_member(file: io.BufferedReader, member: zipfile.ZipInfo) -> np.ndarray
     buffer = np.empty(size + _ALIGNMENT, np.uint8)
     first = -buffer.ctypes.data % _ALIGNMENT
     data = buffer[first : first + size]
-    if file.readinto(data) != size:
+    if file.readinto(data.data) != size:
         raise ValueError(f"{member.filename!r} is truncated")
     return data.view(header.dtype).reshape(header.shape, order="F" if is_fortran else "C")

@@ -1,45 +1,18 @@
-"""Reads finished codes folders, and checks which network encoded them."""
+"""Reads codes folders, and checks that they are undamaged."""
 
-import itertools
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
-from hashnet_jax.distributed.files import refuse_pipe, sha256
+from hashnet_jax.distributed.files import refuse_pipe
 from hashnet_jax.distributed.reading import DamagedFile, check_sha256, read_npy
 from hashnet_jax.index._manifest import CODES, IDS, MANIFEST, Manifest, written_by_0_1
-from hashnet_jax.weights import MODEL_FILE
 
 _CODES = f"the codes described by {MANIFEST}"
 _PATHS = f"the picture list described by {MANIFEST}"
-_REMEDY = "restore the folder from a copy, or encode the pictures to a new folder"
-
-
-def check_same_weights(manifest: Manifest, folder: str | Path, run: str | Path) -> None:
-    """Checks that a run's network computed the codes in a folder.
-
-    Codes from different networks are not comparable.
-
-    Args:
-      manifest: the manifest of ``folder``.
-      folder: a codes folder.
-      run: run folder that contains `model.npz`.
-
-    Raises:
-      ValueError: if a different network computed the codes.
-    """
-    model = Path(run) / MODEL_FILE
-    got = sha256(model)
-    if got != manifest.weights_sha256:
-        raise ValueError(
-            f"the codes in {folder} were computed by a different network (weights SHA-256 "
-            f"{manifest.weights_sha256[:12]}...) from the one in {model} (SHA-256 {got[:12]}...). "
-            "Use the run whose network computed the codes, or encode the pictures again with this "
-            "run."
-        )
+_REMEDY = "restore the folder from a copy, or index the pictures into a store"
 
 
 def check_codes(folder: str | Path, manifest: Manifest) -> None:
@@ -103,28 +76,3 @@ def open_codes(folder: str | Path, manifest: Manifest) -> UInt8[np.ndarray, "N b
         )
         raise DamagedFile(path, _CODES, reason, _REMEDY)
     return codes
-
-
-def read_ids(folder: str | Path, wanted: Iterable[int]) -> dict[int, str]:
-    """Looks up the picture paths for the given codes in a single pass over the file.
-
-    Args:
-      folder: a codes folder.
-      wanted: indices of the codes, in 0..N - 1.
-
-    Returns:
-      ``{i: path}`` for each i in ``wanted``.
-
-    Raises:
-      DamagedFile: a ValueError, if the file has no line for a code.
-    """
-    paths, next_line = {}, 0
-    source = Path(folder) / IDS
-    refuse_pipe(source)
-    with open(source, encoding="utf-8", errors="surrogateescape", newline="\n") as file:
-        for i in sorted(set(wanted)):
-            line = next(itertools.islice(file, i - next_line, None), None)
-            if line is None:
-                raise DamagedFile(source, _PATHS, f"it has no line for code {i:,}", _REMEDY)
-            paths[i], next_line = line.removesuffix("\n"), i + 1
-    return paths

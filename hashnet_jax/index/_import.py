@@ -9,7 +9,7 @@ from pathlib import Path
 from hashnet_jax.distributed.progress import Progress
 from hashnet_jax.index._codes_folder import check_codes, note_unchecked, open_codes
 from hashnet_jax.index._comparison import OnUnreadable
-from hashnet_jax.index._manifest import IDS, MANIFEST, Manifest, read_manifest
+from hashnet_jax.index._manifest import BIT_ORDER, IDS, MANIFEST, Manifest, read_manifest
 from hashnet_jax.index._picture_file import PictureFile, digest
 from hashnet_jax.index._store import Store, create_store, open_store, store_exists
 from hashnet_jax.index._store_manifest import StoreManifest
@@ -34,7 +34,7 @@ def import_codes_folder(
     gone.
 
     Args:
-      folder: a codes folder written by `hashnet encode`.
+      folder: a codes folder, see :func:`hashnet_jax.index.export_codes_folder`.
       uri: location of the store, which is created if it does not exist.
       on_unreadable: called with the path and the reason for each picture that is not imported
         because its path is not UTF-8.
@@ -82,7 +82,7 @@ def import_codes_folder(
 def _open_or_create(uri: str | os.PathLike[str], codes: Manifest, folder: Path) -> Store:
     manifest = StoreManifest(
         bits=codes.bits,
-        bit_order=codes.bit_order,
+        bit_order=BIT_ORDER,
         sign_of_zero=codes.sign_of_zero,
         weights_sha256=codes.weights_sha256,
         backbone=codes.backbone,

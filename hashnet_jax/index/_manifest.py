@@ -1,18 +1,17 @@
-"""The manifest of a codes folder: what was encoded, how, and by which network.
+"""The manifest of a codes folder: whose codes it contains, and which network computed them.
 
 ::
 
     codes.npy       packed codes, uint8 [N, ceil(K/8)], for np.load(..., mmap_mode="r")
     ids.txt         line i is the path to the picture with code i
     manifest.json   number of codes, bits, bit order, hash of the network, ...; written last
-    flat.faiss      search index, built on first use; see hashnet_jax.index.open_index
-    flat.faiss.json hashes of the index and of the codes that it was built from
-    .partial/       unfinished codes and a journal; exists only while encoding
+
+Folders of earlier versions may also contain indexes, `*.faiss`, which are ignored, or only an
+unfinished `.partial/`.
 """
 
 import dataclasses
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from hashnet_jax.distributed.seals import is_sealed, sealed, unsealed
 CODES, IDS, MANIFEST, PARTIAL = "codes.npy", "ids.txt", "manifest.json", ".partial"
 
 _WHAT = "a codes manifest"
-_REMEDY = "restore it from a copy, or encode the pictures to a new folder"
+_REMEDY = "restore it from a copy, or index the pictures into a store"
 
 BIT_ORDER = (
     "big: entry 0 of a code is the most significant bit of byte 0; +1 is stored as 1; the last "
@@ -81,49 +80,9 @@ class Manifest:
             raise ValueError(
                 f"codes of {self.bits} bits do not have {self.padding_bits} padding bits"
             )
-
-    @classmethod
-    def of(
-        cls,
-        spec: "hashnet_jax.model.ModelSpec",
-        *,
-        weights_sha256: str,
-        number: int,
-        batch_size: int,
-        devices: int,
-        inputs: Sequence[str],
-        skipped: Sequence[dict[str, str]],
-    ) -> "Manifest":
-        """Creates the manifest for codes computed by a network.
-
-        Args:
-          spec: the network's spec. Every other argument sets the attribute of the same name.
-
-        Returns:
-          The manifest.
-
-        Examples:
-          >>> manifest = Manifest.of(
-          ...     ModelSpec("small_cnn", bits=12, image_size=8, resize=8),
-          ...     weights_sha256="0" * 64, number=3, batch_size=8, devices=1, inputs=[], skipped=[],
-          ... )
-          >>> manifest.bits, manifest.padding_bits, manifest.code_bytes
-          (12, 4, 2)
-        """
-        return cls(
-            number=number,
-            bits=spec.bits,
-            padding_bits=-spec.bits % 8,
-            bit_order=BIT_ORDER,
-            sign_of_zero=1,
-            weights_sha256=weights_sha256,
-            backbone=spec.backbone,
-            preprocessing=preprocessing(spec),
-            batch_size=batch_size,
-            devices=devices,
-            inputs=list(inputs),
-            skipped=list(skipped),
-        )
+        # Only the first word is compared, because version 0.1 described the same order differently.
+        if not self.bit_order.startswith("big: ") or self.sign_of_zero != 1:
+            raise ValueError("its codes are packed in an unsupported way")
 
     @property
     def code_bytes(self) -> int:
@@ -140,31 +99,32 @@ def read_manifest(folder: str | Path) -> Manifest:
     """Reads the manifest of a codes folder.
 
     Args:
-      folder: a folder written by :func:`hashnet_jax.index.encode_to_folder`.
+      folder: a codes folder, see :func:`hashnet_jax.index.export_codes_folder`.
 
     Returns:
       The manifest.
 
     Raises:
-      FileNotFoundError: if the folder contains no codes, or encoding has not finished.
+      FileNotFoundError: if the folder contains no codes, or only those of an interrupted call of an
+        earlier version.
       DamagedFile: a ValueError, if the manifest is damaged.
 
     Examples:
       >>> read_manifest("no such folder")
       Traceback (most recent call last):
       ...
-      FileNotFoundError: no codes found in no such folder (manifest.json is missing). Encode ...
+      FileNotFoundError: no codes found in no such folder (manifest.json is missing). Pass ...
     """
     path = Path(folder) / MANIFEST
     if not path.is_file():
         if (Path(folder) / PARTIAL).is_dir():
             raise FileNotFoundError(
-                f"the codes in {folder} are incomplete. To finish encoding, repeat the original "
-                "call."
+                f"the codes in {folder} are incomplete, because an earlier version of hashnet_jax "
+                "was interrupted. Index the pictures into a store instead."
             )
         raise FileNotFoundError(
-            f"no codes found in {folder} ({MANIFEST} is missing). Encode pictures into this folder "
-            "first."
+            f"no codes found in {folder} ({MANIFEST} is missing). Pass a folder that contains "
+            "codes."
         )
     content = read_json(path, _WHAT, _REMEDY)
     with damage_named(path, _WHAT, _REMEDY):

@@ -18,7 +18,7 @@ def check(printed):
     "argv",
     [
         ["info", ESCAPES],
-        ["encode", ESCAPES, ".", "-o", "codes"],
+        ["index", "info", "--store", ESCAPES],
         ["train", "--dataset", "folder", "--image-root", ESCAPES],
         ["train", "--dataset", "folder", "--csv", ESCAPES],
     ],

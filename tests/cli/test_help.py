@@ -1,5 +1,7 @@
-"""Tests for `--help`: its width, the defaults it shows, and the libraries it imports."""
+"""Tests for the command itself and its `--help`: width, defaults, and libraries it imports."""
 
+import configparser
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -81,3 +83,19 @@ def test_help_of_hashnet_loads_no_library_that_it_does_not_need():
     )
     heavy = {"optax", "orbax", "grain", "tensorflow_datasets", "matplotlib", "sklearn", "faiss"}
     assert not set(result.stdout.split()) & (heavy | {"PIL", "torch"})
+
+
+def test_installing_the_package_provides_the_command():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    name, target = setup["options.entry_points"]["console_scripts"].strip().split(" = ")
+    assert name == "hashnet"
+    assert importlib.metadata.EntryPoint(name, target, "console_scripts").load() is main
+
+
+def test_the_former_command_encode_names_what_replaced_it(capsys):
+    with pytest.raises(SystemExit) as exit_status:
+        main(["encode", "run", "pictures", "-o", "codes"])
+    assert exit_status.value.code == 2
+    error = words(capsys.readouterr().err)
+    assert "`hashnet encode` was replaced by `hashnet index update` and `hashnet export`." in error

@@ -6,7 +6,7 @@ import pytest
 
 from hashnet_jax.cli import _index, main
 from tests.support.bad_pictures import picture
-from tests.support.cli_case import content, hashnet, make_pictures, make_run
+from tests.support.cli_case import content, hashnet, make_pictures, make_run, start
 
 pytest.importorskip("lancedb")
 
@@ -91,13 +91,11 @@ def test_remove_counts_what_it_deletes_and_names_what_it_does_not_find(made, cop
     assert capsys.readouterr().out == "20 removed\n"
 
 
-def test_an_exported_folder_is_searched_and_imported(made, tmp_path, capsys):
+def test_an_exported_folder_is_imported(made, tmp_path, capsys):
     pytest.importorskip("faiss")
-    codes, query = tmp_path / "codes", made / "photos" / "cats" / "0003.png"
+    codes = tmp_path / "codes"
     assert hashnet("export", made / "store", codes) == 0
     assert capsys.readouterr().out == f"21 codes in {codes}\n"
-    assert hashnet("search", made / "run", codes, query, "-k", 1) == 0
-    assert capsys.readouterr().out.splitlines()[2] == f"   1         0  {query}"
     assert hashnet("index", "import", codes, "--store", tmp_path / "store") == 0
     assert capsys.readouterr().out == f"21 pictures in {tmp_path / 'store'}\n"
     assert hashnet("export", tmp_path / "store", tmp_path / "again") == 0
@@ -113,6 +111,14 @@ def test_mistakes_are_named_by_their_options_and_create_no_store(made, tmp_path,
     for args, message in (
         (("update", run, tmp_path / "none"), "no file or folder matches"),
         (("update", run, made / "photos", "--batch-size", 0), "--batch-size must be >= 1, got 0."),
+        (
+            ("update", run, made / "photos", "--batch-size", 9, "--devices", 2),
+            "of the number of devices (2), got 9",
+        ),
+        (
+            ("update", run, made / "photos", "--devices", 99),
+            "the number of devices must be in 1..8, got 99",
+        ),
         (("update", tmp_path, made / "photos"), "no model.npz in"),
         (("add", run, made / "photos", "--address", "auto"), "need --engine ray."),
         (
@@ -161,3 +167,13 @@ def test_unreadable_pictures_beyond_the_first_are_only_counted(made, tmp_path, c
     lines = [line for line in printed.err.splitlines() if line.startswith("unreadable")]
     assert len(lines) == 3
     assert lines[-1] == "unreadable: 3 more"
+
+
+@pytest.mark.slow
+def test_only_plain_lines_are_printed_to_a_pipe(made, tmp_path):
+    process = start("index", "update", made / "run", made / "photos", "--store", tmp_path / "store")
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    assert out == "+21 new, 0 changed, 0 gone, 0 unreadable\n"
+    assert "indexing: 21/21 pictures" in err
+    assert "\r" not in err

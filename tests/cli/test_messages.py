@@ -50,9 +50,7 @@ def test_parameters_become_flags_and_everything_else_is_unchanged(message, trans
 def test_a_parameter_is_translated_to_the_name_that_each_command_uses(capsys):
     assert translate("`run_dir`", flags_of_command("train")) == "--run-dir"
     assert translate("`run_dir`", flags_of_command("report")) == "RUN"
-    assert translate("`output` and `batch_size`", flags_of_command("encode")) == (
-        "--output and --batch-size"
-    )
+    assert translate("`out`", flags_of_command("export")) == "OUT"
     assert translate("`k` and `kind`", flags_of_command("search")) == "-k and --index"
 
 
@@ -73,8 +71,7 @@ def test_every_command_translates_its_own_errors(tmp_path, capsys):
     parts = ("query-codes", "query-labels", "database-codes", "database-labels")
     arguments = {
         "report": [none],
-        "encode": [none, none, "-o", none],
-        "search": [none, none, none],
+        "search": [none, none, "--store", none],
         "info": [none],
         "evaluate": [word for part in parts for word in (f"--{part}", none)],
         "index": ["info", "--store", none],

@@ -15,7 +15,8 @@ from hashnet_jax.data.sources import read_squashed
 from hashnet_jax.index import open_store
 from hashnet_jax.model import logits, preprocess
 from hashnet_jax.weights import load
-from tests.support.cli_case import environment, hashnet, make_pictures, make_run
+from tests.support.bad_pictures import write_bad
+from tests.support.cli_case import environment, hashnet, make_pictures, make_run, start
 
 pytest.importorskip("lancedb")
 
@@ -148,7 +149,6 @@ def test_networks_arguments_and_stores_that_do_not_fit_are_named(search, made):
         (("-k", "0"), "-k must be >= 1, got 0"),
         (("--radius", "-1"), "--radius must be >= 0, got -1"),
         (("--rescore", "9"), "--rescore must be at least 10, the number of neighbours shown (-k)"),
-        (("--index", "hnsw"), "--index must be flat or ivf for a store, got hnsw"),
         (("--radius", "2", "--index", "ivf"), "--radius needs --index flat"),
         (("--probes", "2"), "--probes must be >= 1 and needs --index ivf, got 2"),
         (("--index", "ivf", "--probes", "0"), "--probes must be >= 1 and needs --index ivf, got 0"),
@@ -159,12 +159,11 @@ def test_networks_arguments_and_stores_that_do_not_fit_are_named(search, made):
     assert "no file or folder matches 'none.png'" in search(queries=("none.png",))
 
 
-def test_options_of_stores_need_one_and_a_query_must_not_be_missing(made, capsys):
+def test_without_a_store_a_query_or_a_known_index_the_usage_is_shown(made, capsys):
     for args, message in (
-        (("codes", "a.png", "--radius", "1"), "--radius needs --store"),
-        (("codes", "a.png", "--probes", "1"), "--probes needs --store"),
-        (("codes", "a.png", "--where", "true"), "--where needs --store"),
-        (("codes",), "a QUERY is missing: pass CODES and QUERY, or QUERY and --store"),
+        (("codes", "a.png"), "import it into a store first: hashnet index import CODES --store"),
+        (("--store", "one"), "the following arguments are required: QUERY"),
+        (("a.png", "--store", "one", "--index", "hnsw"), "invalid choice: 'hnsw'"),
     ):
         with pytest.raises(SystemExit) as status:
             main(["search", str(made / "run"), *args])
@@ -176,6 +175,47 @@ def test_more_queries_than_a_batch_are_encoded(search, monkeypatch):
     monkeypatch.setattr("hashnet_jax.cli._queries.MAX_QUERY_BATCH_SIZE", 2)
     out = search("-k", "1", queries=("photos/dogs", "photos/cats/0003.png"))
     assert len(re.findall("^query ", out, flags=re.MULTILINE)) == 6
+
+
+def test_unreadable_queries_are_named_and_the_others_are_searched(made, tmp_path, capsys):
+    reasons = write_bad(tmp_path)
+    search, store = ("search", made / "run", tmp_path), ("--store", made / "one", "--json")
+    capsys.readouterr()
+    assert hashnet(*search, made / "photos" / "cats" / "0003.png", *store) == 0
+    printed = capsys.readouterr()
+    assert len(json.loads(printed.out)["results"]) == 1
+    assert len(re.findall("^skipped ", printed.err, flags=re.MULTILINE)) == len(reasons)
+    assert hashnet(*search, *store) == 1
+    assert "none of the queries could be read" in capsys.readouterr().err
+
+
+def test_the_page_embeds_its_pictures_and_describes_them(made, tmp_path, capsys):
+    photos = shutil.copytree(made / "photos" / "cats", tmp_path / "photos")
+    odd = tmp_path / 'odd <b>&"name".png'
+    shutil.copy(photos / "0003.png", odd)
+    update = ("index", "update", made / "run", photos, "--store", tmp_path / "store")
+    assert hashnet(*update, "--devices", 1, "--batch-size", 8) == 0
+    (photos / "0007.png").unlink()
+    find = ("search", made / "run", odd, "--store", tmp_path / "store", "-k", 16, "--html")
+    assert hashnet(*find, tmp_path / "page.html") == 0
+    page = (tmp_path / "page.html").read_text()
+    assert len(re.findall('src="data:image/(?:jpeg|png);base64,', page)) == 16
+    assert len(re.findall('<img alt="', page)) == 16
+    assert "cannot be shown: no such file" in page
+    assert 'name="viewport"' in page
+    assert "<b>" not in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page), "the page must be self-contained"
+
+
+@pytest.mark.slow
+def test_a_reader_that_stops_early_causes_no_traceback(made):
+    process = start("search", "run", "photos", "--store", "one", "-k", 16, cwd=made)
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() in (0, 141)
+    assert "Traceback" not in err
+    assert "Error" not in err
 
 
 def test_duplicates_prints_groups_and_names_what_is_missing(made, tmp_path, capsys):

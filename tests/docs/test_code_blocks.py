@@ -52,14 +52,13 @@ PROGRAMS: dict[str, tuple[str, list[str]]] = {
     "benchmarks/run.py": ("benchmarks.run", []),
     "benchmarks/cost.py": ("benchmarks.cost", []),
     "benchmarks/map_speed.py": ("benchmarks.map_speed", []),
-    "benchmarks/encode_memory.py": ("benchmarks.encode_memory", []),
+    "benchmarks/update_memory.py": ("benchmarks.update_memory", []),
     "benchmarks/store_search.py": ("benchmarks.store_search", []),
 }
 COMMANDS = (
     "train",
     "report",
     "evaluate",
-    "encode",
     "search",
     "serve",
     "duplicates",

@@ -1,4 +1,4 @@
-"""Kills training and encoding at random moments, resumes them, and compares with whole runs.
+"""Kills training at random moments, resumes it, and compares with whole runs.
 
 ::
 
@@ -8,7 +8,7 @@
 The process group gets SIGKILL, which nothing can catch. In which phase a kill fell is told from
 what the folder holds. Each run is killed several times, and resumed until it ends; then its files
 must have the same bits as those of a run that was never killed. With several devices they are fake
-ones, on the CPU.
+ones, on the CPU. Updates of a store are killed by :mod:`tests.fuzz.store_kills`.
 """
 
 import argparse
@@ -25,13 +25,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.fuzz.killed_programs import ROOT, Program, encoder, trainer, write_pictures
+from tests.fuzz.killed_training import PHASES, ROOT, compare_runs, phase_of, train_command
 
 SECONDS_BETWEEN_LOOKS = 0.003
 
-# The share of the runs that are left to end, of the kills that fall on `hashnet encode`, and of the
-# kills during compilation that find no compiled functions.
-SHARE_LEFT_TO_END, SHARE_OF_ENCODE, SHARE_COLD = 0.12, 0.25, 0.4
+# The share of the runs that are left to end, and of the kills during compilation that find no
+# compiled functions.
+SHARE_LEFT_TO_END, SHARE_COLD = 0.12, 0.4
 SECONDS_OF_COLD_COMPILATION = 10.0
 
 
@@ -79,93 +79,82 @@ class Attack:
         self.kills: list[dict[str, Any]] = []
         self.ends: list[dict[str, Any]] = []
         self.failures: list[str] = []
-        self._durations: dict[str, dict[str, float]] = {}
-        self._whole: dict[str, Path] = {}
+        self._durations: dict[str, float] = {}
+        self._whole = folder / "whole"
         self._count = 0
         self._wanted = 0
-        write_pictures(folder / "pictures")
-        train = trainer(devices)
-        encode = encoder(devices, folder / f"whole-{train.name}", folder / "pictures")
-        self._programs = (train, encode)
 
     def run(self, kills: int) -> None:
         """Kills until there have been so many kills and each killed run has ended."""
         self._wanted = kills
-        for program in self._programs:
-            self._run_whole(program)
+        self._run_whole()
         while len(self.kills) < kills:
-            self._run_and_kill(self._programs[self._rng.random() < SHARE_OF_ENCODE])
+            self._run_and_kill()
 
-    def _run_whole(self, program: Program) -> None:
-        """Runs a program without a kill, twice: the first run fills the compilation cache.
+    def _run_whole(self) -> None:
+        """Trains without a kill, twice: the first run fills the compilation cache.
 
         Then the phases of the second, which starts warm as the killed ones do, are measured.
         """
-        whole = self._whole[program.name] = self._folder / f"whole-{program.name}"
-        first = self._folder / f"first-{program.name}"
-        for path in (first, whole):
-            process, began = self._start(program, path, self._folder / "compiled", write=True)
+        first = self._folder / "first"
+        for path in (first, self._whole):
+            process, began = self._start(path, self._folder / "compiled", write=True)
             phases: dict[str, float] = collections.defaultdict(float)
             last = began
             while process.poll() is None:
-                now, phase = time.time(), program.phase(path, began)
+                now, phase = time.time(), phase_of(path, began)
                 phases[phase] += now - last
                 last = now
                 time.sleep(SECONDS_BETWEEN_LOOKS)
             if not self._check(process, path):
                 raise RuntimeError(f"a run without a kill has failed: {self.failures}")
-        bits = program.compare(first, whole)
+        bits = compare_runs(first, self._whole)
         if any(bits.values()):
             raise RuntimeError(f"two runs without a kill differ: {bits}")
-        self._durations[program.name] = dict(phases)
+        self._durations = dict(phases)
         shown = {name: round(seconds, 2) for name, seconds in phases.items()}
-        print(f"{program.name}, whole and warm: {shown}", file=sys.stderr, flush=True)
+        print(f"whole and warm: {shown}", file=sys.stderr, flush=True)
 
-    def _run_and_kill(self, program: Program) -> None:
+    def _run_and_kill(self) -> None:
         """Starts a run, kills and resumes it until it ends, and compares it with the whole run."""
         self._count += 1
-        path, kills = self._folder / f"{program.name}-{self._count}", 0
+        path, kills = self._folder / f"run-{self._count}", 0
         while True:
-            phase = self._next_phase(program, path)
-            if phase is not None and self._kill(program, path, phase):
+            phase = self._next_phase(path)
+            if phase is not None and self._kill(path, phase):
                 kills += 1
                 continue
-            process, _ = self._start(program, path, self._folder / "compiled")
+            process, _ = self._start(path, self._folder / "compiled")
             process.wait()
             if self._check(process, path):
-                bits = program.compare(path, self._whole[program.name])
+                bits = compare_runs(path, self._whole)
                 self.ends.append({"run": path.name, "kills": kills, "bits": bits})
                 print(f"{len(self.kills)} kills, {path.name}: {kills} kills, {sum(bits.values())} "
                       "bits differ", file=sys.stderr, flush=True)  # fmt: skip
             shutil.rmtree(path)
             return
 
-    def _next_phase(self, program: Program, path: Path) -> str | None:
+    def _next_phase(self, path: Path) -> str | None:
         """The phase to kill in, among those still ahead; None to let the run end."""
-        phases = list(program.phases)
-        reached = program.phase(path, 0.0) if path.exists() else phases[0]
+        phases = list(PHASES)
+        reached = phase_of(path, 0.0) if path.exists() else phases[0]
         is_last = len(self.kills) >= self._wanted or reached == "done"
         if is_last or self._rng.random() < SHARE_LEFT_TO_END:
             return None
         # Up to the evaluation, each start reads, restores and compiles again.
-        repeated = program.name == "train" and reached in phases[:4]
-        ahead = phases if repeated else phases[phases.index(reached) :]
-        return self._rng.choices(ahead, [program.phases[phase] for phase in ahead])[0]
+        ahead = phases if reached in phases[:4] else phases[phases.index(reached) :]
+        return self._rng.choices(ahead, [PHASES[phase] for phase in ahead])[0]
 
-    def _kill(self, program: Program, path: Path, phase: str) -> bool:
+    def _kill(self, path: Path, phase: str) -> bool:
         """Kills a run in a phase, at a random moment; returns whether it still ran."""
         is_cold = phase == "compile" and self._rng.random() < SHARE_COLD
         cache = self._folder / f"cold-{len(self.kills)}" if is_cold else self._folder / "compiled"
-        process, began = self._start(program, path, cache)
+        process, began = self._start(path, cache)
         while process.poll() is None:
-            if program.phase(path, began) == phase:
+            if phase_of(path, began) == phase:
                 break
             time.sleep(SECONDS_BETWEEN_LOOKS)
-        length = (
-            SECONDS_OF_COLD_COMPILATION
-            if is_cold
-            else self._durations[program.name].get(phase, 0.1)
-        )
+        length = SECONDS_OF_COLD_COMPILATION if is_cold else self._durations.get(phase, 0.1)
         until = time.time() + self._rng.uniform(0, length)
         while process.poll() is None and time.time() < until:
             time.sleep(SECONDS_BETWEEN_LOOKS)
@@ -175,18 +164,18 @@ class Attack:
             return False
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        fell = program.phase(path, began)
+        fell = phase_of(path, began)
         self.kills.append({
             "run": path.name, "wanted": phase, "cold": is_cold,
-            "phase": f"{program.name}: {'cold ' if is_cold else ''}{fell}",
+            "phase": f"{'cold ' if is_cold else ''}{fell}",
             "seconds": round(time.time() - began, 2),
         })  # fmt: skip
         return True
 
     def _start(
-        self, program: Program, path: Path, cache: Path, *, write: bool = False
+        self, path: Path, cache: Path, *, write: bool = False
     ) -> tuple[subprocess.Popen[str], float]:
-        """Starts a program as a process group of its own."""
+        """Starts or resumes a run as a process group of its own."""
         flags = f"--xla_force_host_platform_device_count={self._devices}"
         environment = os.environ | {
             "PYTHONPATH": str(ROOT),
@@ -199,8 +188,8 @@ class Attack:
         }
         with open(self._folder / "log", "w") as log:
             process = subprocess.Popen(
-                program.command(path), env=environment, cwd=self._folder, stdout=log, stderr=log,
-                text=True, start_new_session=True,
+                train_command(path, self._devices), env=environment, cwd=self._folder, stdout=log,
+                stderr=log, text=True, start_new_session=True,
             )  # fmt: skip
         return process, time.time()
 

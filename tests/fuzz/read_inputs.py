@@ -8,7 +8,7 @@ from hashnet_jax import weights
 from hashnet_jax.data import DATASETS, FileSource, Options
 from hashnet_jax.data.sources import decode, decode_squashed
 from hashnet_jax.distributed.files import refuse_pipe
-from tests.fuzz.read_codes import encode_new
+from tests.fuzz.read_store import index_new
 from tests.fuzz.reader import Reader, digest
 from tests.fuzz.worlds import FORMATS, read_tfds
 
@@ -76,7 +76,7 @@ def inputs() -> Iterator[Reader]:
             files = (f"formats/a.{suffix}",)
             yield Reader(f"{name} {suffix}", pictures, files, read(suffix), others, is_input=True,
                          weight=0.5)  # fmt: skip
-    yield Reader("encode a picture", {"run": "run"} | pictures, ("formats/*",), encode_new, others,
+    yield Reader("index a picture", {"run": "run"} | pictures, ("formats/*",), index_new, others,
                  is_input=True, weight=0.3)  # fmt: skip
     for suffix in ("safetensors", "pth"):
         yield Reader(f"weights {suffix}", {"tensors": "tensors"}, (f"tensors/w.{suffix}",),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from hashnet_jax.index import open_store
 from tests.fuzz.fake_network import fake_network
 from tests.fuzz.reader import Reader, command, digest
 
@@ -39,6 +40,25 @@ def _exported(case: Path, world: Path) -> Any:
     command(case, "export", case / "store", case / "out.parquet")
     table = pq.read_table(case / "out.parquet").sort_by("id")
     return digest([table.schema.names, str(table.to_pylist())])
+
+
+def codes_by_id(store: Path) -> str:
+    """A hash of the paths and codes in a store."""
+    batches = open_store(store).rows(["id", "code"])
+    rows = [row for batch in batches for row in batch.to_pylist()]
+    return digest(sorted(rows, key=lambda row: row["id"]))
+
+
+def index_new(case: Path, world: Path) -> Any:
+    """Indexes pictures, of which one is damaged, into a new store."""
+    with fake_network():
+        said = command(
+            *(case, "index", "update", case / "run", case / "formats", "--store", case / "store"),
+            *("--batch-size", 4, "--devices", 1),
+        )
+    if ", 0 unreadable" not in said:
+        raise ValueError(said)
+    return codes_by_id(case / "store")
 
 
 def _updated(case: Path, world: Path) -> Any:

@@ -20,16 +20,15 @@ from tests.fuzz.worlds import SMALL_DATA
 
 def readers() -> list[Reader]:
     """All readers."""
-    old = ("old_finished", "old_codes", "old_unfinished_codes", "old_pictures")
     return [
         *finished_runs("", "run", is_old=False),
         *unfinished_runs(),
-        *codes("", "run", "codes", "part", "pictures", is_old=False),
+        *codes("", "codes", is_old=False),
         *stores(),
         *inputs(),
         *evaluations(),
         *finished_runs(" (0.1)", "old_finished", is_old=True),
-        *codes(" (0.1)", *old, is_old=True),
+        *codes(" (0.1)", "old_codes", is_old=True),
     ]
 
 
@@ -41,11 +40,9 @@ def warm(world: Path) -> None:
     import torch  # noqa: F401
     from safetensors import numpy  # noqa: F401
 
-    from hashnet_jax.cli import _info, _report, _search  # noqa: F401
+    from hashnet_jax.cli import _index, _info, _report, _search_stores  # noqa: F401
     from hashnet_jax.data import tfds_source
-    from hashnet_jax.index import import_faiss
 
-    import_faiss("test")
     tfds_source.MAX_DECODED_BYTES = SMALL_DATA  # mnist is read into memory, coco from disk
     for name in _present(world, "half", "folder_half", "old_interrupted"):
         config = config_of(world / name)

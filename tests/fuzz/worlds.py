@@ -10,20 +10,17 @@ no network to be trained.
     half, half_x             the same runs, interrupted after 24 of 30 steps
     folder_half, folder_x    interrupted runs on the pictures
     saved, saved_x           checkpoints that a program has saved
-    codes, codes_x           codes of the two folders of pictures, with an index of each kind
-    part, part_x             unfinished codes
     formats/                 a picture in each format
     lists/, csv/             list files and a CSV file that name the pictures
     features/                cached features of a frozen backbone
     tensors/                 weights as .safetensors and .pth
-    *store*, evaluation*     see tests.fuzz.worlds_of_codes
+    *store*, codes*, evaluation*    see tests.fuzz.worlds_of_codes
     tfds/, cache/            prepared mnist and coco/2014, and the cache of their labels
     old_*                    from version 0.1, see tests/data_0_1
 """
 
 import contextlib
 import dataclasses
-import json
 import os
 import shutil
 import sys
@@ -39,7 +36,6 @@ import hashnet_jax
 from hashnet_jax.cli import main
 from hashnet_jax.data import DATASETS, Dataset, FileSource, Options, Split, tfds_source
 from hashnet_jax.distributed.devices import local_devices
-from hashnet_jax.index import KINDS, open_index, read_manifest
 from hashnet_jax.training import Checkpoints, _loop, init_state, load_or_compute_features
 from tests.fuzz import worlds_of_codes
 from tests.fuzz.reader import config_of
@@ -87,7 +83,6 @@ def _trained(world: Path) -> None:
         name = "folder_half" if seed == "0" else "folder_x"
         with _interrupted():
             _train(world / name, *folder, *SMALL, "--batch-size", "8", "--seed", seed, status=130)
-        _codes(world, pictures, suffix)
         _checkpoints(world, int(seed), suffix)
     _features(world)
     worlds_of_codes.stores(world)
@@ -132,28 +127,6 @@ def _pictures(world: Path) -> None:
         noise = rng.integers(0, 256, (20, 24, 3)).astype(np.uint8)
         for suffix, options in FORMATS.items():
             Image.fromarray(noise).save(world / place / f"a.{suffix}", **options)
-
-
-def _codes(world: Path, pictures: Path, suffix: str) -> None:
-    command = ["encode", str(world / "run"), str(pictures), "--batch-size", "8", "--devices", "1"]
-    codes = world / f"codes{suffix}"
-    assert main([*command, "-o", str(codes)]) == 0
-    for kind in KINDS:
-        open_index(codes, read_manifest(codes), kind)
-    from hashnet_jax.index import _build
-
-    real, count = _build.save_journal, iter(range(2))
-
-    def save_journal(*args):
-        real(*args)
-        if next(count, None) is None:
-            raise KeyboardInterrupt
-
-    with (
-        mock.patch.object(_build, "save_journal", save_journal),
-        mock.patch.object(_build, "SECONDS_BETWEEN_JOURNALS", 0.0),
-    ):
-        assert main([*command, "-o", str(world / f"part{suffix}")]) == 130
 
 
 def _checkpoints(world: Path, seed: int, suffix: str) -> None:
@@ -256,23 +229,17 @@ def read_tfds(folder: Path, name: str) -> Dataset:
 def _old(world: Path) -> None:
     """Copies the folders of version 0.1, whose pictures lie elsewhere now."""
     shutil.copytree(OLD / "pictures", world / "old_pictures")
-    for name in ("finished", "interrupted", "codes", "unfinished_codes"):
+    for name in ("finished", "interrupted", "codes"):
         shutil.copytree(OLD / name, world / f"old_{name}")
-    partial = world / "old_unfinished_codes" / ".partial"
     new = str(world / "old_pictures")
-    moved = [partial / name for name in ("listing", "journal.json", "ids.txt")]
-    moved += [world / "old_codes" / name for name in ("ids.txt", "manifest.json")]
-    for path in moved:
+    for path in (world / "old_codes" / name for name in ("ids.txt", "manifest.json")):
         path.write_text(path.read_text().replace(OLD_PICTURES, new))
-    journal = json.loads((partial / "journal.json").read_text())
-    journal["ends"]["ids.txt"] = os.path.getsize(partial / "ids.txt")
-    (partial / "journal.json").write_text(json.dumps(journal))
     _old_strangers(world)
 
 
 def _old_strangers(world: Path) -> None:
     """Folders of the same sizes with other content."""
-    for name in ("finished", "interrupted", "codes", "unfinished_codes"):
+    for name in ("finished", "interrupted", "codes"):
         shutil.copytree(world / f"old_{name}", world / f"old_{name}_x")
     model = world / "old_finished_x" / "model.npz"
     with np.load(model) as file:
@@ -282,11 +249,8 @@ def _old_strangers(world: Path) -> None:
         np.savez(opened, **changed)
     codes = world / "old_codes_x"
     np.save(codes / "codes.npy", np.load(codes / "codes.npy")[::-1])
-    (codes / "flat.faiss").unlink()
-    with contextlib.suppress(ModuleNotFoundError):
-        open_index(codes, read_manifest(codes), "flat")
-    for path in (codes / "ids.txt", world / "old_unfinished_codes_x" / ".partial" / "ids.txt"):
-        path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
+    lines = (codes / "ids.txt").read_text().splitlines(keepends=True)
+    (codes / "ids.txt").write_text("".join(reversed(lines)))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Builds the healthy stores, and the codes and labels of other programs.
+"""Builds the healthy stores and codes folders, and the codes and labels of other programs.
 
 ::
 
     store, store_x              of the two folders of pictures, after several updates
     bare_store, bare_store_x    the same without the snapshot
     large_store, large_store_x  of enough codes for the index of LanceDB
+    codes, codes_x              the codes folders that are exported from the stores
     evaluation, evaluation_x    codes and labels as .npy, .npz and text
 """
 
@@ -22,7 +23,7 @@ QUERIES, DATABASE, BITS, CLASSES = 10, 40, 16, 3
 
 
 def stores(world: Path) -> None:
-    """Builds the stores."""
+    """Builds the stores and the codes folders."""
     for name, suffix in (("pictures", ""), ("strangers", "_x")):
         store, pictures = world / f"store{suffix}", world / name
         for part in ("cat", "dog", "."):
@@ -32,6 +33,7 @@ def stores(world: Path) -> None:
                 assert main([*map(str, update), *options]) == 0
         removed = [pictures / "cat" / f"{i:02}.png" for i in (1, 11)]
         assert main(["index", "remove", "--store", str(store), *map(str, removed)]) == 0
+        assert main(["export", str(store), str(world / f"codes{suffix}")]) == 0
         shutil.copytree(store, world / f"bare_store{suffix}")
         (world / f"bare_store{suffix}" / "snapshot.arrow").unlink()
         _large_store(world / f"large_store{suffix}", world / "run", len(suffix))

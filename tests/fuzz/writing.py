@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,19 @@ import numpy as np
 import hashnet_jax
 from hashnet_jax.cli import main as hashnet
 from hashnet_jax.distributed.files import write_whole
-from hashnet_jax.index import Manifest, encode_to_folder, open_index, read_manifest
+from hashnet_jax.index import (
+    StoreManifest,
+    create_store,
+    export_codes_folder,
+    export_faiss,
+    open_store,
+    read_manifest,
+    save_snapshot,
+)
 from hashnet_jax.report._publish import publish
 from hashnet_jax.training import Checkpoints, RunFolder, TrainSpec, init_state
 from tests.support.cli_case import make_pictures, make_run
+from tests.support.stores import all_rows, manifest, rows
 
 SPEC = hashnet_jax.ModelSpec("small_cnn", bits=12, image_size=8, resize=8)
 
@@ -101,45 +111,56 @@ def _checkpoint():
     return Operation(lambda folder: save(folder, 1), lambda folder: save(folder, 2), read)
 
 
-def _codes(material):
+def _update(material):
+    """`hashnet index update`, with an empty store."""
     run, pictures = make_run(material / "run"), make_pictures(material / "pictures", 5)
     (pictures / "broken.png").write_bytes(b"no picture")
+    command = ("index", "update", run, pictures, "--batch-size", 2, "--devices", 1, "--store")
 
-    def act(folder):
-        with _silence():
-            encode_to_folder(
-                run, [pictures], folder / "codes", batch_size=2, devices=jax.local_devices()[:1]
-            )
-
-    return Operation(lambda folder: folder.mkdir(), act, _if_there_is("codes/manifest.json"))
+    return Operation(
+        prepare=lambda folder: create_store(folder / "store", StoreManifest.of_run(run)),
+        act=lambda folder: _run(*command, folder / "store"),
+        state=lambda folder: all_rows(open_store(folder / "store")),
+    )
 
 
-def _index(material):
-    codes = _codes(material)
+def _export_to_faiss(material):
+    store = _store(material)
+    return Operation(
+        prepare=lambda folder: folder.mkdir(),
+        act=lambda folder: export_faiss(store, folder / "codes.faiss"),
+        state=_if_there_is("codes.faiss"),
+    )
+
+
+def _snapshot(material):
+    """The file that the first search after a change saves."""
+    _store(material)
 
     def prepare(folder):
-        codes.prepare(folder)
-        codes.act(folder)
+        shutil.copytree(material / "store", folder / "store")
 
-    def act(folder):
-        with _silence():
-            open_index(folder / "codes", read_manifest(folder / "codes"), "flat")
-
-    # An index without its record is built again.
-    return Operation(prepare, act, _if_there_is("codes/flat.faiss.json"))
-
-
-def _manifest():
-    manifests = [
-        Manifest.of(
-            SPEC, weights_sha256="0" * 64, number=number, batch_size=1, devices=1, inputs=[],
-            skipped=[],
-        )
-        for number in (1, 2)
-    ]  # fmt: skip
     return Operation(
-        prepare=lambda folder: folder.mkdir() or manifests[0].write(folder),
-        act=lambda folder: manifests[1].write(folder),
+        prepare,
+        act=lambda folder: save_snapshot(open_store(folder / "store")),
+        state=_if_there_is("store/snapshot.arrow"),
+    )
+
+
+def _store(folder):
+    store = create_store(folder / "store", manifest())
+    store.upsert(rows(store.manifest, ["a", "b", "c"]))
+    return store
+
+
+def _manifest(material):
+    """The manifest of a codes folder."""
+    export_codes_folder(_store(material), material / "codes")
+    old = read_manifest(material / "codes")
+    new = dataclasses.replace(old, number=old.number + 1)
+    return Operation(
+        prepare=lambda folder: folder.mkdir() or old.write(folder),
+        act=new.write,
         state=visible,
     )
 
@@ -171,14 +192,8 @@ def _whole_run(material):
         "1",
     ]
 
-    def train(*arguments):
-        with _silence() as errors:
-            status = hashnet(["train", *map(str, arguments)])
-        if status:
-            raise OSError(errors.getvalue().splitlines()[-1])
-
     def prepare(folder):
-        train("--run-dir", folder, *options)
+        _run("train", "--run-dir", folder, *options)
         for name in ("model.npz", "codes.npz", "result.json"):
             (folder / name).unlink()
 
@@ -188,14 +203,16 @@ def _whole_run(material):
             return None
         return {name: files[name] for name in ("model.npz", "codes.npz", "split.npz")}
 
-    return Operation(prepare, lambda folder: train("--run-dir", folder, "--resume"), state)
+    return Operation(prepare, lambda folder: _run("train", "--run-dir", folder, "--resume"), state)
 
 
-@contextlib.contextmanager
-def _silence():
+def _run(*arguments):
+    """Runs a command silently; raises an OSError with its message if it fails."""
     errors = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
-        yield errors
+        status = hashnet([*map(str, arguments)])
+    if status:
+        raise OSError(errors.getvalue().splitlines()[-1])
 
 
 def operations(material):
@@ -203,10 +220,11 @@ def operations(material):
     return {
         "write_whole": _file,
         "model.npz": _model,
-        "manifest.json": _manifest,
+        "manifest.json": lambda: _manifest(material / "for manifest"),
         "codes.npz and result.json": _result,
-        "encode_to_folder": lambda: _codes(material / "for codes"),
-        "index": lambda: _index(material / "for index"),
+        "index update": lambda: _update(material / "for update"),
+        "snapshot": lambda: _snapshot(material / "for snapshot"),
+        "export to faiss": lambda: _export_to_faiss(material / "for export"),
         "report": _report,
         "checkpoint": _checkpoint,
         "end of a run": lambda: _whole_run(material),

@@ -2,12 +2,12 @@
 
 import dataclasses
 import os
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from hashnet_jax.distributed.devices import local_devices
 from hashnet_jax.distributed.files import sha256
 from hashnet_jax.distributed.reading import DamagedFile
 from hashnet_jax.index import (
@@ -15,13 +15,11 @@ from hashnet_jax.index import (
     StoreManifest,
     check_codes,
     create_store,
-    encode_to_folder,
     export_codes_folder,
     export_faiss,
     export_parquet,
     import_codes_folder,
     open_codes,
-    read_ids,
     read_manifest,
     update_store,
 )
@@ -37,12 +35,12 @@ IDS = ["b", "a", "é"]
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder with a run, 21 pictures and their codes. Tests must not modify it."""
+    """A folder with a run, 21 pictures and their exported codes. Tests must not modify it."""
     folder = tmp_path_factory.mktemp("made")
     make_run(folder / "run")
     make_pictures(folder / "photos", 21)
-    options = {"batch_size": 8, "devices": local_devices(1)}
-    encode_to_folder(folder / "run", [folder / "photos"], folder / "codes", **options)
+    store = fresh(folder / "store", folder / "run", folder / "photos")
+    export_codes_folder(store, folder / "codes")
     return folder
 
 
@@ -53,16 +51,18 @@ def store(tmp_path):
     return store
 
 
-def test_an_exported_codes_folder_is_read_like_one_of_hashnet_encode(store, tmp_path):
+def test_an_exported_codes_folder_has_the_codes_and_paths_by_id(store, tmp_path):
     assert export_codes_folder(store, tmp_path / "codes") == 3
     found = read_manifest(tmp_path / "codes")
     check_codes(tmp_path / "codes", found)
     assert (found.number, found.bits, found.weights_sha256) == (3, 12, "0" * 64)
     assert (found.inputs, found.batch_size) == ([store.uri], None)
-    assert list(read_ids(tmp_path / "codes", range(3)).values()) == sorted(IDS)
+    assert (tmp_path / "codes" / "ids.txt").read_text().splitlines() == sorted(IDS)
     codes = open_codes(tmp_path / "codes", found)
+    assert isinstance(codes, np.memmap)
     np.testing.assert_array_equal(codes, store.snapshot().codes)
     before = content(tmp_path / "codes")
+    assert set(before) == {"codes.npy", "ids.txt", "manifest.json"}
     with pytest.raises(FileExistsError, match=r"codes contains 'codes\.npy'"):
         export_codes_folder(store, tmp_path / "codes")
     with pytest.raises(FileExistsError, match="is a file"):
@@ -79,6 +79,13 @@ def test_an_exported_faiss_index_finds_the_codes_and_its_ids_name_them(store, tm
     assert (index.d, ids) == (16, sorted(IDS))
     distances, found = index.search(store.snapshot().codes, 1)
     assert (distances.ravel().tolist(), found.ravel().tolist()) == ([0, 0, 0], [0, 1, 2])
+
+
+def test_without_faiss_the_error_names_the_command_that_installs_it(store, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(ModuleNotFoundError, match=r"to write a faiss index\. Install faiss-cpu"):
+        export_faiss(store, tmp_path / "codes.faiss")
+    assert not list(tmp_path.glob("codes*"))
 
 
 def test_exported_parquet_has_the_rows_and_the_manifest(store, tmp_path):
@@ -119,8 +126,7 @@ def test_an_imported_codes_folder_equals_a_new_store_of_its_pictures(made, tmp_p
 
 def test_pictures_that_changed_after_their_import_was_written_are_encoded_again(made, tmp_path):
     photos = make_pictures(tmp_path / "photos", 9)
-    options = {"batch_size": 8, "devices": local_devices(1)}
-    encode_to_folder(made / "run", [photos], tmp_path / "codes", **options)
+    export_codes_folder(fresh(tmp_path / "old", made / "run", photos), tmp_path / "codes")
     picture(1).save(photos / "0003.png")
     (photos / "0004.png").unlink()
     store = import_codes_folder(tmp_path / "codes", tmp_path / "store")

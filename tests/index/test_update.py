@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 
+import hashnet_jax
 from hashnet_jax.data import pictures
 from hashnet_jax.distributed.devices import local_devices
 from hashnet_jax.distributed.files import sha256
@@ -20,15 +21,13 @@ from hashnet_jax.index import (
     add_pictures,
     check_same_network,
     create_store,
-    encode_to_folder,
-    open_codes,
+    encode_pictures,
     open_store,
-    read_ids,
-    read_manifest,
     remove_pictures,
     update_store,
 )
-from tests.support.bad_pictures import jpeg, picture, write_bad
+from hashnet_jax.weights import load
+from tests.support.bad_pictures import jpeg, picture, write_bad, write_forbidden, write_good
 from tests.support.cli_case import content, make_pictures, make_run
 from tests.support.stores import ENGINE, all_rows, fresh
 
@@ -66,15 +65,20 @@ class Recorded:
             yield batch, files, codes
 
 
-def test_a_new_store_has_the_codes_of_hashnet_encode(run, photos, tmp_path):
+def test_a_new_store_has_the_codes_of_its_pictures(run, photos, tmp_path):
     store = fresh(tmp_path / "store", run, photos)
-    encode_to_folder(run, [photos], tmp_path / "codes", batch_size=8, devices=local_devices(1))
-    manifest = read_manifest(tmp_path / "codes")
-    ids = read_ids(tmp_path / "codes", range(21))
+    paths, params = [str(path) for path in sorted(photos.iterdir())], load(run)
     found = store.snapshot()
-    assert found.ids.to_pylist() == [ids[i] for i in range(21)]
-    np.testing.assert_array_equal(found.codes, open_codes(tmp_path / "codes", manifest))
+    assert found.ids.to_pylist() == paths
+    batches = encode_pictures(params, paths, devices=local_devices(1), batch_size=8)
+    np.testing.assert_array_equal(found.codes, np.concatenate([codes for *_, codes in batches]))
     assert len(np.unique(found.codes, axis=0)) > 3
+    assert not np.any(found.codes[:, 1] & 0x0F), "the padding bits must be zeros"
+    # Here, images are resized on the device, whereas the update uses PIL. The results differ by at
+    # most one level out of 255.
+    images = np.stack([pictures.read_picture(path) for path in paths])
+    expected = np.asarray(hashnet_jax.encode(params, images))
+    assert np.mean(np.asarray(hashnet_jax.unpack_bits(found.codes, 12)) == expected) > 0.98
     for row in all_rows(store):
         status = os.stat(row["id"])
         assert (row["size"], row["mtime_ns"]) == (status.st_size, status.st_mtime_ns)
@@ -100,6 +104,21 @@ def test_an_updated_store_equals_a_new_one(run, photos, tmp_path):
     new = fresh(tmp_path / "fresh", run, photos)
     assert all_rows(store) == all_rows(new)
     assert len(store) == 21
+
+
+def test_the_code_of_a_picture_does_not_depend_on_bad_pictures_beside_it(run, photos, tmp_path):
+    codes = [row["code"] for row in all_rows(fresh(tmp_path / "store", run, photos))]
+    write_bad(photos)
+    beside = fresh(tmp_path / "beside", run, photos, on_unreadable=lambda *pair: None)
+    assert [row["code"] for row in all_rows(beside)] == codes
+
+
+def test_unusual_pictures_are_indexed(run, tmp_path):
+    folder = tmp_path / "my pictures ☃"
+    folder.mkdir()
+    good = write_good(folder)
+    rows = all_rows(fresh(tmp_path / "store", run, folder))
+    assert {os.path.basename(row["id"]) for row in rows} == good.keys()
 
 
 def test_an_update_without_changes_loads_no_network_and_writes_nothing(run, photos, tmp_path):
@@ -140,8 +159,10 @@ def test_labels_are_kept_unless_new_ones_are_given(run, photos, tmp_path):
     assert set(labels.values()) == {None}
 
 
-def test_unreadable_pictures_are_named_counted_and_tried_again(run, photos, tmp_path):
+def test_unreadable_pictures_are_named_counted_and_tried_again(run, photos, tmp_path, monkeypatch):
     reasons = write_bad(photos)
+    write_forbidden(photos / "forbidden.jpg", monkeypatch)
+    reasons["forbidden.jpg"] = "permission denied"
     store = create_store(tmp_path / "store", StoreManifest.of_run(run))
     for new in (21, 0):
         reported = {}

@@ -34,7 +34,7 @@ def write_digits(folder):
 
 
 def test_three_commands_lead_from_a_folder_of_pictures_to_the_nearest_ones(tmp_path):
-    pytest.importorskip("faiss")
+    pytest.importorskip("lancedb")
     write_digits(tmp_path / "digits")
     small = ("--image-size", 16, "--steps", 150, "--batch-size", 64, "--run-dir", "run")
     trained = command(
@@ -43,10 +43,11 @@ def test_three_commands_lead_from_a_folder_of_pictures_to_the_nearest_ones(tmp_p
     )  # fmt: skip
     assert "skipped digit 3/broken.jpg: not a picture" in trained
     hashnet = ("-m", "hashnet_jax.cli")
-    encoded = command(*hashnet, "encode", "run", "digits", "-o", "codes", cwd=tmp_path)
-    assert encoded == "1,797 codes of 48 bits in codes, 1 skipped\n"
+    update = ("index", "update", "run", "digits", "--store", "store")
+    indexed = command(*hashnet, *update, cwd=tmp_path)
+    assert indexed == "+1,797 new, 0 changed, 0 gone, 1 unreadable\n"
     queries = sorted((tmp_path / "digits").glob("*/*[05].jpg"))[::40]
-    found = command(*hashnet, "search", "run", "codes", *queries, "-k", 6, cwd=tmp_path)
+    found = command(*hashnet, "search", "run", *queries, "--store", "store", "-k", 6, cwd=tmp_path)
     right = total = 0
     for block in found.strip().split("\n\n"):
         query, _, _, *others = block.splitlines()  # the nearest picture is the query itself

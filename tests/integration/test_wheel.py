@@ -27,7 +27,7 @@ def installed(tmp_path_factory):
     return environment / "bin"
 
 
-def test_a_wheel_trains_reports_encodes_and_searches(installed, tmp_path):
+def test_a_wheel_trains_reports_indexes_and_searches(installed, tmp_path):
     variables = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "JAX_PLATFORMS": "cpu"}
 
     def run(program, *arguments):
@@ -50,7 +50,8 @@ def test_a_wheel_trains_reports_encodes_and_searches(installed, tmp_path):
     assert "MAP@all" in run("hashnet", "report", "run", "--card")
 
     make_pictures(tmp_path / "pictures", 6)
-    run("hashnet", "encode", "run", "pictures", "-o", "codes")
-    found = json.loads(run("hashnet", "search", "run", "codes", "pictures/0002.png", "--json"))
+    run("hashnet", "index", "update", "run", "pictures", "--store", "store")
+    search = ("search", "run", "pictures/0002.png", "--store", "store", "--json")
+    found = json.loads(run("hashnet", *search))
     first = found["results"][0]["neighbours"][0]
     assert first["distance"] == 0

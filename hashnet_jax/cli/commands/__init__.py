@@ -2,7 +2,6 @@
 
 from hashnet_jax.cli.commands import (
     duplicates,
-    encode,
     evaluate,
     export,
     index,
@@ -18,7 +17,6 @@ COMMANDS = {
     "train": train,
     "report": report,
     "evaluate": evaluate,
-    "encode": encode,
     "index": index,
     "search": search,
     "duplicates": duplicates,

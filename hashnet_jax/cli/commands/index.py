@@ -19,9 +19,10 @@ store if there is none."""
 
 REMOVE = "Deletes pictures from the store. The files are not touched and need not exist."
 
-IMPORT = """Imports a folder written by `hashnet encode`, without encoding its pictures
-again, except for those that were modified after the folder was written, which
-the next update encodes. Creates the store if there is none."""
+IMPORT = """Imports a codes folder, written by `hashnet export` or by `hashnet encode` of an
+earlier version, without encoding its pictures again. The next update encodes
+those that were modified after the folder was written. Creates the store if
+there is none."""
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -46,7 +47,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     _add_action(actions, "info", "describe a store", "Describes a store.")
     imports = _add_action(actions, "import", "import a codes folder", IMPORT)
     imports.add_argument(
-        "codes", metavar="CODES", type=Path, help="codes folder written by `hashnet encode`"
+        "codes", metavar="CODES", type=Path, help="codes folder (codes.npy, ids.txt, manifest.json)"
     )
     for action in (update, add, remove, imports):
         action.set_defaults(after_interrupt="; run the same command again to continue")

@@ -1,15 +1,11 @@
-"""The programs that are killed: their phases, told from their folders, and their results."""
+"""Training that is killed: its phases, told from its folder, and its results."""
 
-import dataclasses
 import json
-import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 STEPS = 60
@@ -17,14 +13,12 @@ TRAIN = (
     "--steps", str(STEPS), "--bits", "16", "--batch-size", "32", "--checkpoint-every", "5",
     "--validate-every", "20", "--validation-per-class", "2", "--select", "best",
 )  # fmt: skip
-PICTURES, DISTINCT_PICTURES, SIDE = 1500, 30, 320
 
-# In the order in which a program goes through them, with the shares of the kills that are aimed at
+# In the order in which a run goes through them, with the shares of the kills that are aimed at
 # them. To reach the report takes longest.
-TRAIN_PHASES = {
+PHASES = {
     "start": 2, "compile": 3, "training": 4, "checkpoint": 4, "evaluation": 2, "report": 1,
 }  # fmt: skip
-ENCODE_PHASES = {"start": 1, "listing": 1, "encode": 4, "publish": 1}
 # Differ from run to run: times, folders, and the hashes of files that contain them.
 OWN = {
     *("seconds", "sha256", "run", "working_folder", "run_folder", "data.json", "result_sha256"),
@@ -32,61 +26,14 @@ OWN = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Program:
-    """A program that is killed.
-
-    Attributes:
-      name: "train" or "encode".
-      phases: its phases, in order, with the shares of the kills.
-      command: function ``folder -> arguments`` that starts it, or continues it.
-      phase: function ``(folder, time of the start) -> phase``; "done" at the end.
-      compare: function ``(folder, whole folder) -> differences``, each with a number of bits.
-    """
-
-    name: str
-    phases: dict[str, int]
-    command: Callable[[Path], list[str]]
-    phase: Callable[[Path, float], str]
-    compare: Callable[[Path, Path], dict[str, int]]
-
-
-def trainer(devices: int) -> Program:
-    """Training by `experiments/run.py`."""
+def train_command(path: Path, devices: int) -> list[str]:
+    """The arguments of `experiments/run.py` that start a run, or resume it."""
     run = [sys.executable, str(ROOT / "experiments" / "run.py"), "--devices", str(devices)]
-
-    def command(path: Path) -> list[str]:
-        has_started = (path / "config.json").is_file()
-        return [*run, "--run-dir", str(path), *(["--resume"] if has_started else TRAIN)]
-
-    return Program("train", TRAIN_PHASES, command, train_phase, compare_runs)
+    has_started = (path / "config.json").is_file()
+    return [*run, "--run-dir", str(path), *(["--resume"] if has_started else TRAIN)]
 
 
-def encoder(devices: int, run: Path, pictures: Path) -> Program:
-    """`hashnet encode` with the network of a run."""
-    start = [sys.executable, "-m", "hashnet_jax.cli", "encode", str(run), str(pictures)]
-    options = ["--batch-size", "32", "--devices", str(devices)]
-
-    def command(path: Path) -> list[str]:
-        return [*start, "-o", str(path), *options]
-
-    return Program("encode", ENCODE_PHASES, command, encode_phase, compare_codes)
-
-
-def write_pictures(folder: Path) -> None:
-    """Writes pictures, most of which are links to the first ones."""
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    for i in range(PICTURES):
-        path = folder / f"{i:05}.jpg"
-        if i >= DISTINCT_PICTURES:
-            os.link(folder / f"{i % DISTINCT_PICTURES:05}.jpg", path)
-            continue
-        blots = Image.fromarray(rng.integers(0, 256, (6, 6, 3)).astype(np.uint8))
-        blots.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(path)
-
-
-def train_phase(run: Path, began: float) -> str:
+def phase_of(run: Path, began: float) -> str:
     """The phase of a training run, told from its folder.
 
     Args:
@@ -115,25 +62,6 @@ def train_phase(run: Path, began: float) -> str:
     return "training" if any(moment >= began for moment in times) else "compile"
 
 
-def encode_phase(output: Path, began: float) -> str:
-    """The phase of `hashnet encode`, told from its folder; see :func:`train_phase`."""
-    if (output / "manifest.json").is_file():
-        return "done"
-    partial = output / ".partial"
-    if (output / "codes.npy").is_file():
-        return "publish"
-    journal = _time(partial / "journal.json")
-    if journal is None:
-        return "listing" if partial.is_dir() else "start"
-    if journal < began:
-        return "start" if (_time(partial / "lock") or -1) < began else "encode"
-    try:
-        content = json.loads((partial / "journal.json").read_text())
-    except FileNotFoundError:
-        return "publish"
-    return "publish" if content["done"] == content["listed"] else "encode"
-
-
 def _time(path: Path) -> float | None:
     try:
         return path.stat().st_mtime
@@ -149,20 +77,6 @@ def compare_runs(run: Path, whole: Path) -> dict[str, int]:
                  "data.json"):  # fmt: skip
         bits[name] = differing_bits(_comparable(run / name), _comparable(whole / name))
     return bits
-
-
-def compare_codes(codes: Path, whole: Path) -> dict[str, int]:
-    """Counts the bits that differ between the files of two folders of codes."""
-    names = {path.name for path in (*codes.iterdir(), *whole.iterdir())}
-    return {
-        name: differing_bits(_bytes(codes / name), _bytes(whole / name))
-        for name in sorted(names)
-        if not name.startswith(".")
-    }
-
-
-def _bytes(path: Path) -> dict[str, np.ndarray]:
-    return {"": np.frombuffer(path.read_bytes(), np.uint8)} if path.is_file() else {}
 
 
 def differing_bits(got: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> int:

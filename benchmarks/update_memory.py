@@ -1,11 +1,12 @@
-"""Measures the peak memory and time of `hashnet encode` for different numbers of pictures.
+"""Measures the peak memory and time of `hashnet index update` for different numbers of pictures.
 
-Each folder of JPEGs is encoded in a fresh process by a small network with random weights. Peak
-memory should not grow with the number of pictures. Most files are hard links to the same few
-pictures, which cost as much to read, decode and encode as distinct pictures.
+Each folder of JPEGs is indexed into a new store, in a fresh process, by a small network with random
+weights. Peak memory should not grow with the decoded pictures, only with their rows. Most files are
+hard links to the same few pictures, which cost as much to read, decode and encode as distinct
+pictures.
 
-    python benchmarks/encode_memory.py                       # 500 and 5,000 pictures
-    python benchmarks/encode_memory.py --numbers 500 50000 --side 640
+    python benchmarks/update_memory.py                       # 500 and 5,000 pictures
+    python benchmarks/update_memory.py --numbers 500 50000 --side 640
 """
 
 import argparse
@@ -48,13 +49,13 @@ def make_pictures(folder: Path, number: int, side: int) -> Path:
     return folder
 
 
-def encode(run: Path, pictures: Path, output: Path) -> tuple[float, float]:
-    """Runs `hashnet encode`; returns its peak memory in MiB and its time, including startup."""
-    command = module_command("hashnet_peak", "encode", run, pictures, "-o", output)
+def update(run: Path, pictures: Path, store: Path) -> tuple[float, float]:
+    """Runs `hashnet index update`; returns its peak memory in MiB, and its time with startup."""
+    command = module_command("hashnet_peak", "index", "update", run, pictures, "--store", store)
     started = time.monotonic()
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if result.returncode:
-        raise RuntimeError(f"hashnet encode failed: {result.stderr.strip()}")
+        raise RuntimeError(f"hashnet index update failed: {result.stderr.strip()}")
     return float(result.stdout.split()[-1]), time.monotonic() - started
 
 
@@ -66,7 +67,7 @@ def measure(numbers: Sequence[int], side: int) -> dict[int, tuple[float, float]]
         results = {}
         for number in numbers:
             pictures = make_pictures(folder / f"pictures-{number}", number, side)
-            results[number] = encode(run, pictures, folder / f"codes-{number}")
+            results[number] = update(run, pictures, folder / f"store-{number}")
         return results
 
 
@@ -80,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         nargs="+",
         default=[500, 5_000],
         metavar="N",
-        help="numbers of pictures to encode (default: 500 5000)",
+        help="numbers of pictures to index (default: 500 5000)",
     )
     parser.add_argument(
         "--side",
