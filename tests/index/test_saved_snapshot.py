@@ -12,6 +12,7 @@ import pytest
 
 from hashnet_jax.index import (
     _saved_snapshot,
+    _store,
     create_store,
     load_snapshot,
     open_store,
@@ -45,7 +46,7 @@ def check_same(first, second):
 
 def test_the_second_search_reads_the_saved_snapshot_and_not_the_table(store, monkeypatch):
     first = load_snapshot(store.uri)
-    monkeypatch.setattr(_saved_snapshot, "open_store", refuse)
+    monkeypatch.setattr(_store, "open_store", refuse)
     second = load_snapshot(store.uri)
     check_same(first, second)
     check_same(second, store.snapshot())
