@@ -29,7 +29,13 @@ from hashnet_jax.index._store_rows import (
     damaged_rows,
     schema_of,
 )
-from hashnet_jax.index._table_folder import HINT, TABLE, check_regular_files, least_version
+from hashnet_jax.index._table_folder import (
+    HINT,
+    TABLE,
+    check_regular_files,
+    creation_was_interrupted,
+    least_version,
+)
 
 ROWS_PER_BATCH = 8192
 _CHECK_COLUMNS = ("id", "code", "label", "check")
@@ -244,14 +250,14 @@ def create_store(uri: str | os.PathLike[str], manifest: StoreManifest) -> Store:
       The store.
 
     Raises:
-      FileExistsError: if the store already exists, or ``uri`` is a file or a non-empty
-        folder.
+      FileExistsError: if the store already exists, or ``uri`` is a file or a non-empty folder. A
+        folder in which an earlier call was interrupted counts as empty.
     """
     uri = os.fspath(uri)
     if is_local(uri) and os.path.lexists(uri):
         if not os.path.isdir(uri):
             raise FileExistsError(f"`store` must be a folder, but {uri} is a file.")
-        if content := os.listdir(uri):
+        if (content := os.listdir(uri)) and not creation_was_interrupted(uri, TABLE):
             what = "already contains a store" if _has_table(uri) else f"contains {min(content)!r}"
             raise FileExistsError(f"`store` must be a new or empty folder, but {uri} {what}.")
     schema = schema_of(manifest)
@@ -315,4 +321,5 @@ def store_exists(uri: str | os.PathLike[str]) -> bool:
 
 
 def _has_table(folder: str) -> bool:
-    return (Path(folder) / f"{TABLE}.lance").is_dir()
+    is_folder = (Path(folder) / f"{TABLE}.lance").is_dir()
+    return is_folder and not creation_was_interrupted(folder, TABLE)

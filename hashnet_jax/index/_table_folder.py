@@ -33,6 +33,20 @@ def check_regular_files(uri: str) -> None:
                     raise damaged(uri, f"{entry.path} is not a regular file")
 
 
+def creation_was_interrupted(uri: str, table: str) -> bool:
+    """Returns whether a folder contains nothing but the beginnings of a table, without a version.
+
+    Args:
+      uri: store folder.
+      table: name of the store's table.
+    """
+    name = f"{table}.lance"
+    if os.listdir(uri) != [name]:
+        return False
+    parts = ("_versions/*.manifest", HINT, "data/*")
+    return not any(any(Path(uri, name).glob(part)) for part in parts)
+
+
 def least_version(uri: str, table: str) -> int:
     """Returns a lower bound on the newest version number of a store, or 0 if none is known.
 

@@ -14,14 +14,15 @@ import numpy as np
 import hashnet_jax
 from hashnet_jax.cli import main as hashnet
 from hashnet_jax.distributed.files import write_whole
+from hashnet_jax.distributed.reading import DamagedFile
 from hashnet_jax.index import (
-    StoreManifest,
     create_store,
     export_codes_folder,
     export_faiss,
     open_store,
     read_manifest,
     save_snapshot,
+    store_exists,
 )
 from hashnet_jax.report._publish import publish
 from hashnet_jax.training import Checkpoints, RunFolder, TrainSpec, init_state
@@ -112,15 +113,22 @@ def _checkpoint():
 
 
 def _update(material):
-    """`hashnet index update`, with an empty store."""
+    """`hashnet index update`, which creates the store."""
     run, pictures = make_run(material / "run"), make_pictures(material / "pictures", 5)
     (pictures / "broken.png").write_bytes(b"no picture")
     command = ("index", "update", run, pictures, "--batch-size", 2, "--devices", 1, "--store")
 
+    def state(folder):
+        uri = folder / "store"
+        try:
+            return all_rows(open_store(uri)) if store_exists(uri) else []
+        except DamagedFile as error:
+            return str(error)
+
     return Operation(
-        prepare=lambda folder: create_store(folder / "store", StoreManifest.of_run(run)),
+        prepare=lambda folder: folder.mkdir(),
         act=lambda folder: _run(*command, folder / "store"),
-        state=lambda folder: all_rows(open_store(folder / "store")),
+        state=state,
     )
 
 

@@ -129,6 +129,29 @@ def test_rows_that_do_not_fit_the_store_are_refused(tmp_path):
         store.upsert(rows(OWN, ["a"]).drop_columns(["label"]))
 
 
+@pytest.mark.parametrize("begun", [".", "_versions", "_transactions"])
+def test_a_store_is_created_where_an_earlier_call_was_interrupted(begun, tmp_path):
+    folder = tmp_path / "store" / "pictures.lance" / begun
+    folder.mkdir(parents=True)
+    (folder / ".tmp").write_bytes(b"half")
+    assert not store_exists(tmp_path / "store")
+    create_store(tmp_path / "store", OWN)
+    assert len(open_store(tmp_path / "store")) == 0
+
+
+@pytest.mark.parametrize("lost", ["*.manifest", "latest_version_hint.json"])
+def test_a_store_that_has_lost_its_versions_is_not_created_again(lost, tmp_path):
+    create_store(tmp_path / "store", OWN).upsert(rows(OWN, ["a"]))
+    for path in (tmp_path / "store" / "pictures.lance" / "_versions").glob("*.manifest"):
+        path.unlink()
+    for path in (tmp_path / "store" / "pictures.lance" / "_versions").glob(lost):
+        path.unlink()
+    with pytest.raises(FileExistsError, match="already contains a store"):
+        create_store(tmp_path / "store", OWN)
+    with pytest.raises(DamagedFile, match="store is damaged"):
+        open_store(tmp_path / "store")
+
+
 def test_a_new_store_takes_only_a_new_or_empty_folder(tmp_path):
     (tmp_path / "empty").mkdir()
     assert not store_exists(tmp_path / "empty")
@@ -146,10 +169,12 @@ def test_a_new_store_takes_only_a_new_or_empty_folder(tmp_path):
 
 
 def test_a_folder_that_is_no_store_is_refused_by_name(tmp_path):
-    for name in ("none", "empty"):
+    (tmp_path / "interrupted" / "pictures.lance").mkdir(parents=True)
+    for name in ("none", "empty", "interrupted"):
         with pytest.raises(FileNotFoundError, match=rf"no store found in .*{name}\. Create it"):
             open_store(tmp_path / name)
-    (tmp_path / "hollow" / "pictures.lance").mkdir(parents=True)
+    (tmp_path / "hollow" / "pictures.lance" / "data").mkdir(parents=True)
+    (tmp_path / "hollow" / "pictures.lance" / "data" / "a.lance").touch()
     with pytest.raises(DamagedFile, match="hollow is damaged or not a store"):
         open_store(tmp_path / "hollow")
 
