@@ -5,14 +5,11 @@
     codes = hj.encode(params, images)
 
 The top level contains the functions that other JAX code calls; everything else is in subpackages.
-All names are imported on first use, so `import hashnet_jax` takes no longer than `import jax`.
+All names are imported on first use, so `import hashnet_jax` takes milliseconds.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-# Import jax here, before the subpackages. Deep in a chain of imports, Python 3.11 allocates and
-# frees a chunk of its frame stack on every call in a loop of jax, which costs half a second.
-import jax as _jax  # noqa: F401
 import lazy_loader as _lazy_loader
 
 if TYPE_CHECKING:
@@ -77,7 +74,15 @@ _FUNCTIONS = {
 }
 _SUBPACKAGES = set(__all__).difference(*_FUNCTIONS.values())
 
-__getattr__, _, _ = _lazy_loader.attach(__name__, _SUBPACKAGES, _FUNCTIONS)
+_import, _, _ = _lazy_loader.attach(__name__, _SUBPACKAGES, _FUNCTIONS)
+
+
+def __getattr__(name: str) -> Any:
+    # Import jax here, before the subpackages. Deep in a chain of imports, Python 3.11 allocates and
+    # frees a chunk of its frame stack on every call in a loop of jax, which costs half a second.
+    if name in __all__:
+        import jax  # noqa: F401
+    return _import(name)
 
 
 def __dir__() -> list[str]:

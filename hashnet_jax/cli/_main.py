@@ -37,8 +37,19 @@ def build_parser(started_as: str | None = None) -> argparse.ArgumentParser:
     for name, command in COMMANDS.items():
         own = command.add_parser(commands)
         own.prog = started_as or f"hashnet {name}"
+        # A command may set `before_jax` to a function that is called before the slow imports.
         own.set_defaults(run=command.run, parser=own)
     return parser
+
+
+def _prepare() -> None:
+    import jax  # noqa: F401  # see hashnet_jax.__getattr__
+
+    from hashnet_jax.data.pictures import ignore_warnings
+
+    ignore_warnings()
+    hold_back()
+    _compilation_cache.enable()
 
 
 def main(argv: Sequence[str] | None = None, *, started_as: str | None = None) -> int:
@@ -62,11 +73,9 @@ def main(argv: Sequence[str] | None = None, *, started_as: str | None = None) ->
         parser.error(_ENCODE_IS_GONE)
     args = parser.parse_args(words)
     try:
-        from hashnet_jax.data.pictures import ignore_warnings
-
-        ignore_warnings()
-        hold_back()
-        _compilation_cache.enable()
+        if "before_jax" in args:
+            args.before_jax(args)
+        _prepare()
         status = args.run(args)
         sys.stdout.flush()
         return status

@@ -15,6 +15,13 @@ different number of devices or processes, sums are taken in a different order: i
 agree to within 1e-6, but over hundreds of steps rounding errors make the runs diverge.
 """
 
-from hashnet_jax.distributed import devices, files, processes, progress
+from typing import TYPE_CHECKING
+
+import lazy_loader
+
+if TYPE_CHECKING:
+    from hashnet_jax.distributed import devices, files, processes, progress
 
 __all__ = ["devices", "files", "processes", "progress"]
+
+__getattr__, __dir__, _ = lazy_loader.attach(__name__, __all__)

@@ -1,5 +1,6 @@
 from ._changes import Changes
 from ._codes_folder import check_codes, note_unchecked, open_codes
+from ._defaults import DEFAULT_PROBES
 from ._decoding import decode_pictures
 from ._duplicates import COPY_BITS, DuplicatePicture, find_duplicates
 from ._engine import Engine, LocalEngine
@@ -18,7 +19,7 @@ from ._snapshot import Snapshot
 from ._store import Store, create_store, open_store, store_exists
 from ._store_manifest import StoreManifest, check_same_network
 from ._store_rows import make_rows
-from ._store_search import DEFAULT_PROBES, Neighbour, rescore_neighbours, search_snapshots
+from ._store_search import Neighbour, rescore_neighbours, search_snapshots
 from ._stream import encode_pictures
 from ._table_search import build_index, search_tables
 from ._update import add_pictures, remove_pictures, update_store

@@ -12,10 +12,6 @@ from hashnet_jax.hamming import rescore, top_k
 from hashnet_jax.index._popcount import distances_from, nearest_rows, words_of
 from hashnet_jax.index._snapshot import Snapshot
 
-# Number of lists of an IVF index that a query probes. See docs/search_store.md for the time and
-# recall.
-DEFAULT_PROBES = 64
-
 # From this many comparisons on (queries times 64-bit words), compiling `top_k` pays off.
 COMPILED_FROM = 2**28
 

@@ -9,7 +9,7 @@ from typing import Any
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Adds the command to the subparsers of `hashnet`."""
-    return commands.add_parser(
+    parser = commands.add_parser(
         "search",
         help="find the encoded pictures nearest to each query",
         usage="hashnet search RUN QUERY ... --store STORE [OPTION ...]",
@@ -17,6 +17,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "distance.",
         add_options=add_options,
     )
+    parser.set_defaults(before_jax=_read_ahead)
+    return parser
 
 
 def add_options(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
@@ -85,6 +87,15 @@ def _add_index(add: Any) -> None:
     )
 
 
+def _read_ahead(args: argparse.Namespace) -> None:
+    """Starts a thread that reads and hashes the network while JAX and other modules are imported."""
+    from hashnet_jax.weights import read_arrays
+
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+    args.model = pool.submit(read_arrays, args.run_dir)
+    pool.shutdown(wait=False)
+
+
 def run(args: argparse.Namespace) -> int:
     """Searches and prints the results; returns the exit status."""
     if not args.store:
@@ -92,25 +103,20 @@ def run(args: argparse.Namespace) -> int:
             "--store is missing. To search a codes folder, import it into a store first: hashnet "
             "index import CODES --store STORE"
         )
-    from hashnet_jax.weights import read_arrays
+    from hashnet_jax.cli._search_stores import print_nearest_in_stores
 
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        # Reads the network while the modules are imported and the store is read.
-        model = pool.submit(read_arrays, args.run_dir)
-        from hashnet_jax.cli._search_stores import print_nearest_in_stores
-
-        print_nearest_in_stores(
-            args.run_dir,
-            model.result,
-            args.store,
-            args.queries,
-            k=args.k,
-            radius=args.radius,
-            kind=args.kind,
-            probes=args.probes,
-            rescore=args.rescore,
-            where=args.where,
-            as_json=args.json,
-            html=args.html,
-        )
+    print_nearest_in_stores(
+        args.run_dir,
+        args.model.result,
+        args.store,
+        args.queries,
+        k=args.k,
+        radius=args.radius,
+        kind=args.kind,
+        probes=args.probes,
+        rescore=args.rescore,
+        where=args.where,
+        as_json=args.json,
+        html=args.html,
+    )
     return 0
