@@ -7,7 +7,7 @@
 After each fault the folder must hold the old or the new state, and repeating the call must give the
 new one. Each point is tried twice: once with a single I/O error, and once with a disk that is full
 from then on. By default the calls of libc fail, which includes those of orbax, tensorstore and
-faiss; this needs a C compiler. With ``--python`` only those of Python's own functions do.
+LanceDB; this needs a C compiler. With ``--python`` only those of Python's own functions do.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Makes the nth open, write, fsync, rename, mkdir or unlink below a folder fail.
 
 :class:`PythonFaults` replaces Python's functions, and needs nothing else. :class:`NativeFaults`
-replaces libc's, so it also reaches what orbax, tensorstore and faiss do in native code. It needs a
-process started with :func:`preloaded`.
+replaces libc's, so it also reaches what orbax, tensorstore and LanceDB do in native code. It needs
+a process started with :func:`preloaded`.
 """
 
 import builtins
