@@ -26,9 +26,6 @@ Source = Any
 
 DEFAULT_K = 10
 
-# The index types that a store supports; a codes folder has more.
-STORE_KINDS = ("flat", "ivf")
-
 
 def print_nearest_in_stores(
     run_dir: Path,
@@ -94,8 +91,6 @@ def _check(
     if radius is not None and radius < 0:
         raise ValueError(f"`radius` must be >= 0, got {radius}.")
     check_numbers(1 if k is None else k, rescore)
-    if kind not in STORE_KINDS:
-        raise ValueError(f"`kind` must be {' or '.join(STORE_KINDS)} for a store, got {kind}.")
     if radius is not None and kind != "flat":
         raise ValueError(
             "`radius` needs `kind='flat'`, since other kinds may miss codes within the radius."

@@ -1,7 +1,7 @@
 from ._changes import Changes
 from ._codes_folder import check_codes, note_unchecked, open_codes
-from ._defaults import DEFAULT_PROBES
 from ._decoding import decode_pictures
+from ._defaults import DEFAULT_PROBES
 from ._duplicates import COPY_BITS, DuplicatePicture, find_duplicates
 from ._engine import Engine, LocalEngine
 from ._export import (

@@ -36,7 +36,7 @@ def export_codes_folder(store: Store, folder: str | os.PathLike[str]) -> int:
       FileExistsError: if the folder contains files.
       ValueError: if the store is empty, or a path contains a line break.
     """
-    folder = Path(folder)
+    folder = Path(os.path.realpath(folder))
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"`out` must be a folder, but {folder} is a file.")
     if folder.is_dir() and (content := os.listdir(folder)):
@@ -45,9 +45,19 @@ def export_codes_folder(store: Store, folder: str | os.PathLike[str]) -> int:
         )
     snapshot = _not_empty(store)
     lines = _lines(snapshot)
-    make_folder(folder)
-    write_whole(folder / CODES, lambda file: np.save(file, snapshot.codes))
-    write_whole(folder / IDS, lambda file: file.write(lines))
+    make_folder(folder.parent)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
+        partial = Path(temporary, "codes")
+        make_folder(partial)
+        write_whole(partial / CODES, lambda file: np.save(file, snapshot.codes))
+        write_whole(partial / IDS, lambda file: file.write(lines))
+        _write_manifest(partial, store, snapshot)
+        os.rename(partial, folder)
+    sync_folder(folder.parent)
+    return len(snapshot)
+
+
+def _write_manifest(folder: Path, store: Store, snapshot: Snapshot) -> None:
     own = snapshot.manifest
     manifest = Manifest(
         number=len(snapshot),
@@ -66,7 +76,6 @@ def export_codes_folder(store: Store, folder: str | os.PathLike[str]) -> int:
     )
     hashes = {"codes_sha256": sha256(folder / CODES), "ids_sha256": sha256(folder / IDS)}
     dataclasses.replace(manifest, **hashes).write(folder)
-    return len(snapshot)
 
 
 def import_faiss(purpose: str) -> ModuleType:

@@ -13,6 +13,7 @@ from hashnet_jax.distributed.reading import DamagedFile
 from hashnet_jax.index import (
     Changes,
     StoreManifest,
+    _export,
     check_codes,
     create_store,
     export_codes_folder,
@@ -68,6 +69,24 @@ def test_an_exported_codes_folder_has_the_codes_and_paths_by_id(store, tmp_path)
     with pytest.raises(FileExistsError, match="is a file"):
         export_codes_folder(store, tmp_path / "codes" / "ids.txt")
     assert content(tmp_path / "codes") == before
+
+
+def test_a_codes_folder_appears_whole_or_not_at_all(store, tmp_path, monkeypatch):
+    folder = tmp_path / "exported" / "codes"
+
+    def fail(*args):
+        raise OSError("disk full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_export, "_write_manifest", fail)
+        with pytest.raises(OSError, match="disk full"):
+            export_codes_folder(store, folder)
+    assert list(folder.parent.iterdir()) == []
+    folder.mkdir()  # an empty folder is replaced, also if a link leads to it
+    (tmp_path / "link").symlink_to(folder)
+    assert export_codes_folder(store, tmp_path / "link") == 3
+    check_codes(folder, read_manifest(folder))
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_an_exported_faiss_index_finds_the_codes_and_its_ids_name_them(store, tmp_path):

@@ -88,7 +88,7 @@ def _add_index(add: Any) -> None:
 
 
 def _read_ahead(args: argparse.Namespace) -> None:
-    """Starts a thread that reads and hashes the network while JAX and other modules are imported."""
+    """Starts a thread that reads and hashes the network, beside the slow imports."""
     from hashnet_jax.weights import read_arrays
 
     pool = concurrent.futures.ThreadPoolExecutor(1)
