@@ -67,11 +67,12 @@ def load_query_network(run_dir: Path, model: ModelArrays, batch_size: int) -> Qu
 
     Args:
       run_dir: run folder that contains `model.npz`.
-      model: the content of that file.
+      model: the content of that file, whose arrays must match its spec. They do if the hash of the
+        file is the one in a store, since its codes were computed by this network.
       batch_size: number of pictures per batch.
 
     Raises:
-      ValueError: if `model.npz` is damaged, or the network contains NaN or infinite values.
+      ValueError: if the network contains NaN or infinite values.
     """
     folder = _folder()
     path = folder / _key(model, batch_size) if folder else None
@@ -80,7 +81,7 @@ def load_query_network(run_dir: Path, model: ModelArrays, batch_size: int) -> Qu
         # Imports Flax.
         from hashnet_jax.cli._query_program import compile_program
 
-        program = compile_program(run_dir, batch_size)
+        program = compile_program(run_dir, model, batch_size)
         network = _network(program, model, batch_size)
         if path:
             _keep(path, program, network)

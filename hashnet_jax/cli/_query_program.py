@@ -3,24 +3,29 @@
 import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 from jax.stages import Compiled
 from jaxtyping import Array, Float32, UInt8
 
-from hashnet_jax.model import HashNetParams, check_finite, logits, preprocess
-from hashnet_jax.weights import load, named_arrays
+from hashnet_jax.layers import plain_layers
+from hashnet_jax.model import HashNetParams, check_finite, logits, preprocess, spec_from_json
+from hashnet_jax.weights import ModelArrays
 
 # The setting of JAX below which a program is not saved in its cache.
 _MIN_SECONDS = "jax_persistent_cache_min_compile_time_secs"
 
 
-def compile_program(run_dir: Path, batch_size: int) -> Compiled:
-    """Compiles a run's network for one batch size.
+def compile_program(run_dir: Path, model: ModelArrays, batch_size: int) -> Compiled:
+    """Compiles a network for one batch size.
+
+    The layers are plain: these compile in less time than is lost by running a few batches slowly.
 
     Args:
-      run_dir: run folder that contains `model.npz`.
+      run_dir: run folder that contains `model.npz`, for the error message.
+      model: the content of that file, whose arrays match its spec.
       batch_size: number of pictures per batch.
 
     Returns:
@@ -28,21 +33,32 @@ def compile_program(run_dir: Path, batch_size: int) -> Compiled:
       and ``images`` are uint8 ``[B, S, S, 3]`` with S = ``spec.resize``.
 
     Raises:
-      ValueError: if `model.npz` is damaged, or the network contains NaN or infinite values.
+      ValueError: if the network contains NaN or infinite values.
     """
-    params = load(run_dir)
-    check_finite(params, source=f"the network in {run_dir}")
-    named, structure, side = named_arrays(params), jax.tree.structure(params), params.spec.resize
+    spec = spec_from_json(model.spec)
+    check_finite(HashNetParams(_nested(model.arrays), spec), source=f"the network in {run_dir}")
 
     def program(
         arrays: Mapping[str, Array], images: UInt8[Array, "B S S 3"]
     ) -> Float32[Array, "B K"]:
-        own: HashNetParams = jax.tree.unflatten(structure, [arrays[name] for name in named])
-        return logits(own, preprocess(images, own.spec))
+        params = HashNetParams(_nested(arrays), spec)
+        return logits(params, preprocess(images, spec))
 
-    images = jax.ShapeDtypeStruct((batch_size, side, side, 3), np.uint8)
-    with _not_cached():
-        return jax.jit(program).lower(named, images).compile()
+    images = jax.ShapeDtypeStruct((batch_size, spec.resize, spec.resize, 3), np.uint8)
+    with _not_cached(), plain_layers():
+        return jax.jit(program).lower(model.arrays, images).compile()
+
+
+def _nested(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the variables of a network from its arrays by name; see `named_arrays`."""
+    variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
+    for name, array in arrays.items():
+        *parents, last = name.split("/")
+        place = variables
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = array
+    return variables
 
 
 @contextlib.contextmanager

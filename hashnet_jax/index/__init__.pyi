@@ -4,12 +4,8 @@ from ._decoding import decode_pictures
 from ._defaults import DEFAULT_PROBES
 from ._duplicates import COPY_BITS, DuplicatePicture, find_duplicates
 from ._engine import Engine, LocalEngine
-from ._export import (
-    export_codes_folder,
-    export_faiss,
-    export_parquet,
-    import_faiss,
-)
+from ._export import export_codes_folder, export_faiss, export_parquet
+from ._faiss import import_faiss
 from ._import import import_codes_folder
 from ._inputs import expand, list_pictures
 from ._manifest import MANIFEST, PARTIAL, Manifest, read_manifest

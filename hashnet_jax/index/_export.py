@@ -3,15 +3,14 @@
 import dataclasses
 import os
 import tempfile
-import warnings
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hashnet_jax.distributed.files import make_folder, sha256, sync_folder, write_whole
+from hashnet_jax.index._faiss import import_faiss
 from hashnet_jax.index._manifest import CODES, IDS, Manifest
 from hashnet_jax.index._snapshot import Snapshot
 from hashnet_jax.index._store import Store
@@ -76,30 +75,6 @@ def _write_manifest(folder: Path, store: Store, snapshot: Snapshot) -> None:
     )
     hashes = {"codes_sha256": sha256(folder / CODES), "ids_sha256": sha256(folder / IDS)}
     dataclasses.replace(manifest, **hashes).write(folder)
-
-
-def import_faiss(purpose: str) -> ModuleType:
-    """Imports faiss, or raises an error that explains how to install it.
-
-    Args:
-      purpose: completes the error message "faiss is needed to ...".
-
-    Returns:
-      The faiss module.
-
-    Raises:
-      ModuleNotFoundError: if faiss is missing.
-    """
-    try:
-        with warnings.catch_warnings():
-            # Importing faiss emits deprecation warnings about its SWIG types.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            import faiss
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"faiss is needed to {purpose}. Install faiss-cpu or hashnet_jax[search] with pip."
-        ) from error
-    return faiss
 
 
 def export_faiss(store: Store, path: str | os.PathLike[str]) -> int:

@@ -5,6 +5,9 @@ from jaxtyping import Int64, UInt8, UInt16, UInt64
 
 _BYTES_PER_WORD = 8
 
+# Codes compared at a time. 2**17 codes of 64 bits take a megabyte.
+_BLOCK = 2**17
+
 
 def words_of(codes: UInt8[np.ndarray, "N bytes"]) -> UInt64[np.ndarray, "N W"]:
     """Converts packed codes to 64-bit words, padded with zeros.
@@ -47,30 +50,56 @@ def distances_from(
 
 
 def nearest_rows(
-    distances: UInt8[np.ndarray, " N"] | UInt16[np.ndarray, " N"],
+    query: UInt64[np.ndarray, " W"],
+    words: UInt64[np.ndarray, "N W"],
     *,
     k: int | None = None,
     radius: int | None = None,
-) -> Int64[np.ndarray, " n"]:
-    """Selects the k nearest rows, the rows within a radius, or the k nearest rows within a radius.
+) -> tuple[Int64[np.ndarray, " n"], Int64[np.ndarray, " n"]]:
+    """Finds the k codes nearest to a query, all codes within a radius, or the k nearest of these.
+
+    The codes are compared in blocks that fit in the cache of a core. Once k codes have been found,
+    only codes that are strictly nearer than the k-th of them are looked at.
 
     Args:
-      distances: Hamming distances ``[N]``, from :func:`distances_from`.
-      k: maximum number of rows to return; None for no limit.
+      query: the query as words, i.e. one row of the output of :func:`words_of`.
+      words: the N codes as words, from :func:`words_of`.
+      k: maximum number of rows to return, >= 1; None for no limit.
       radius: maximum distance; None for no limit.
 
     Returns:
-      The row indices in order of increasing distance, with ties broken by index.
+      ``(rows, distances)``, in order of increasing distance, with ties broken by row.
 
     Examples:
-      >>> nearest_rows(np.array([3, 1, 2, 1], np.uint8), k=3)
-      array([1, 3, 2])
-      >>> nearest_rows(np.array([3, 1, 2, 1], np.uint8), radius=1)
-      array([1, 3])
+      >>> words = words_of(np.array([[7], [1], [3], [1]], np.uint8))
+      >>> nearest_rows(words_of(np.zeros((1, 1), np.uint8))[0], words, k=3)
+      (array([1, 3, 2]), array([1, 1, 2]))
+      >>> nearest_rows(words_of(np.zeros((1, 1), np.uint8))[0], words, radius=1)
+      (array([1, 3]), array([1, 1]))
     """
-    limit = int(distances.max(initial=0)) if radius is None else radius
-    if k is not None and k < len(distances):
-        up_to = np.cumsum(np.bincount(distances))
-        limit = min(limit, int(np.searchsorted(up_to, k)))
-    rows = np.flatnonzero(distances <= limit)
-    return rows[np.argsort(distances[rows], kind="stable")][:k]
+    limit = 64 * words.shape[1] if radius is None else radius
+    rows, found = np.empty(0, np.int64), np.empty(0, np.int64)
+    for start in range(0, len(words), _BLOCK):
+        distances = distances_from(query, words[start : start + _BLOCK])
+        if k is not None and start == 0 and k <= len(distances):
+            limit = min(limit, _kth_smallest(distances, k))
+        near = np.flatnonzero(distances <= limit)
+        if not len(near):
+            continue
+        rows = np.concatenate([rows, start + near])
+        found = np.concatenate([found, distances[near]])
+        if k is not None and len(rows) >= k:
+            order = np.argsort(found, kind="stable")[:k]
+            rows, found = rows[order], found[order]
+            # Of equal distances, those in earlier rows come first.
+            limit = min(limit, int(found[-1]) - 1)
+            if limit < 0:
+                break
+    order = np.argsort(found, kind="stable")
+    return rows[order], found[order]
+
+
+def _kth_smallest(distances: UInt8[np.ndarray, " N"] | UInt16[np.ndarray, " N"], k: int) -> int:
+    """Returns the k-th smallest of at least k distances."""
+    up_to = np.cumsum(np.bincount(distances))
+    return int(np.searchsorted(up_to, k))

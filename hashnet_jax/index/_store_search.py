@@ -4,20 +4,19 @@ import operator
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
-from hashnet_jax.hamming import rescore, top_k
-from hashnet_jax.index._popcount import distances_from, nearest_rows, words_of
+from hashnet_jax.hamming import rescore
+from hashnet_jax.index._faiss import is_installed, nearest_by_faiss
+from hashnet_jax.index._popcount import nearest_rows, words_of
 from hashnet_jax.index._snapshot import Snapshot
 
-# From this many comparisons on (queries times 64-bit words), compiling `top_k` pays off.
-COMPILED_FROM = 2**28
+# From this many comparisons on (queries times 64-bit words), importing faiss pays off.
+FAISS_FROM = 2**26
 
-# Queries and codes per call of `top_k`. This many 64-bit codes fit in the cache of a core, which
-# halves the time to search 1,000,000 codes compared with a single call.
-QUERIES_PER_CALL, CODES_PER_PART = 1024, 2**16
+# faiss allocates an entry for each neighbour at each distance, for 32 queries at a time.
+_MOST_FAISS_ENTRIES = 2**23
 
 # Row indices and their distances.
 _Found = tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]
@@ -53,8 +52,8 @@ def search_snapshots(
 ) -> list[list[Neighbour]]:
     """Finds the exact nearest neighbours of each query in one or more stores.
 
-    Small searches use NumPy. Large searches use :func:`hashnet_jax.hamming.top_k`, which is faster
-    than NumPy but has to be compiled.
+    Large searches for the k nearest use faiss if it is installed, and all others use NumPy. Both
+    give the same result.
 
     Args:
       snapshots: snapshots of stores whose codes were computed by the same network, see
@@ -122,14 +121,10 @@ def nearest_in(
     if not len(codes):
         return [(np.zeros(0, np.int64), np.zeros(0, np.int64)) for _ in queries]
     words = words_of(codes)
-    if k is not None and len(queries) * words.size >= COMPILED_FROM:
-        return _compiled(codes, queries, k, radius)
-    found = []
-    for query in words_of(queries):
-        distances = distances_from(query, words)
-        rows = nearest_rows(distances, k=k, radius=radius)
-        found.append((rows, distances[rows].astype(np.int64)))
-    return found
+    is_large = len(queries) * words.size >= FAISS_FROM
+    if k is not None and is_large and is_installed() and _fits_in_faiss(codes, k):
+        return _with_faiss(codes, queries, k, radius)
+    return [nearest_rows(query, words, k=k, radius=radius) for query in words_of(queries)]
 
 
 def rescore_neighbours(
@@ -169,45 +164,21 @@ def rescore_neighbours(
     return ranked
 
 
-def _compiled(
+def _fits_in_faiss(codes: UInt8[np.ndarray, "N bytes"], k: int) -> bool:
+    return min(k, len(codes)) * (8 * codes.shape[1] + 1) * 32 <= _MOST_FAISS_ENTRIES
+
+
+def _with_faiss(
     codes: UInt8[np.ndarray, "N bytes"],
     queries: UInt8[np.ndarray, "Q bytes"],
     k: int,
     radius: int | None,
 ) -> list[_Found]:
-    number = len(codes)
-    k, size = min(k, number), min(number, max(k, CODES_PER_PART))
-    # The last part overlaps the one before it, so that all parts have the same shape.
-    starts = [*range(0, number - size, size), number - size]
-    parts = [jax.device_put(codes[start : start + size]) for start in starts]
     found = []
-    for first in range(0, len(queries), QUERIES_PER_CALL):
-        some = queries[first : first + QUERIES_PER_CALL]
-        results = [top_k(some, part, k) for part in parts]
-        keys = _smallest_keys(results, starts, size, number)
-        for distances, rows in zip(*np.divmod(keys, number), strict=True):
-            kept = slice(None) if radius is None else distances <= radius
-            found.append((rows[kept], distances[kept]))
+    for distances, rows in zip(*nearest_by_faiss(codes, queries, k), strict=True):
+        kept = slice(None) if radius is None else distances <= radius
+        found.append((rows[kept], distances[kept].astype(np.int64)))
     return found
-
-
-def _smallest_keys(
-    results: Sequence[tuple[Int[jax.Array, "Q k"], Int[jax.Array, "Q k"]]],
-    starts: Sequence[int],
-    size: int,
-    number: int,
-) -> Int[np.ndarray, "Q k"]:
-    """Returns, for each query, the k smallest keys ``distance * N + row`` over all parts."""
-    keys, covered, k = [], 0, results[0][0].shape[1]
-    for (distance, place), start in zip(results, starts, strict=True):
-        row = np.asarray(place).astype(np.int64) + start
-        key = np.asarray(distance).astype(np.int64) * number + row
-        keys.append(np.where(row < covered, np.iinfo(np.int64).max, key))
-        covered = start + size
-    merged = np.concatenate(keys, axis=1)
-    if len(keys) > 1:
-        merged = np.partition(merged, k - 1, axis=1)[:, :k]
-    return np.sort(merged, axis=1)
 
 
 def _neighbours(

@@ -20,6 +20,7 @@ from hashnet_jax.layers import _cpu_matmul_convolution as matmul
 from hashnet_jax.layers import _cpu_winograd as winograd
 from hashnet_jax.layers._cpu_batch_chunks import match_varying_axes
 from hashnet_jax.layers._geometry import ConvGeometry
+from hashnet_jax.layers._plain import is_plain
 
 DIMENSION_NUMBERS = ("NHWC", "HWIO", "NHWC")
 
@@ -38,7 +39,8 @@ def convolve(
 ) -> Float[Array, "B Ho Wo F"]:
     """An ungrouped 2-D convolution to pass to ``flax.linen.Conv`` as ``conv_general_dilated``.
 
-    Supports reverse-mode differentiation only.
+    Supports only reverse-mode differentiation, except inside
+    :func:`hashnet_jax.layers.plain_layers`.
 
     Args:
       images: float ``[B, H, W, C]``.
@@ -73,6 +75,8 @@ def convolve(
     # axes are matched outside the custom gradient so that the kernel's gradient is summed over
     # devices.
     images, kernel = match_varying_axes(images, kernel), match_varying_axes(kernel, images)
+    if is_plain():
+        return PLAIN.forward(images, kernel, geometry=geometry)
     return _convolve(images, kernel, geometry)
 
 

@@ -11,8 +11,9 @@ from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Float
 
+from hashnet_jax.layers._plain import is_plain
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
+
 def depthwise_conv(
     images: Float[Array, "B H W C"], kernel: Float[Array, "k k 1 C"], stride: int
 ) -> Float[Array, "B Ho Wo C"]:
@@ -35,6 +36,13 @@ def depthwise_conv(
       Array([[4., 4.],
              [4., 4.]], dtype=float32)
     """
+    if is_plain():
+        return grouped_conv(images, kernel, stride)
+    return _depthwise_conv(images, kernel, stride)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _depthwise_conv(images: Array, kernel: Array, stride: int) -> Array:
     return lax.platform_dependent(
         images,
         kernel,
@@ -44,7 +52,7 @@ def depthwise_conv(
 
 
 def _forward(images: Array, kernel: Array, stride: int) -> tuple[Array, tuple[Array, Array]]:
-    return depthwise_conv(images, kernel, stride), (images, kernel)
+    return _depthwise_conv(images, kernel, stride), (images, kernel)
 
 
 def _backward(stride: int, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
@@ -60,7 +68,7 @@ def _backward(stride: int, saved: tuple[Array, Array], gradient: Array) -> tuple
     )
 
 
-depthwise_conv.defvjp(_forward, _backward)
+_depthwise_conv.defvjp(_forward, _backward)
 
 
 def grouped_conv(

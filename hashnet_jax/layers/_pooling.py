@@ -16,6 +16,8 @@ import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float, UInt8
 
+from hashnet_jax.layers._plain import is_plain
+
 
 class PoolGeometry(NamedTuple):
     """Side, stride and padding of a square pooling window, in pixels."""
@@ -31,7 +33,8 @@ def max_pool(
     """Max pooling with a square window and symmetric padding, as in torch.
 
     The gradient goes to the first maximum of a window in row-major order (after ReLU, ties between
-    zeros are common). Supports reverse-mode differentiation only.
+    zeros are common). Supports only reverse-mode differentiation, except inside
+    :func:`hashnet_jax.layers.plain_layers`.
 
     Args:
       images: float ``[B, H, W, C]``; H + 2 ``padding`` and W + 2 ``padding`` must be at least
@@ -48,7 +51,10 @@ def max_pool(
       Array([[ 5.,  7.],
              [13., 15.]], dtype=float32)
     """
-    return _max_pool(images, PoolGeometry(window, stride, padding))
+    geometry = PoolGeometry(window, stride, padding)
+    if is_plain():
+        return _pool_windows(images, geometry=geometry)
+    return _max_pool(images, geometry)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))

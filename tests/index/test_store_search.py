@@ -1,5 +1,7 @@
 """Tests for search over stores: the distances of every path, limits, ties and rescoring."""
 
+import importlib.util
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -9,6 +11,7 @@ from hashnet_jax.distributed.reading import DamagedFile
 from hashnet_jax.index import (
     Neighbour,
     Snapshot,
+    _popcount,
     _store_rows,
     _store_search,
     build_index,
@@ -56,17 +59,17 @@ def pairs(neighbours):
     return [(one.distance, one.id) for one in neighbours]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("bits", BITS)
-@pytest.mark.parametrize("part", [0, 70, NUMBER])
-def test_search_in_memory_equals_a_loop_over_bits_with_ties_by_id(bits, part, monkeypatch):
-    """By NumPy (0), and by a compiled program in parts that do and do not overlap."""
-    monkeypatch.setattr(_store_search, "COMPILED_FROM", 0 if part else 2**60)
-    monkeypatch.setattr(_store_search, "CODES_PER_PART", part)
-    monkeypatch.setattr(_store_search, "QUERIES_PER_CALL", 3)
+@pytest.mark.parametrize("by", ["faiss", "numpy", "numpy in blocks"])
+def test_search_in_memory_equals_a_loop_over_bits_with_ties_by_id(bits, by, monkeypatch):
+    if by == "faiss":
+        pytest.importorskip("faiss")
+    monkeypatch.setattr(_store_search, "FAISS_FROM", 0 if by == "faiss" else 2**60)
+    if by == "numpy in blocks":
+        monkeypatch.setattr(_popcount, "_BLOCK", 7)
     codes = clustered(bits)
     whole, queries = snapshot(codes, bits), codes[:4]
-    for k, radius in ((20, None), (20, 3), (NUMBER + 1, None), (None, 3)):
+    for k, radius in ((20, None), (1, None), (20, 3), (NUMBER + 1, None), (None, 3), (2, 0)):
         found = search_snapshots([whole], queries, k=k, radius=radius)
         for query, neighbours in zip(queries, found, strict=True):
             loop = sorted((d, f"{i:04}") for i, d in enumerate(counted(query, codes)))
@@ -75,6 +78,31 @@ def test_search_in_memory_equals_a_loop_over_bits_with_ties_by_id(bits, part, mo
                 == [pair for pair in loop if radius is None or pair[0] <= radius][:k]
             )
             assert all(one.code == codes[int(one.id)].tobytes() for one in neighbours)
+
+
+def test_large_searches_use_faiss_unless_it_would_need_much_memory_or_is_missing(monkeypatch):
+    codes = clustered(64)
+    calls, nearest = [], _store_search.nearest_by_faiss
+    monkeypatch.setattr(_store_search, "FAISS_FROM", 4 * NUMBER)
+
+    def record(*args):
+        calls.append(args)
+        return nearest(*args)
+
+    monkeypatch.setattr(_store_search, "nearest_by_faiss", record)
+    whole = snapshot(codes, 64)
+    search_snapshots([whole], codes[:3], k=5)
+    search_snapshots([whole], codes[:4], radius=5)
+    assert calls == []
+    expected = search_snapshots([whole], codes[:4], k=5)
+    assert len(calls) == (importlib.util.find_spec("faiss") is not None)
+    with monkeypatch.context() as patch:
+        patch.setattr(_store_search, "is_installed", lambda: False)
+        assert search_snapshots([whole], codes[:4], k=5) == expected
+    with monkeypatch.context() as patch:
+        patch.setattr(_store_search, "_MOST_FAISS_ENTRIES", 5 * 65 * 32 - 1)
+        assert search_snapshots([whole], codes[:4], k=5) == expected
+    assert len(calls) == (importlib.util.find_spec("faiss") is not None)
 
 
 @pytest.mark.parametrize("bits", BITS)

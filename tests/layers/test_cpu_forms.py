@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax import Array, export, lax
 
-from hashnet_jax.layers import convolve, max_pool
+from hashnet_jax.layers import convolve, max_pool, plain_layers
 from tests.support.gradients import assert_close, random, with_gradients
 
 # side, window, stride, padding
@@ -188,3 +188,27 @@ def test_a_program_exported_for_several_platforms_runs_on_this_one() -> None:
 def test_unsupported_convolution_options_are_rejected(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"`{name}` must be .*use flax"):
         convolve(jnp.ones((1, 5, 5, 4)), jnp.ones((3, 3, 4, 4)), (1, 1), "SAME", **{name: value})
+
+
+def test_inside_plain_layers_the_program_for_a_cpu_is_plain_and_traced_again() -> None:
+    shapes = [jax.ShapeDtypeStruct(s, jnp.float32) for s in ((2, 9, 9, 3), (3, 3, 3, 4))]
+    gradients = jax.jit(jax.grad(loss, argnums=(0, 1)))
+    before = gradients.lower(*shapes).as_text()
+    with plain_layers():
+        inside = gradients.lower(*shapes).as_text()
+    plain = jax.jit(jax.grad(plain_loss, argnums=(0, 1))).lower(*shapes).as_text()
+    assert gradients.lower(*shapes).as_text() == before
+    for name in ("convolution", "select_and_scatter", "dot_general", "while", "case"):
+        count = inside.count(f"stablehlo.{name}")
+        assert count == plain.count(f"stablehlo.{name}")
+        assert count != before.count(f"stablehlo.{name}") or not count
+
+
+def test_inside_plain_layers_derivatives_can_be_taken_forward() -> None:
+    images, kernel = random(0, 2, 9, 9, 3), random(1, 3, 3, 3, 4)
+    with pytest.raises(TypeError, match="forward-mode"):
+        jax.jvp(lambda x: loss(x, kernel), (images,), (images,))
+    with plain_layers():
+        value, tangent = jax.jvp(lambda x: loss(x, kernel), (images,), (images,))
+    gradient = jax.grad(plain_loss)(images, kernel)
+    assert_close([value, tangent], [plain_loss(images, kernel), jnp.vdot(gradient, images)], 1e-5)

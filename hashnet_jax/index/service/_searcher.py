@@ -3,8 +3,7 @@
 A service compares only a few queries at a time with codes that may change. faiss divides even such
 a small search among all processors and waits for the slowest, which takes up to 10 ms on a busy
 machine. :func:`hashnet_jax.hamming.top_k` is compiled again whenever the number of codes changes.
-NumPy has neither drawback. It compares a query with 100,000 64-bit codes in 0.5 ms, and with
-1,000,000 in 7 ms.
+NumPy has neither drawback.
 """
 
 import bisect
@@ -12,7 +11,7 @@ import bisect
 import numpy as np
 from jaxtyping import Int64, UInt8
 
-from hashnet_jax.index._popcount import distances_from, nearest_rows, words_of
+from hashnet_jax.index._popcount import nearest_rows, words_of
 from hashnet_jax.index._snapshot import Snapshot
 
 
@@ -52,6 +51,5 @@ class Searcher:
           ``(distances, rows)``, both ``[min(k, N)]``, in order of increasing distance, with ties
           broken by row index, and therefore by id.
         """
-        distances = distances_from(words_of(code[None])[0], self._words)
-        rows = nearest_rows(distances, k=k)
-        return distances[rows].astype(np.int64), rows
+        rows, distances = nearest_rows(words_of(code[None])[0], self._words, k=k)
+        return distances, rows
