@@ -67,12 +67,11 @@ def load_query_network(run_dir: Path, model: ModelArrays, batch_size: int) -> Qu
 
     Args:
       run_dir: run folder that contains `model.npz`.
-      model: the content of that file, whose arrays must match its spec. They do if the hash of the
-        file is the one in a store, since its codes were computed by this network.
+      model: the content of that file.
       batch_size: number of pictures per batch.
 
     Raises:
-      ValueError: if the network contains NaN or infinite values.
+      ValueError: if `model.npz` is damaged, or the network contains NaN or infinite values.
     """
     folder = _folder()
     path = folder / _key(model, batch_size) if folder else None
@@ -81,7 +80,7 @@ def load_query_network(run_dir: Path, model: ModelArrays, batch_size: int) -> Qu
         # Imports Flax.
         from hashnet_jax.cli._query_program import compile_program
 
-        program = compile_program(run_dir, model, batch_size)
+        program = compile_program(run_dir, model, batch_size, is_kept=path is not None)
         network = _network(program, model, batch_size)
         if path:
             _keep(path, program, network)
@@ -117,9 +116,11 @@ def _key(model: ModelArrays, batch_size: int) -> str:
         hashed.update(path.read_bytes())
     settings = [getattr(jax.config, name) for name in _SETTINGS]
     versions = [version(name) for name in ("jax", "jaxlib", "flax")]
+    versions.append(platform.python_version())
     device = jax.local_devices()[0]
     where = (device.platform, device.device_kind, jax.device_count(), platform.machine())
-    where += (_compilation_cache.processor(), os.environ.get("XLA_FLAGS"))
+    where += (device.client.platform_version, _compilation_cache.processor())
+    where += tuple(os.environ.get(name) for name in ("XLA_FLAGS", "LIBTPU_INIT_ARGS"))
     shapes = [(name, array.shape, array.dtype) for name, array in model.arrays.items()]
     network = (model.spec, shapes, batch_size)
     hashed.update(repr((network, settings, versions, where)).encode())
@@ -127,8 +128,13 @@ def _key(model: ModelArrays, batch_size: int) -> str:
 
 
 def _read(path: Path, model: ModelArrays) -> Program | None:
-    """Returns the program in a file, or None if it is missing, damaged or cannot be loaded."""
+    """Returns the program in a file, or None if it is missing, damaged or cannot be loaded.
+
+    Loading runs code from the file, so the files of other users are not loaded.
+    """
     try:
+        if path.stat().st_uid != os.getuid():
+            return None
         data = path.read_bytes()
     except OSError:
         return None
@@ -137,7 +143,7 @@ def _read(path: Path, model: ModelArrays) -> Program | None:
         return None
     try:
         return _loaded(content, model.arrays)
-    except jax.errors.JaxRuntimeError:
+    except Exception:  # A backend and a pickle can raise anything; the program is compiled again.
         return None
 
 
@@ -153,8 +159,12 @@ def _keep(path: Path, program: Compiled, network: QueryNetwork) -> None:
 
     An OSError is ignored, because a search does not depend on the cache.
     """
-    content, _, _ = serialize_executable.serialize(program)
-    if not _works_when_loaded(content, network):
+    try:
+        content, _, _ = serialize_executable.serialize(program)
+        works = _works_when_loaded(content, network)
+    except Exception:  # Some backends do not support this, and say so in different ways.
+        return
+    if not works:
         return
     try:
         write_whole(path, lambda file: file.write(hashlib.sha256(content).digest() + content))
@@ -168,8 +178,5 @@ def _keep(path: Path, program: Compiled, network: QueryNetwork) -> None:
 def _works_when_loaded(content: bytes, network: QueryNetwork) -> bool:
     """Returns whether a serialized program computes the same logits as the program of a network."""
     images = np.zeros((network.batch_size, network.side, network.side, 3), np.uint8)
-    try:
-        loaded = network._replace(program=_loaded(content, network.arrays))
-        return np.array_equal(loaded(images), network(images))
-    except jax.errors.JaxRuntimeError:
-        return False
+    loaded = network._replace(program=_loaded(content, network.arrays))
+    return np.array_equal(loaded(images), network(images))

@@ -46,7 +46,7 @@ def print_nearest_in_stores(
 
     Args:
       run_dir: run folder that contains `model.npz`.
-      read_model: returns the content of that file; may be the end of a thread that reads it.
+      read_model: returns the content of that file; may wait for a thread that reads it.
       stores: store folders or locations in object storage.
       queries: picture files, folders and globs.
       k: maximum number of neighbours per query; None for 10, or for all neighbours within
@@ -108,6 +108,7 @@ def _check_networks(
 
             load(run_dir)  # Damage is reported as such.
             check_same_network(source.manifest, uri, run_dir)
+            raise ValueError(f"the network in {run_dir} was replaced during the search. Try again.")
 
 
 def _open(uri: str, kind: str, where: str | None) -> Source:

@@ -3,10 +3,10 @@
 import concurrent.futures
 import hashlib
 import io
-import mmap
 import os
 import struct
 import zipfile
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from hashnet_jax.distributed.files import refuse_pipe
 
 # JAX uses an array that starts at a multiple of this many bytes without copying it.
 _ALIGNMENT = 64
+
+# Large, because other threads may run only between two blocks.
+_BLOCK_BYTES = 2**24
 
 # The fixed part of a member's header in a zip file, which ends with the lengths of the two variable
 # parts that follow it.
@@ -55,14 +58,31 @@ def read_hashed_npz(path: StrPath, what: str, remedy: str) -> tuple[dict[str, np
     with (
         damage_named(path, what, remedy),
         open(path, "rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
         concurrent.futures.ThreadPoolExecutor(1) as pool,
     ):
-        digest = pool.submit(lambda: hashlib.sha256(content).hexdigest())
+        digest = pool.submit(_sha256, file.fileno())
         with zipfile.ZipFile(file) as archive:
             members = archive.infolist()
+        _check_members(members, os.fstat(file.fileno()).st_size)
         arrays = {array_name(member): _read_member(file, member) for member in members}
         return arrays, digest.result()
+
+
+def _sha256(descriptor: int) -> str:
+    """Hashes a file without moving its position."""
+    digest, start = hashlib.sha256(), 0
+    while block := os.pread(descriptor, _BLOCK_BYTES, start):
+        digest.update(block)
+        start += len(block)
+    return digest.hexdigest()
+
+
+def _check_members(members: Sequence[zipfile.ZipInfo], size: int) -> None:
+    # Overlapping members would let a small file unpack to any size.
+    if sum(member.file_size for member in members) > size:
+        raise ValueError("its arrays are larger than the file")
+    if len({member.filename for member in members}) < len(members):
+        raise ValueError("an array appears twice")
 
 
 def _read_member(file: io.BufferedReader, member: zipfile.ZipInfo) -> np.ndarray:

@@ -35,7 +35,7 @@ def export_codes_folder(store: Store, folder: str | os.PathLike[str]) -> int:
       FileExistsError: if the folder contains files.
       ValueError: if the store is empty, or a path contains a line break.
     """
-    folder = Path(os.path.realpath(folder))
+    folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"`out` must be a folder, but {folder} is a file.")
     if folder.is_dir() and (content := os.listdir(folder)):
@@ -44,15 +44,15 @@ def export_codes_folder(store: Store, folder: str | os.PathLike[str]) -> int:
         )
     snapshot = _not_empty(store)
     lines = _lines(snapshot)
-    make_folder(folder.parent)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-        partial = Path(temporary, "codes")
-        make_folder(partial)
-        write_whole(partial / CODES, lambda file: np.save(file, snapshot.codes))
-        write_whole(partial / IDS, lambda file: file.write(lines))
-        _write_manifest(partial, store, snapshot)
-        os.rename(partial, folder)
-    sync_folder(folder.parent)
+    make_folder(folder)
+    try:
+        write_whole(folder / CODES, lambda file: np.save(file, snapshot.codes))
+        write_whole(folder / IDS, lambda file: file.write(lines))
+        _write_manifest(folder, store, snapshot)  # last: without it, the folder has no codes
+    except BaseException:
+        for name in (CODES, IDS):
+            (folder / name).unlink(missing_ok=True)
+        raise
     return len(snapshot)
 
 

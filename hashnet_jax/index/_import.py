@@ -28,8 +28,9 @@ def import_codes_folder(
 ) -> Store:
     """Imports a codes folder into a store, without encoding its pictures again.
 
-    A codes folder does not record the state of the picture files. A picture file that is older than
-    the folder's manifest is assumed to be unchanged since it was encoded. Other pictures are
+    A codes folder does not record the state of the picture files. If `hashnet encode` of an earlier
+    version wrote the folder, a picture file that is older than its manifest is assumed to be
+    unchanged since it was encoded. Other pictures, and all pictures in an exported folder, are
     imported too, but the next update encodes them again, or deletes their rows if the files are
     gone.
 
@@ -52,6 +53,8 @@ def import_codes_folder(
     check_codes(folder, manifest)
     note_unchecked(folder, manifest)
     store = _open_or_create(uri, manifest, folder)
+    # An export, which has no batch size, is younger than the codes that it contains.
+    is_exported = manifest.batch_size is None
     written_ns = (folder / MANIFEST).stat().st_mtime_ns
     codes = open_codes(folder, manifest)
     with (
@@ -64,7 +67,10 @@ def import_codes_folder(
                 if not _is_utf8(path) and on_unreadable is not None:
                     on_unreadable(path, "the path is not UTF-8; rename the file or folder")
             ids = [paths[i] for i in valid]
-            files = [_trusted(file, written_ns) for file in pool.map(digest, ids)]
+            if is_exported:
+                files = [_UNKNOWN] * len(ids)
+            else:
+                files = [_trusted(file, written_ns) for file in pool.map(digest, ids)]
             rows = make_rows(
                 store.manifest,
                 ids=ids,

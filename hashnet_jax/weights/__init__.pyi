@@ -1,7 +1,7 @@
 from ._convert import convert_backbone, load_backbone
 from ._find import find_weights
 from ._model_arrays import ModelArrays, read_arrays
-from ._model_file import load, named_arrays, read_spec, save
+from ._model_file import load, read_spec, save
 from ._model_path import MODEL_FILE
 from ._tensor_files import read_tensors
 
@@ -12,7 +12,6 @@ __all__ = [
     "find_weights",
     "load",
     "load_backbone",
-    "named_arrays",
     "read_arrays",
     "read_spec",
     "read_tensors",

@@ -15,7 +15,8 @@ class ModelArrays(NamedTuple):
 
     Attributes:
       spec: the network's spec, as JSON.
-      arrays: the network's arrays, keyed by name; see :func:`hashnet_jax.weights.named_arrays`.
+      arrays: the network's arrays, keyed by their paths in the pytree, e.g.
+        ``"params/hash/kernel"``.
       sha256: SHA-256 of the file.
       is_finite: whether no array contains NaN or infinite values. May be False for arrays whose sum
         overflows.
@@ -30,7 +31,8 @@ class ModelArrays(NamedTuple):
 def read_arrays(folder: str | os.PathLike[str]) -> ModelArrays:
     """Reads the content of a `model.npz` file in a fraction of the time of :func:`load`.
 
-    The arrays are not checked against the spec, and damage is only found by comparing the hash.
+    The arrays are not checked against the spec, and checksums are not verified: compare the hash to
+    detect damage.
 
     Args:
       folder: the folder of a finished run, or any folder with a `model.npz`.
@@ -44,10 +46,12 @@ def read_arrays(folder: str | os.PathLike[str]) -> ModelArrays:
     arrays, sha256 = read_hashed_npz(path, *DAMAGE)
     with damage_named(path, *DAMAGE):
         spec = str(arrays.pop(SPEC_ENTRY))
-    return ModelArrays(spec, arrays, sha256, all(map(_is_finite, arrays.values())))
+        return ModelArrays(spec, arrays, sha256, all(map(_is_finite, arrays.values())))
 
 
 def _is_finite(array: Shaped[np.ndarray, "..."]) -> bool:
+    if array.dtype.kind != "f":
+        raise ValueError(f"an array has the dtype {array.dtype} instead of a float dtype")
     # A sum is finite only if all its terms are, and takes less time than testing each of them.
     with np.errstate(all="ignore"):
         return bool(np.isfinite(np.sum(array)))

@@ -40,9 +40,9 @@ def compiled(monkeypatch):
     """The batch sizes of the programs that have been compiled."""
     batch_sizes, compile_program = [], _query_program.compile_program
 
-    def record(run_dir, model, batch_size):
+    def record(run_dir, model, batch_size, **kwargs):
         batch_sizes.append(batch_size)
-        return compile_program(run_dir, model, batch_size)
+        return compile_program(run_dir, model, batch_size, **kwargs)
 
     monkeypatch.setattr(_query_program, "compile_program", record)
     return batch_sizes
@@ -60,8 +60,8 @@ def test_a_kept_program_is_not_compiled_again_and_computes_the_same_bits(run_dir
     images = np.random.default_rng(0).integers(0, 256, (2, 10, 10, 3), np.uint8)
     params = weights.load(run_dir)
     expected = jax.jit(lambda images: logits(params, preprocess(images, SPEC)))(images)
-    np.testing.assert_allclose(load(run_dir, 2)(images), expected, rtol=1e-5, atol=1e-6)
     before = load(run_dir, 2)(images)
+    np.testing.assert_allclose(before, expected, rtol=1e-5, atol=1e-6)
     assert compiled == [2]
     network = load(run_dir, 2)
     np.testing.assert_array_equal(network(images), before)
@@ -120,13 +120,14 @@ def test_a_damaged_program_is_compiled_and_kept_again(run_dir, cache, damage, co
     assert compiled == [1, 1]
 
 
+@pytest.mark.parametrize("error", [jax.errors.JaxRuntimeError, AttributeError])
 def test_a_program_that_the_backend_does_not_load_is_compiled_again(
-    run_dir, cache, compiled, monkeypatch
+    run_dir, cache, compiled, monkeypatch, error
 ):
     load(run_dir)
 
     def fail(*args, **kwargs):
-        raise jax.errors.JaxRuntimeError("NOT_FOUND")
+        raise error("NOT_FOUND")
 
     with monkeypatch.context() as patch:
         patch.setattr(_query_network.serialize_executable, "deserialize_and_load", fail)
@@ -191,3 +192,34 @@ def test_a_network_with_nan_is_rejected_also_with_a_kept_program(run_dir, cache)
     weights.save(run_dir, broken)
     with pytest.raises(ValueError, match="must be finite"):
         load(run_dir)
+
+
+def test_arrays_that_do_not_match_the_spec_are_rejected_also_with_a_kept_program(run_dir, cache):
+    load(run_dir)
+    path = run_dir / "model.npz"
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez(path, **{**arrays, "params/hash/bias": np.zeros(13, np.float32)})
+    with pytest.raises(ValueError, match="its arrays do not match its spec"):
+        load(run_dir)
+    np.savez(path, **{**arrays, "params": np.zeros(13, np.float32)})
+    with pytest.raises(ValueError, match="its arrays do not match its spec"):
+        load(run_dir)
+
+
+def test_a_program_that_belongs_to_another_user_is_not_loaded(
+    run_dir, cache, compiled, monkeypatch
+):
+    load(run_dir)
+    monkeypatch.setattr(_query_network.os, "getuid", lambda: -1)
+    load(run_dir)
+    assert compiled == [1, 1]
+
+
+def test_nothing_is_kept_if_the_backend_cannot_serialize_programs(run_dir, cache, monkeypatch):
+    def fail(program):
+        raise NotImplementedError
+
+    monkeypatch.setattr(_query_network.serialize_executable, "serialize", fail)
+    assert load(run_dir)(np.zeros((1, 10, 10, 3), np.uint8)).shape == (1, 12)
+    assert kept(cache) == []

@@ -1,9 +1,12 @@
 """Tests the readers of files that may be damaged; more of them in tests/fuzz/test_parsers.py."""
 
+import copy
 import gc
 import os
 import sys
 import threading
+import zipfile
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -119,3 +122,18 @@ def test_a_compressed_truncated_or_resized_array_is_not_read_with_its_hash(tmp_p
     path.write_bytes(b"")
     with pytest.raises(DamagedFile):
         read_hashed_npz(path, "a model", "restore it")
+
+
+def test_overlapping_arrays_that_unpack_to_more_than_the_file_are_damage(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, a=np.zeros(1000))
+    with zipfile.ZipFile(path) as archive:
+        (member,) = archive.infolist()
+    members = [member, *(copy.copy(member) for _ in range(3))]
+    with mock.patch.object(zipfile.ZipFile, "infolist", return_value=members):
+        with pytest.raises(DamagedFile, match="its arrays are larger than the file"):
+            read_hashed_npz(path, "a model", "restore it")
+        members[:] = [member, member]
+        path.write_bytes(path.read_bytes() + bytes(10_000))
+        with pytest.raises(DamagedFile):
+            read_hashed_npz(path, "a model", "restore it")

@@ -17,7 +17,8 @@ from hashnet_jax import HashNetParams, ModelSpec
 from hashnet_jax.distributed.files import sha256
 from hashnet_jax.distributed.reading import DamagedFile
 from hashnet_jax.model import spec_from_json
-from hashnet_jax.weights import named_arrays, read_arrays, read_spec, save
+from hashnet_jax.weights import read_arrays, read_spec, save
+from hashnet_jax.weights._model_file import named_arrays
 
 SPEC = ModelSpec("small_cnn", bits=20, image_size=12, resize=14)
 
@@ -201,3 +202,12 @@ def test_arrays_with_a_value_that_is_not_finite_are_noticed(
     variables = dict(params.variables["params"], hash={"kernel": kernel})
     save(tmp_path, dataclasses.replace(params, variables={"params": variables}))
     assert not read_arrays(tmp_path).is_finite
+
+
+def test_arrays_that_are_not_floats_are_damage(params: HashNetParams, tmp_path: Path) -> None:
+    path = save(tmp_path, params)
+    with np.load(path) as file:
+        arrays = {name: file[name] for name in file.files}
+    np.savez(path, **{**arrays, "params/hash/bias": np.array(["a", "b"])})
+    with pytest.raises(DamagedFile, match=r"dtype <U1 instead of a float dtype"):
+        read_arrays(tmp_path)

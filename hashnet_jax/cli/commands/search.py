@@ -88,7 +88,12 @@ def _add_index(add: Any) -> None:
 
 
 def _read_ahead(args: argparse.Namespace) -> None:
-    """Starts a thread that reads and hashes the network, beside the slow imports."""
+    """Starts a thread that reads and hashes the network, in parallel with the slow imports."""
+    if not args.store:
+        args.parser.error(
+            "--store is missing. To search a codes folder, import it into a store first: hashnet "
+            "index import CODES --store STORE"
+        )
     from hashnet_jax.weights import read_arrays
 
     pool = concurrent.futures.ThreadPoolExecutor(1)
@@ -98,11 +103,6 @@ def _read_ahead(args: argparse.Namespace) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Searches and prints the results; returns the exit status."""
-    if not args.store:
-        args.parser.error(
-            "--store is missing. To search a codes folder, import it into a store first: hashnet "
-            "index import CODES --store STORE"
-        )
     from hashnet_jax.cli._search_stores import print_nearest_in_stores
 
     print_nearest_in_stores(
