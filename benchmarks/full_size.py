@@ -24,7 +24,8 @@ import numpy as np
 from benchmarks.hashnet_peak import peak_since_start
 from benchmarks.measuring import environment
 from hashnet_jax import ModelSpec, backbones, configs, data, report
-from hashnet_jax.cli import _results, _training, main
+from hashnet_jax.cli import _results, _training
+from hashnet_jax.cli import main as hashnet
 from hashnet_jax.distributed.devices import local_devices, map_step
 from hashnet_jax.training import Checkpoints, RunFolder, TrainSpec, init_state, train_step
 
@@ -141,7 +142,7 @@ def milliseconds_of_step(steps: int, spec: ModelSpec, dataset: data.Dataset) -> 
     return 1_000 * (time.monotonic() - started) / steps
 
 
-def run(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -153,7 +154,7 @@ def run(argv: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory() as temporary, timed(seconds):
         run_dir = Path(temporary, "run")
         started = time.monotonic()
-        status = main(
+        status = hashnet(
             ["train", "--dataset", NAME, "--steps", str(options.steps), "--run-dir", str(run_dir)]
         )
         seconds["all of `hashnet train`, without imports"] = time.monotonic() - started
@@ -171,4 +172,4 @@ def run(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    run()
+    main()

@@ -1,6 +1,7 @@
 """The house: rooms and what they may import, sizes, annotations, a light `import hashnet_jax`."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+
+import hashnet_jax
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hashnet_jax"
@@ -175,6 +178,21 @@ def test_libraries_are_confined_to_their_rooms():
     check_none(offenders)
 
 
+def test_every_layer_with_a_cpu_implementation_can_be_made_plain():
+    layers = {
+        name: {
+            node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call)
+        }
+        for name, tree in parsed_modules()
+        if room_of(name) == "layers"
+    }
+    chosen = {name for name, called in layers.items() if "platform_dependent" in called}
+    assert chosen
+    check_none(name for name in chosen if "is_plain" not in layers[name])
+
+
 def test_the_package_has_few_top_level_entries():
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "hashnet_jax"],
@@ -258,5 +276,33 @@ def test_importing_the_package_loads_nothing_and_encode_only_what_it_needs(first
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     loaded = set(result.stdout.split())
-    assert ({"jax", "flax"} <= loaded) == bool(first_use)
+    assert loaded & {"jax", "flax", "numpy"} == ({"jax", "flax", "numpy"} if first_use else set())
     assert sorted(loaded & HEAVY) == []
+
+
+STUBS = sorted(PACKAGE.rglob("*.pyi"))
+
+
+@pytest.mark.parametrize("stub", STUBS, ids=lambda stub: stub.parent.name)
+def test_every_public_name_of_a_stub_is_imported_in_it_and_resolves(stub):
+    *imports, public = ast.parse(stub.read_text()).body
+    imported = {alias.name: node.module for node in imports for alias in node.names}
+    assert ast.unparse(public.targets[0]) == "__all__"
+    assert sorted(imported) == sorted(ast.literal_eval(public.value))
+    package = importlib.import_module(f"hashnet_jax.{stub.parent.name}")
+    for name, module in imported.items():
+        source = importlib.import_module(f"{package.__name__}.{module}")
+        assert getattr(package, name) is getattr(source, name)
+
+
+def test_the_rooms_with_a_stub_are_those_that_import_lazily():
+    lazy = {path.parent for _, path in modules() if "attach_stub(" in path.read_text()}
+    assert {stub.parent for stub in STUBS} == lazy
+
+
+def test_the_facade_takes_its_functions_from_its_own_row_and_the_rows_above():
+    rooms = hashnet_jax._FUNCTIONS
+    check_none(room for room in rooms if row_of(room) > FACADE_ROW)
+    for room, names in rooms.items():
+        for name in names:
+            assert getattr(hashnet_jax, name) is getattr(getattr(hashnet_jax, room), name)

@@ -19,6 +19,7 @@ from hashnet_jax.index import (
     export_faiss,
     export_parquet,
     import_codes_folder,
+    is_local,
     list_pictures,
     open_store,
     remove_pictures,
@@ -109,7 +110,7 @@ def update(
     unreadable.summarize()
     print(f"dry run: {changes}" if dry_run else changes)
     if not dry_run:
-        save_snapshot(open_store(uri))  # so that the next search need not import LanceDB
+        _save_snapshot(uri)
 
 
 def remove(uri: str, pictures: Sequence[str]) -> None:
@@ -119,7 +120,7 @@ def remove(uri: str, pictures: Sequence[str]) -> None:
         if not number:
             print(f"not in the store: {printable(path)}", file=sys.stderr)
     print(f"{sum(deleted.values()):,} removed")
-    save_snapshot(open_store(uri))
+    _save_snapshot(uri)
 
 
 def import_codes(uri: str, codes: Path) -> None:
@@ -128,6 +129,7 @@ def import_codes(uri: str, codes: Path) -> None:
     store = import_codes_folder(codes, uri, on_unreadable=unreadable)
     unreadable.summarize()
     print(f"{len(store):,} pictures in {printable(uri)}")
+    _save_snapshot(uri)
 
 
 def print_info(uri: str) -> None:
@@ -193,6 +195,12 @@ def _open_or_create(uri: str, run: Path) -> Store:
     if store_exists(uri):
         return open_store(uri)
     return create_store(uri, StoreManifest.of_run(run))
+
+
+def _save_snapshot(uri: str) -> None:
+    """Saves the snapshot of a local store, so that the next search need not import LanceDB."""
+    if is_local(uri):  # Nothing can be saved for other stores, and reading them is expensive.
+        save_snapshot(open_store(uri))
 
 
 def _print_change(kind: str, path: str) -> None:

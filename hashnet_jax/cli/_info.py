@@ -26,7 +26,7 @@ def describe_folder(folder: Path) -> dict[str, Any]:
         return _describe_codes(folder)
     raise FileNotFoundError(
         f"{folder} contains neither a finished run ({MODEL}) nor codes ({MANIFEST}). Pass a "
-        "different folder."
+        "different folder. To describe a store, run `hashnet index info --store ...`."
     )
 
 

@@ -13,7 +13,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 # Parameters that have a different name on the command line.
-ALIASES = {"n_devices": "devices", "n_processes": "processes", "folder": "codes", "run": "run_dir"}
+ALIASES = {
+    "n_devices": "devices",
+    "n_processes": "processes",
+    "folder": "run_dir",
+    "run": "run_dir",
+}
 
 _PARAMETER = re.compile(r"`([A-Za-z_]\w*)(?:=([^`]*))?`")
 

@@ -51,7 +51,7 @@ def read_npy(path: StrPath, what: str, remedy: str, *, mmap: bool = False) -> np
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     path = pathlib.Path(folder, "codes.npy")
       ...     np.save(path, np.zeros((2, 3), np.uint8))
-      ...     read_npy(path, "codes", "encode again").shape
+      ...     read_npy(path, "codes", "restore it").shape
       (2, 3)
     """
     refuse_pipe(path)

@@ -134,7 +134,7 @@ def check_sha256(path: StrPath, expected: str, what: str, remedy: str) -> None:
       DamagedFile: if the file has a different hash.
 
     Examples:
-      >>> check_sha256(os.devnull, "0" * 64, "the codes described by manifest.json", "encode again")
+      >>> check_sha256(os.devnull, "0" * 64, "the codes described by manifest.json", "restore it")
       Traceback (most recent call last):
       ...
       hashnet_jax.distributed._damage.DamagedFile: /dev/null is damaged or not the codes ...

@@ -8,6 +8,7 @@ from ._export import export_codes_folder, export_faiss, export_parquet
 from ._faiss import import_faiss
 from ._import import import_codes_folder
 from ._inputs import expand, list_pictures
+from ._lance import is_local
 from ._manifest import MANIFEST, PARTIAL, Manifest, read_manifest
 from ._ray import RayEngine
 from ._saved_snapshot import load_snapshot, save_snapshot
@@ -49,6 +50,7 @@ __all__ = [
     "find_duplicates",
     "import_codes_folder",
     "import_faiss",
+    "is_local",
     "list_pictures",
     "load_snapshot",
     "make_rows",

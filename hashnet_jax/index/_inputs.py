@@ -70,7 +70,7 @@ def list_pictures(paths: Iterable[str], on_skip: Callable[[str, str], Any]) -> I
                 continue
             if found in files:
                 listed.add(found)
-            if "\n" in found:  # Files that list paths contain one path per line.
+            if "\n" in found:  # Exported lists of paths, such as `ids.txt`, have one per line.
                 on_skip(found, "the path contains a line break; rename the file or folder")
             else:
                 yield found

@@ -72,6 +72,12 @@ def damaged(uri: str, reason: str) -> DamagedFile:
 def is_local(uri: str) -> bool:
     """Returns whether a store is in a folder, rather than in object storage.
 
+    Args:
+      uri: store folder or location in object storage.
+
+    Returns:
+      True for a folder, whether or not it exists.
+
     Examples:
       >>> is_local("runs/store"), is_local("s3://bucket/store")
       (True, False)

@@ -317,7 +317,7 @@ def store_exists(uri: str | os.PathLike[str]) -> bool:
     if is_local(uri):
         return _has_table(uri)
     with faults_named(uri):
-        return TABLE in connect(uri).table_names()
+        return TABLE in connect(uri)
 
 
 def _has_table(folder: str) -> bool:

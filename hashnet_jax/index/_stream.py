@@ -26,8 +26,7 @@ def encode_pictures(
     """Encodes a stream of picture files, keeping only a few batches in memory at a time.
 
     All batches have the same shape, so the network is compiled only once. Unreadable pictures are
-    replaced with black images. The codes of a batch depend only on the pictures in that batch, so a
-    stream that starts at a later batch yields the same codes for the remaining pictures.
+    replaced with black images. The codes of a batch depend only on the pictures in that batch.
 
     Args:
       params: the network.

@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from hashnet_jax.cli import _index, main
+from hashnet_jax.index import Store, _store, load_snapshot, open_store
 from tests.support.bad_pictures import picture
 from tests.support.cli_case import content, hashnet, make_pictures, make_run, start
 
@@ -92,7 +93,6 @@ def test_remove_counts_what_it_deletes_and_names_what_it_does_not_find(made, cop
 
 
 def test_an_exported_folder_is_imported(made, tmp_path, capsys):
-    pytest.importorskip("faiss")
     codes = tmp_path / "codes"
     assert hashnet("export", made / "store", codes) == 0
     assert capsys.readouterr().out == f"21 codes in {codes}\n"
@@ -101,9 +101,56 @@ def test_an_exported_folder_is_imported(made, tmp_path, capsys):
     assert hashnet("export", tmp_path / "store", tmp_path / "again") == 0
     for name in ("codes.npy", "ids.txt"):
         assert (tmp_path / "again" / name).read_bytes() == (codes / name).read_bytes()
-    for suffix in ("parquet", "faiss"):
-        assert hashnet("export", made / "store", tmp_path / f"out.{suffix}") == 0
-        assert (tmp_path / f"out.{suffix}").is_file()
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "faiss"])
+def test_an_export_writes_the_format_of_its_suffix(suffix, made, tmp_path, capsys):
+    if suffix == "faiss":
+        pytest.importorskip("faiss")
+    out = tmp_path / f"out.{suffix}"
+    assert hashnet("export", made / "store", out) == 0
+    assert capsys.readouterr().out == f"21 codes in {out}\n"
+    assert out.is_file()
+
+
+@pytest.fixture(scope="module")
+def codes(made):
+    """The codes folder of the store. Tests must not modify it."""
+    assert hashnet("export", made / "store", made / "codes") == 0
+    return made / "codes"
+
+
+def change_a_store(made, codes, uri):
+    """Imports into a store, removes from it, adds to it and updates it; yields after each."""
+    first = made / "photos" / "cats" / "0001.png"
+    for command in (
+        ("import", codes),
+        ("remove", first),
+        ("add", made / "run", first, *ONE),
+        ("update", made / "run", made / "photos", *ONE, "--label", "cat"),
+    ):
+        assert hashnet("index", *command, "--store", uri) == 0
+        yield command[0]
+
+
+def test_the_search_after_any_change_reads_the_saved_snapshot(made, codes, tmp_path, monkeypatch):
+    store = tmp_path / "store"
+    for _ in change_a_store(made, codes, store):
+        expected = open_store(store).snapshot()
+        with monkeypatch.context() as patch:
+            patch.setattr(_store, "open_store", None)
+            saved = load_snapshot(store)
+        assert saved.version == expected.version
+        assert saved.ids.to_pylist() == expected.ids.to_pylist()
+
+
+def test_a_change_of_a_store_in_object_storage_does_not_read_all_of_its_rows(
+    made, codes, tmp_path, monkeypatch
+):
+    uri = f"file://{tmp_path}/store"  # an address, as of a bucket
+    monkeypatch.setattr(Store, "snapshot", None)
+    assert list(change_a_store(made, codes, uri)) == ["import", "remove", "add", "update"]
+    assert open_store(uri).count("label = 'cat'") == 21
 
 
 def test_mistakes_are_named_by_their_options_and_create_no_store(made, tmp_path, capsys):

@@ -8,6 +8,10 @@ from hashnet_jax.cli import _options
 from hashnet_jax.cli._main import build_parser
 from hashnet_jax.cli._messages import flags_of, translate
 from hashnet_jax.cli.commands import COMMANDS
+from hashnet_jax.index import create_store
+from tests.support.bad_pictures import picture
+from tests.support.cli_case import hashnet
+from tests.support.stores import manifest
 
 
 def flags_of_command(name):
@@ -50,8 +54,25 @@ def test_parameters_become_flags_and_everything_else_is_unchanged(message, trans
 def test_a_parameter_is_translated_to_the_name_that_each_command_uses(capsys):
     assert translate("`run_dir`", flags_of_command("train")) == "--run-dir"
     assert translate("`run_dir`", flags_of_command("report")) == "RUN"
+    assert translate("`folder`", flags_of_command("search")) == "RUN"
+    assert translate("`folder`", flags_of_command("info")) == "RUN|CODES"
     assert translate("`out`", flags_of_command("export")) == "OUT"
     assert translate("`k` and `kind`", flags_of_command("search")) == "-k and --index"
+
+
+@pytest.mark.parametrize("command", [["search"], ["index", "update"]])
+def test_a_network_in_place_of_its_run_is_refused_by_the_name_of_the_argument(
+    command, tmp_path, capsys
+):
+    picture(0).save(tmp_path / "a.png")
+    model, store = tmp_path / "model.npz", tmp_path / "store"
+    model.write_bytes(b"a network")
+    if command == ["search"]:
+        create_store(store, manifest())
+    assert hashnet(*command, model, tmp_path / "a.png", "--store", store) == 1
+    assert (
+        f"error: RUN must be an existing folder, got the file {model}." in capsys.readouterr().err
+    )
 
 
 def test_every_option_of_train_is_translated(capsys):

@@ -72,7 +72,7 @@ def test_threads_that_read_arrays_at_once_take_none_of_them_for_damaged(tmp_path
     def read():
         for _ in range(60):
             try:
-                read_npy(tmp_path / "a.npy", "codes", "encode again")
+                read_npy(tmp_path / "a.npy", "codes", "restore it")
                 read_npz(tmp_path / "a.npz", "a split", "restore it")
             except Exception as error:
                 errors.append(error)

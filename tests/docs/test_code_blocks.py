@@ -52,6 +52,7 @@ PROGRAMS: dict[str, tuple[str, list[str]]] = {
     "benchmarks/run.py": ("benchmarks.run", []),
     "benchmarks/cost.py": ("benchmarks.cost", []),
     "benchmarks/map_speed.py": ("benchmarks.map_speed", []),
+    "benchmarks/full_size.py": ("benchmarks.full_size", []),
     "benchmarks/update_memory.py": ("benchmarks.update_memory", []),
     "benchmarks/store_search.py": ("benchmarks.store_search", []),
 }
@@ -173,8 +174,12 @@ def check_contributing(names: dict[str, Any]) -> None:
     features = np.random.default_rng(0).normal(size=(5, 3))
     (logits,) = baselines.BASELINES["random_projection"](features, [features], bits=12, seed=0)
     assert (logits.shape, logits.dtype.kind) == ((5, 12), "f")
-    pooled = names["mean_pool"](jax.numpy.arange(16.0).reshape(1, 4, 4, 1))
+    image = jax.numpy.arange(16.0).reshape(1, 4, 4, 1)
+    pooled = names["mean_pool"](image)
     assert pooled[0, :, :, 0].tolist() == [[2.5, 4.5], [10.5, 12.5]]
+    assert "slice" in str(jax.make_jaxpr(names["mean_pool"])(image))
+    with hashnet_jax.layers.plain_layers():
+        assert "slice" not in str(jax.make_jaxpr(names["mean_pool"])(image))
 
 
 PREPARATIONS = {"docs/scale.md": prepare_scale}

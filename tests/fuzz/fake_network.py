@@ -2,14 +2,16 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
 import numpy as np
 
 from hashnet_jax import training
-from hashnet_jax.index import _stream
+from hashnet_jax.cli import _search_stores
+from hashnet_jax.cli._query_network import QueryNetwork
 
 
 @contextlib.contextmanager
@@ -20,12 +22,17 @@ def fake_network() -> Iterator[None]:
         for extra, images in batches:
             yield extra, np.packbits(_bits(images, params.spec.bits), axis=1)
 
-    def map_rows(function: Any, devices: Any) -> Callable[[Any, Any], Any]:
-        return lambda params, images: np.float32(_bits(images, params.spec.bits)) - 0.5
+    def load_query_network(run_dir: Any, model: Any, batch_size: int) -> QueryNetwork:
+        spec = json.loads(model.spec)
+
+        def program(arrays: Any, images: Any) -> Any:
+            return np.float32(_bits(images, spec["bits"])) - 0.5
+
+        return QueryNetwork({}, program, batch_size, spec["resize"])
 
     with (
         mock.patch.object(training, "encode_batches", encode_batches),
-        mock.patch.object(_stream, "map_rows", map_rows),
+        mock.patch.object(_search_stores, "load_query_network", load_query_network),
     ):
         yield
 

@@ -20,7 +20,6 @@ from hashnet_jax.index import (
     export_codes_folder,
     export_faiss,
     open_store,
-    read_manifest,
     save_snapshot,
     store_exists,
 )
@@ -161,14 +160,12 @@ def _store(folder):
     return store
 
 
-def _manifest(material):
-    """The manifest of a codes folder."""
-    export_codes_folder(_store(material), material / "codes")
-    old = read_manifest(material / "codes")
-    new = dataclasses.replace(old, number=old.number + 1)
+def _export_to_a_folder(material):
+    """A codes folder, which appears whole or not at all."""
+    store = _store(material)
     return Operation(
-        prepare=lambda folder: folder.mkdir() or old.write(folder),
-        act=new.write,
+        prepare=lambda folder: folder.mkdir(),
+        act=lambda folder: export_codes_folder(store, folder / "codes"),
         state=visible,
     )
 
@@ -228,11 +225,11 @@ def operations(material):
     return {
         "write_whole": _file,
         "model.npz": _model,
-        "manifest.json": lambda: _manifest(material / "for manifest"),
         "codes.npz and result.json": _result,
         "index update": lambda: _update(material / "for update"),
         "snapshot": lambda: _snapshot(material / "for snapshot"),
         "export to faiss": lambda: _export_to_faiss(material / "for export"),
+        "export to a codes folder": lambda: _export_to_a_folder(material / "for codes"),
         "report": _report,
         "checkpoint": _checkpoint,
         "end of a run": lambda: _whole_run(material),

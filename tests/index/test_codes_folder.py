@@ -151,4 +151,6 @@ def test_info_describes_runs_and_codes(case, made, capsys):
     assert re.search(r"bits: +12 in 2 bytes", out)
     assert re.search(rf"inputs: +{made}/pictures-store", out)
     assert hashnet("info", case) == 1
-    assert "contains neither a finished run" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "contains neither a finished run" in error
+    assert "To describe a store, run `hashnet index info --store ...`." in error
