@@ -2,8 +2,12 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -22,7 +26,7 @@ def installed(tmp_path_factory):
     (wheel,) = folder.glob("*.whl")
     environment = folder / "environment"
     subprocess.run([sys.executable, "-m", "venv", environment], check=True)
-    install = [environment / "bin" / "pip", "--quiet", "install", f"{wheel}[experiments,search]"]
+    install = [environment / "bin" / "pip", "--quiet", "install", f"{wheel}[experiments,serve]"]
     subprocess.run(install, check=True)
     return environment / "bin"
 
@@ -55,3 +59,21 @@ def test_a_wheel_trains_reports_indexes_and_searches(installed, tmp_path):
     found = json.loads(run("hashnet", *search))
     first = found["results"][0]["neighbours"][0]
     assert first["distance"] == 0
+
+    service = subprocess.Popen(
+        [installed / "hashnet", "serve", "run", "--store", "store", "--port", "0"],
+        cwd=tmp_path, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        url = next(found[0] for line in service.stdout if (found := re.search(r"http://\S+", line)))
+        with urllib.request.urlopen(url, timeout=60) as page:
+            text = page.read().decode()
+        assert "<main" in text
+        (script,) = re.findall(r'<script[^>]* src="([^"]+)"', text)
+        with urllib.request.urlopen(urllib.parse.urljoin(url, script), timeout=60) as asset:
+            assert asset.status == 200
+    finally:
+        service.send_signal(signal.SIGTERM)
+        service.stdout.read()
+        assert service.wait(60) == 0
+        service.stdout.close()
