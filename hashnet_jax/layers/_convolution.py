@@ -75,7 +75,7 @@ def convolve(
     # axes are matched outside the custom gradient so that the kernel's gradient is summed over
     # devices.
     images, kernel = match_varying_axes(images, kernel), match_varying_axes(kernel, images)
-    if is_plain():
+    if is_plain("convolution"):
         return PLAIN.forward(images, kernel, geometry=geometry)
     return _convolve(images, kernel, geometry)
 

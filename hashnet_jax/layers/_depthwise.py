@@ -36,7 +36,7 @@ def depthwise_conv(
       Array([[4., 4.],
              [4., 4.]], dtype=float32)
     """
-    if is_plain():
+    if is_plain("depthwise"):
         return grouped_conv(images, kernel, stride)
     return _depthwise_conv(images, kernel, stride)
 

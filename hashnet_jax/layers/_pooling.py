@@ -52,7 +52,7 @@ def max_pool(
              [13., 15.]], dtype=float32)
     """
     geometry = PoolGeometry(window, stride, padding)
-    if is_plain():
+    if is_plain("pooling"):
         return _pool_windows(images, geometry=geometry)
     return _max_pool(images, geometry)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from jax import Array, export
 
+from hashnet_jax.layers import plain_layers
 from hashnet_jax.layers._depthwise import depthwise_conv, grouped_conv
 
 
@@ -79,3 +80,17 @@ def test_only_the_cpu_program_is_a_sum(platform: str, convolutions: int) -> None
         jax.jit(partial(values_and_gradients, depthwise_conv, stride=1)), platforms=[platform]
     )(*inputs).mlir_module()
     assert program.count("stablehlo.convolution") == convolutions
+
+
+def test_a_program_of_plain_layers_has_the_sum_only_if_depthwise_layers_are_left_out() -> None:
+    shapes = jnp.zeros((1, 8, 8, 4)), jnp.zeros((3, 3, 1, 4))
+
+    def convolutions() -> int:
+        convolve = jax.jit(partial(depthwise_conv, stride=1))
+        return convolve.lower(*shapes).as_text().count("stablehlo.convolution")
+
+    with plain_layers():
+        assert convolutions() == 1
+    with plain_layers(depthwise=False):
+        assert convolutions() == 0
+    assert convolutions() == 0
