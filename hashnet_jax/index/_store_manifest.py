@@ -79,7 +79,7 @@ class StoreManifest:
           The manifest.
 
         Examples:
-          >>> spec = ModelSpec("small_cnn", bits=12, image_size=8, resize=8)
+          >>> spec = hashnet_jax.ModelSpec("small_cnn", bits=12, image_size=8, resize=8)
           >>> StoreManifest.of(spec, weights_sha256="0" * 64).code_bytes
           2
         """
