@@ -53,6 +53,7 @@ PROGRAMS: dict[str, tuple[str, list[str]]] = {
     "benchmarks/cost.py": ("benchmarks.cost", []),
     "benchmarks/map_speed.py": ("benchmarks.map_speed", []),
     "benchmarks/full_size.py": ("benchmarks.full_size", []),
+    "benchmarks/ray_workers.py": ("benchmarks.ray_workers", []),
     "benchmarks/update_memory.py": ("benchmarks.update_memory", []),
     "benchmarks/store_search.py": ("benchmarks.store_search", []),
 }
