@@ -55,8 +55,7 @@ def nearest_by_faiss(
     """
     faiss = import_faiss("search many codes")
     index = faiss.IndexBinaryFlat(8 * codes.shape[1])
-    # With counters, faiss visits the codes in order and keeps the first k of each distance. Its
-    # heap would break ties at the largest distance arbitrarily.
-    index.use_heap = False
+    # faiss does not promise the order of ties, but its heap compares rows if distances are equal. A
+    # test checks this.
     index.add(np.ascontiguousarray(codes))
     return index.search(np.ascontiguousarray(queries), min(k, len(codes)))

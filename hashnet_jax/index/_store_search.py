@@ -15,9 +15,6 @@ from hashnet_jax.index._snapshot import Snapshot
 # From this many comparisons on (queries times 64-bit words), importing faiss pays off.
 FAISS_FROM = 2**26
 
-# faiss allocates an entry for each neighbour at each distance, for 32 queries at a time.
-_MOST_FAISS_ENTRIES = 2**23
-
 # Row indices and their distances.
 _Found = tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]
 
@@ -122,7 +119,7 @@ def nearest_in(
         return [(np.zeros(0, np.int64), np.zeros(0, np.int64)) for _ in queries]
     words = words_of(codes)
     is_large = len(queries) * words.size >= FAISS_FROM
-    if k is not None and is_large and is_installed() and _fits_in_faiss(codes, k):
+    if k is not None and is_large and is_installed():
         return _with_faiss(codes, queries, k, radius)
     return [nearest_rows(query, words, k=k, radius=radius) for query in words_of(queries)]
 
@@ -162,10 +159,6 @@ def rescore_neighbours(
         pairs = zip(row_order[: min(k, len(row))].tolist(), row_scores.tolist(), strict=False)
         ranked.append([at[i]._replace(score=score) for i, score in pairs])
     return ranked
-
-
-def _fits_in_faiss(codes: UInt8[np.ndarray, "N bytes"], k: int) -> bool:
-    return min(k, len(codes)) * (8 * codes.shape[1] + 1) * 32 <= _MOST_FAISS_ENTRIES
 
 
 def _with_faiss(

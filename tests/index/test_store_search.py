@@ -22,6 +22,7 @@ from hashnet_jax.index import (
     search_snapshots,
     search_tables,
 )
+from hashnet_jax.index._faiss import nearest_by_faiss
 from tests.support.stores import manifest, rows
 
 NUMBER = 300
@@ -80,7 +81,19 @@ def test_search_in_memory_equals_a_loop_over_bits_with_ties_by_id(bits, by, monk
             assert all(one.code == codes[int(one.id)].tobytes() for one in neighbours)
 
 
-def test_large_searches_use_faiss_unless_it_would_need_much_memory_or_is_missing(monkeypatch):
+@pytest.mark.parametrize("bits", [8, 64, 128])
+@pytest.mark.parametrize("number", [50, 20_000])
+def test_faiss_keeps_ties_in_the_order_of_the_rows(bits, number):
+    pytest.importorskip("faiss")
+    rng = np.random.default_rng(0)
+    codes, queries = (rng.integers(0, 4, (n, bits // 8), np.uint8) for n in (number, 20))
+    distances = np.bitwise_count(codes[None] ^ queries[:, None]).sum(axis=-1)
+    for k in (1, 7, 50):
+        expected = np.argsort(distances, axis=1, kind="stable")[:, :k]
+        np.testing.assert_array_equal(nearest_by_faiss(codes, queries, k)[1], expected)
+
+
+def test_large_searches_use_faiss_unless_it_is_missing(monkeypatch):
     codes = clustered(64)
     calls, nearest = [], _store_search.nearest_by_faiss
     monkeypatch.setattr(_store_search, "FAISS_FROM", 4 * NUMBER)
@@ -98,9 +111,6 @@ def test_large_searches_use_faiss_unless_it_would_need_much_memory_or_is_missing
     assert len(calls) == (importlib.util.find_spec("faiss") is not None)
     with monkeypatch.context() as patch:
         patch.setattr(_store_search, "is_installed", lambda: False)
-        assert search_snapshots([whole], codes[:4], k=5) == expected
-    with monkeypatch.context() as patch:
-        patch.setattr(_store_search, "_MOST_FAISS_ENTRIES", 5 * 65 * 32 - 1)
         assert search_snapshots([whole], codes[:4], k=5) == expected
     assert len(calls) == (importlib.util.find_spec("faiss") is not None)
 
