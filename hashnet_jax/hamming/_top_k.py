@@ -1,6 +1,8 @@
 """Hamming distances between packed codes, and exact nearest-neighbor search."""
 
 import functools
+import platform
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -8,10 +10,17 @@ import numpy as np
 from jaxtyping import Array, Int, Int32, UInt8, UInt32
 
 from hashnet_jax.codes import check_packed, check_positive_int
+from hashnet_jax.hamming import _bit_slices
 
 # Words compared per unrolled loop. A group contains 64 codes of up to 64 bits, or fewer codes if
 # they are longer (at least 8). Beyond 512 bits, the loop gets longer and the search slower.
 _UNROLLED_WORDS = 128
+
+# On a CPU without a vector population count, the first pass uses bit slices if there are enough
+# queries to make up for transposing the codes, and if these are short enough for XLA to keep the
+# adder in one loop that vectorizes.
+_SLICES_FROM = 64
+_SLICES_UP_TO = 128
 
 # Working set of a search, in 4-byte elements (16 MiB).
 _WORKING_SET = 2**22
@@ -61,7 +70,8 @@ def top_k(
     the k nearest codes: each of these groups has a code that ranks ahead of every code in any
     other group.
     Only these k groups are searched code by code, and the first pass ranks only one element per
-    group (N / 64 elements for codes of up to 64 bits).
+    group (N / 64 elements for codes of up to 64 bits). On a CPU without a vector population
+    count, the first pass of a search for many queries works on transposed bits, in groups of 32.
 
     Args:
       packed_queries: packed query codes, uint8 ``[Q, ceil(K/8)]``; Q may be 0.
@@ -98,27 +108,90 @@ def top_k(
 def _search(
     queries: UInt8[Array, "Q bytes"], database: UInt8[Array, "N bytes"], k: int
 ) -> tuple[Int32[Array, "Q {k}"], Int32[Array, "Q {k}"]]:
-    n = len(database)
     query_words, database_words = _words(queries), _words(database)
-    n_words = query_words.shape[1]
+    bits = 8 * queries.shape[1]
+
+    by_slices = functools.partial(_search_slices, bits=bits, k=k)
+    by_words = functools.partial(_search_words, k=k)
+    is_sliced = len(queries) >= _SLICES_FROM and bits <= _SLICES_UP_TO
+    if not is_sliced or _has_vector_popcount():
+        return by_words(query_words, database_words)
+    return jax.lax.platform_dependent(query_words, database_words, cpu=by_slices, default=by_words)
+
+
+@functools.cache
+def _has_vector_popcount() -> bool:
+    """Returns whether this processor counts the ones of many words in one instruction."""
+    if platform.machine().lower() in {"aarch64", "arm64"}:
+        return True
+    try:
+        return "avx512_vpopcntdq" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:  # not Linux
+        return False
+
+
+def _search_words(
+    queries: UInt32[Array, "Q W"], database: UInt32[Array, "N W"], k: int
+) -> tuple[Int32[Array, "Q {k}"], Int32[Array, "Q {k}"]]:
+    """Searches with a first pass by population count."""
+    n_words = queries.shape[1]
     group = min(64, max(8, _UNROLLED_WORDS // n_words))
-    groups = _groups(database_words, group)
-    n_groups = len(groups)
+    groups = _groups(database, group)
     by_place = groups.transpose(1, 2, 0)
 
     def nearest(query: UInt32[Array, " W"]) -> tuple[Int32[Array, " k"], Int32[Array, " k"]]:
-        chosen = jnp.arange(n_groups)
-        if k < n_groups:
-            _, chosen = _smallest(_smallest_per_group(query, by_place), k)
-            chosen = jnp.sort(chosen)
-        index = (chosen[:, None] * group + jnp.arange(group)[None, :]).ravel()
-        differing = jax.lax.population_count(groups[chosen] ^ query[None, None, :])
-        distance = jnp.sum(differing, axis=-1, dtype=jnp.int32).ravel()
-        distance, place = _smallest(jnp.where(index < n, distance, 32 * n_words + 1), k)
-        return distance, index[place]
+        return _nearest(query, _smallest_per_group(query, by_place), groups, len(database), k)
 
-    elements_per_query = n_groups + min(k, n_groups) * group * n_words
-    return jax.lax.map(nearest, query_words, batch_size=max(1, _WORKING_SET // elements_per_query))
+    return jax.lax.map(nearest, queries, batch_size=_queries_at_a_time(groups, k))
+
+
+def _search_slices(
+    queries: UInt32[Array, "Q W"], database: UInt32[Array, "N W"], *, bits: int, k: int
+) -> tuple[Int32[Array, "Q {k}"], Int32[Array, "Q {k}"]]:
+    """Searches with a first pass over bit slices."""
+    groups = _groups(database, _bit_slices.GROUP)
+    tiles = _bit_slices.slice_bits(groups, bits)
+    number = min(len(queries), _queries_at_a_time(groups, k))
+    n_batches = -(-len(queries) // number)
+
+    def nearest(
+        batch: UInt32[Array, "q W"],
+    ) -> tuple[Int32[Array, "q k"], Int32[Array, "q k"]]:
+        by_tile = _bit_slices.smallest_per_group(batch, tiles)
+        smallest = by_tile.transpose(1, 0, 2).reshape(number, -1)[:, : len(groups)]
+        search = functools.partial(_nearest, groups=groups, n=len(database), k=k)
+        return jax.vmap(search)(batch, smallest)
+
+    padded = jnp.pad(queries, [(0, n_batches * number - len(queries)), (0, 0)])
+    found = jax.lax.map(nearest, padded.reshape(n_batches, number, -1))
+    distance, index = (part.reshape(-1, k)[: len(queries)] for part in found)
+    return distance, index
+
+
+def _queries_at_a_time(groups: UInt32[Array, "groups group W"], k: int) -> int:
+    """Returns the number of queries whose working set fits in the limit, at least 1."""
+    n_groups, group, n_words = groups.shape
+    return max(1, _WORKING_SET // (n_groups + min(k, n_groups) * group * n_words))
+
+
+def _nearest(
+    query: UInt32[Array, " W"],
+    smallest: UInt32[Array, " groups"],
+    groups: UInt32[Array, "groups group W"],
+    n: int,
+    k: int,
+) -> tuple[Int32[Array, " {k}"], Int32[Array, " {k}"]]:
+    """Searches the k groups with the smallest minima for the k nearest of the n codes."""
+    n_groups, group, n_words = groups.shape
+    chosen = jnp.arange(n_groups)
+    if k < n_groups:
+        _, chosen = _smallest(smallest, k)
+        chosen = jnp.sort(chosen)
+    index = (chosen[:, None] * group + jnp.arange(group)[None, :]).ravel()
+    differing = jax.lax.population_count(groups[chosen] ^ query[None, None, :])
+    distance = jnp.sum(differing, axis=-1, dtype=jnp.int32).ravel()
+    distance, place = _smallest(jnp.where(index < n, distance, 32 * n_words + 1), k)
+    return distance, index[place]
 
 
 def _groups(words: UInt32[Array, "N W"], group: int) -> UInt32[Array, "groups {group} W"]:

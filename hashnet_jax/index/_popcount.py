@@ -5,8 +5,8 @@ from jaxtyping import Int64, UInt8, UInt16, UInt64
 
 _BYTES_PER_WORD = 8
 
-# Codes compared at a time. 2**17 codes of 64 bits take a megabyte.
-_BLOCK = 2**17
+# Codes compared at a time. 2**16 codes of 64 bits take half a megabyte.
+_BLOCK = 2**16
 
 
 def words_of(codes: UInt8[np.ndarray, "N bytes"]) -> UInt64[np.ndarray, "N W"]:

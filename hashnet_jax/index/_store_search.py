@@ -7,13 +7,15 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Int, UInt8
 
-from hashnet_jax.hamming import rescore
-from hashnet_jax.index._faiss import is_installed, nearest_by_faiss
+from hashnet_jax.hamming import rescore, top_k
 from hashnet_jax.index._popcount import nearest_rows, words_of
 from hashnet_jax.index._snapshot import Snapshot
 
-# From this many comparisons on (queries times 64-bit words), importing faiss pays off.
-FAISS_FROM = 2**26
+# From this many comparisons on (queries times 64-bit words), compiling `top_k` pays off.
+COMPILED_FROM = 2**29
+
+# The largest number of neighbours, as a fraction of the codes, at which `top_k` skips most of them.
+_COMPILED_FRACTION = 1 / 100
 
 # Row indices and their distances.
 _Found = tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]
@@ -49,8 +51,9 @@ def search_snapshots(
 ) -> list[list[Neighbour]]:
     """Finds the exact nearest neighbours of each query in one or more stores.
 
-    Large searches for the k nearest use faiss if it is installed, and all others use NumPy. Both
-    give the same result.
+    Large searches for a few nearest pictures use :func:`hashnet_jax.hamming.top_k`, which is
+    compiled for each number of queries and codes, and all others use NumPy. Both give the same
+    result.
 
     Args:
       snapshots: snapshots of stores whose codes were computed by the same network, see
@@ -118,9 +121,9 @@ def nearest_in(
     if not len(codes):
         return [(np.zeros(0, np.int64), np.zeros(0, np.int64)) for _ in queries]
     words = words_of(codes)
-    is_large = len(queries) * words.size >= FAISS_FROM
-    if k is not None and is_large and is_installed():
-        return _with_faiss(codes, queries, k, radius)
+    is_large = len(queries) * words.size >= COMPILED_FROM
+    if k is not None and is_large and k <= _COMPILED_FRACTION * len(codes):
+        return _compiled(codes, queries, k, radius)
     return [nearest_rows(query, words, k=k, radius=radius) for query in words_of(queries)]
 
 
@@ -161,16 +164,16 @@ def rescore_neighbours(
     return ranked
 
 
-def _with_faiss(
+def _compiled(
     codes: UInt8[np.ndarray, "N bytes"],
     queries: UInt8[np.ndarray, "Q bytes"],
     k: int,
     radius: int | None,
 ) -> list[_Found]:
     found = []
-    for distances, rows in zip(*nearest_by_faiss(codes, queries, k), strict=True):
+    for distances, rows in zip(*map(np.asarray, top_k(queries, codes, k)), strict=True):
         kept = slice(None) if radius is None else distances <= radius
-        found.append((rows[kept], distances[kept].astype(np.int64)))
+        found.append((rows[kept], distances[kept]))
     return found
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashnet_jax.codes import pack_bits
-from hashnet_jax.hamming import distances, top_k
+from hashnet_jax.hamming import _bit_slices, _top_k, distances, top_k
 
 
 def random_codes(seed, n, bits):
@@ -108,13 +108,16 @@ def test_malformed_codes_and_k_out_of_range_are_rejected(call, error, message):
 @settings(max_examples=12, deadline=None)
 @given(
     n=st.integers(1, 700),
-    bits=st.sampled_from([1, 4, 9, 32, 33, 64, 200, 600]),
+    bits=st.sampled_from([1, 4, 9, 32, 33, 64, 128, 200, 600]),
+    number=st.sampled_from([3, 70]),
     few_distinct=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_top_k_by_groups_is_a_stable_sort_for_any_sizes_and_ties(n, bits, few_distinct, seed):
+def test_top_k_by_groups_is_a_stable_sort_for_any_sizes_and_ties(
+    n, bits, number, few_distinct, seed
+):
     rng = np.random.default_rng(seed)
-    queries, database = random_codes(seed, 3, bits), random_codes(seed + 1, n, bits)
+    queries, database = random_codes(seed, number, bits), random_codes(seed + 1, n, bits)
     if few_distinct:
         database = database[rng.integers(0, min(n, 4), n)]
     k = int(rng.integers(1, n + 1)) if seed % 2 else min(n, 5)
@@ -125,14 +128,51 @@ def test_top_k_by_groups_is_a_stable_sort_for_any_sizes_and_ties(n, bits, few_di
     assert distance.dtype == index.dtype == jnp.int32
 
 
+@pytest.fixture
+def compiled_anew():
+    """Compiles the search for the constants of this test alone."""
+    jax.clear_caches()
+    yield
+    jax.clear_caches()
+
+
+@pytest.mark.parametrize("bits", [8, 40, 128])
+@pytest.mark.parametrize("tile_words", [1, 300, 2**16])
+def test_bit_slices_find_the_same_codes_in_one_tile_or_many(
+    bits, tile_words, monkeypatch, compiled_anew
+):
+    monkeypatch.setattr(_bit_slices, "_TILE_WORDS", tile_words)
+    monkeypatch.setattr(_top_k, "_SLICES_FROM", 1)
+    monkeypatch.setattr(_top_k, "_has_vector_popcount", lambda: False)
+    queries, database = random_codes(0, 5, bits), random_codes(1, 900, bits)
+    database[500:] = database[0]  # ties within the last group, its padding, and other groups
+    expected_distance, expected_index = stable_ranking(queries, database, 9)
+    distance, index = top_k(pack_bits(queries), pack_bits(database), 9)
+    np.testing.assert_array_equal(index, expected_index)
+    np.testing.assert_array_equal(distance, expected_distance)
+
+
+@pytest.mark.parametrize("bits", [8, 64, 100, 128])
+def test_bit_slices_give_the_smallest_distance_in_each_group(bits):
+    queries, database = random_codes(0, 4, bits), random_codes(1, 320, bits)
+    database[:32] = -queries[0]  # the largest distance sets the highest digit
+    words = [_top_k._words(pack_bits(codes)) for codes in (queries, database)]
+    tiles = _bit_slices.slice_bits(words[1].reshape(10, 32, -1), 8 * -(-bits // 8))
+    found = np.concatenate(_bit_slices.smallest_per_group(words[0], tiles), axis=-1)[:, :10]
+    all_distances = (queries[:, None] != database[None]).sum(-1)
+    np.testing.assert_array_equal(found, all_distances.reshape(4, 10, 32).min(-1))
+
+
 @pytest.mark.slow
-def test_top_k_processes_queries_in_blocks_of_bounded_memory(monkeypatch):
-    queries, database = pack_bits(random_codes(0, 7, 40)), pack_bits(random_codes(1, 900, 40))
+@pytest.mark.parametrize("number", [7, 70])
+def test_top_k_processes_queries_in_blocks_of_bounded_memory(number, monkeypatch, compiled_anew):
+    queries, database = pack_bits(random_codes(0, number, 40)), pack_bits(random_codes(1, 900, 40))
     expected = top_k(queries, database, 6)
-    monkeypatch.setattr("hashnet_jax.hamming._top_k._WORKING_SET", 2_000)
-    for got, whole in zip(top_k(queries, database, 6), expected, strict=True):
-        np.testing.assert_array_equal(got, whole)
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setattr(_top_k, "_WORKING_SET", 2_000)
+        jax.clear_caches()
+        for got, whole in zip(top_k(queries, database, 6), expected, strict=True):
+            np.testing.assert_array_equal(got, whole)
     shapes = (jnp.zeros((1_000, 8), jnp.uint8), jnp.zeros((100_000, 8), jnp.uint8))
     search = jax.jit(top_k, static_argnums=2).lower(*shapes, 1_000).compile()
     # All distances would take 381 MiB, and the groups of all queries at once 252 MiB.

@@ -1,13 +1,12 @@
 """Tests for search over stores: the distances of every path, limits, ties and rescoring."""
 
-import importlib.util
-
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from hashnet_jax.codes import unpack_bits
 from hashnet_jax.distributed.reading import DamagedFile
+from hashnet_jax.hamming import top_k
 from hashnet_jax.index import (
     Neighbour,
     Snapshot,
@@ -22,7 +21,6 @@ from hashnet_jax.index import (
     search_snapshots,
     search_tables,
 )
-from hashnet_jax.index._faiss import nearest_by_faiss
 from tests.support.stores import manifest, rows
 
 NUMBER = 300
@@ -61,11 +59,10 @@ def pairs(neighbours):
 
 
 @pytest.mark.parametrize("bits", BITS)
-@pytest.mark.parametrize("by", ["faiss", "numpy", "numpy in blocks"])
+@pytest.mark.parametrize("by", ["top_k", "numpy", "numpy in blocks"])
 def test_search_in_memory_equals_a_loop_over_bits_with_ties_by_id(bits, by, monkeypatch):
-    if by == "faiss":
-        pytest.importorskip("faiss")
-    monkeypatch.setattr(_store_search, "FAISS_FROM", 0 if by == "faiss" else 2**60)
+    monkeypatch.setattr(_store_search, "COMPILED_FROM", 0 if by == "top_k" else 2**60)
+    monkeypatch.setattr(_store_search, "_COMPILED_FRACTION", 1)
     if by == "numpy in blocks":
         monkeypatch.setattr(_popcount, "_BLOCK", 7)
     codes = clustered(bits)
@@ -81,38 +78,23 @@ def test_search_in_memory_equals_a_loop_over_bits_with_ties_by_id(bits, by, monk
             assert all(one.code == codes[int(one.id)].tobytes() for one in neighbours)
 
 
-@pytest.mark.parametrize("bits", [8, 64, 128])
-@pytest.mark.parametrize("number", [50, 20_000])
-def test_faiss_keeps_ties_in_the_order_of_the_rows(bits, number):
-    pytest.importorskip("faiss")
-    rng = np.random.default_rng(0)
-    codes, queries = (rng.integers(0, 4, (n, bits // 8), np.uint8) for n in (number, 20))
-    distances = np.bitwise_count(codes[None] ^ queries[:, None]).sum(axis=-1)
-    for k in (1, 7, 50):
-        expected = np.argsort(distances, axis=1, kind="stable")[:, :k]
-        np.testing.assert_array_equal(nearest_by_faiss(codes, queries, k)[1], expected)
-
-
-def test_large_searches_use_faiss_unless_it_is_missing(monkeypatch):
+def test_only_large_searches_for_few_neighbours_are_compiled(monkeypatch):
     codes = clustered(64)
-    calls, nearest = [], _store_search.nearest_by_faiss
-    monkeypatch.setattr(_store_search, "FAISS_FROM", 4 * NUMBER)
+    calls = []
+    monkeypatch.setattr(_store_search, "COMPILED_FROM", 4 * NUMBER)
 
     def record(*args):
         calls.append(args)
-        return nearest(*args)
+        return top_k(*args)
 
-    monkeypatch.setattr(_store_search, "nearest_by_faiss", record)
+    monkeypatch.setattr(_store_search, "top_k", record)
     whole = snapshot(codes, 64)
-    search_snapshots([whole], codes[:3], k=5)
+    search_snapshots([whole], codes[:3], k=3)
     search_snapshots([whole], codes[:4], radius=5)
+    search_snapshots([whole], codes[:4], k=4)
     assert calls == []
-    expected = search_snapshots([whole], codes[:4], k=5)
-    assert len(calls) == (importlib.util.find_spec("faiss") is not None)
-    with monkeypatch.context() as patch:
-        patch.setattr(_store_search, "is_installed", lambda: False)
-        assert search_snapshots([whole], codes[:4], k=5) == expected
-    assert len(calls) == (importlib.util.find_spec("faiss") is not None)
+    search_snapshots([whole], codes[:4], k=3)
+    assert len(calls) == 1
 
 
 @pytest.mark.parametrize("bits", BITS)
