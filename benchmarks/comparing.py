@@ -10,8 +10,26 @@ from hashnet_jax.distributed.printing import printable
 from hashnet_jax.distributed.reading import damage_named, read_json
 from hashnet_jax.report._figures import literal
 
-HEAD = ("contender", "rate", "median s", "spread", "compile s", "GFLOP/s", "of peak", "MiB", "note")
+HEAD = (
+    "contender",
+    "rate",
+    "ratio",
+    "median s",
+    "spread",
+    "busy",
+    "compile s",
+    "GFLOP/s",
+    "of peak",
+    "MiB",
+    "note",
+)
 
+# On a machine that is busier than this, contenders that take turns may differ by chance alone.
+MAX_BUSY = 0.05
+BUSY_WARNING = (
+    f"? During this ratio's measurement, more than {MAX_BUSY:.0%} of the CPU time went to other "
+    "processes or virtual machines. Measure again on an idle machine."
+)
 
 _check_results = record(
     {
@@ -30,14 +48,18 @@ _check_results = record(
 
 def table(rows: Sequence[Row]) -> str:
     """Formats rows as a text table with one section per case."""
-    lines, case = [], None
+    lines: list[tuple[str, ...]] = []
+    case = None
     for row in rows:
         if case != (row.suite, row.case):
             case = row.suite, row.case
             lines += [(f"{row.suite}: {row.case}",), HEAD]
-        lines.append(_cells(row))
+        lines.append(_cells(row, [other for other in rows if (other.suite, other.case) == case]))
     widths = [max(len(line[i]) for line in lines if len(line) > 1) for i in range(len(HEAD))]
-    return "\n".join(line[0] if len(line) == 1 else _aligned(line, widths) for line in lines)
+    printed = [line[0] if len(line) == 1 else _aligned(line, widths) for line in lines]
+    if any("?" in line[2] for line in lines if len(line) > 1):
+        printed.append(BUSY_WARNING)
+    return "\n".join(printed)
 
 
 def compare(files: Sequence[str], plot: str) -> None:
@@ -71,23 +93,38 @@ def _aligned(line: Sequence[str], widths: Sequence[int]) -> str:
     return "  " + "  ".join(cells).rstrip()
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: Row, contenders: Sequence[Row]) -> tuple[str, ...]:
     def text(value, form):
         return "" if value is None else format(value, form)
 
     if not row.seconds:
-        return (row.by, *[""] * 7, row.note)
+        return (row.by, *[""] * (len(HEAD) - 2), row.note)
     return (
         row.by,
         f"{row.items / row.median:.4g} {row.unit}/s",
+        _ratio(row, contenders),
         f"{row.median:.4g}",
         f"{row.spread:.0%}",
+        text(row.busy, ".0%"),
         text(row.compile_seconds, ".2f"),
         text(row.flops and row.flops / row.median / 1e9, ".1f"),
         text(row.share_of_peak, ".0%"),
         text(row.memory, ".0f"),
         row.note,
     )
+
+
+def _ratio(row: Row, contenders: Sequence[Row]) -> str:
+    """Formats the rate of this package relative to the fastest peer, if there is one."""
+    peers = [
+        other for other in contenders if other.seconds and not other.by.startswith("hashnet_jax")
+    ]
+    if not peers or not row.by.startswith("hashnet_jax"):
+        return ""
+    best = max(peers, key=lambda peer: peer.items / peer.median)
+    ratio = (row.items / row.median) / (best.items / best.median)
+    busy = max(row.busy or 0.0, best.busy or 0.0)
+    return f"{ratio:.2f}{'?' if busy > MAX_BUSY else ''}"
 
 
 def _print_rates(rates: dict[str, dict[str, float]], names: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""Measures time, FLOPs and peak memory, and describes the machine."""
+"""Measures time, FLOPs, peak memory and how busy the machine is, and describes the machine."""
 
 import contextlib
 import dataclasses
@@ -40,6 +40,8 @@ PEAK_FLOPS = {
     "TPU v3": 123e12,
 }
 
+VECTOR_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_vpopcntdq", "avx512_bf16", "amx_bf16")
+
 
 @dataclasses.dataclass
 class Row:
@@ -57,6 +59,8 @@ class Row:
       flops: FLOPs per repeat; see :func:`count_flops`.
       share_of_peak: fraction of the device's peak FLOP/s; see :func:`peak_flops`.
       memory: peak memory in MiB; ``note`` describes what it includes.
+      busy: share of the machine's CPU time that was not available while the calls were timed; see
+        :class:`BusyClock`. None if unknown.
       note: a comment to print with the row.
     """
 
@@ -70,6 +74,7 @@ class Row:
     flops: float | None = None
     share_of_peak: float | None = None
     memory: float | None = None
+    busy: float | None = None
     note: str = ""
 
     @property
@@ -108,15 +113,54 @@ def measure(rows: Sequence[tuple[Row, Callable[[], Any]]], repeats: int) -> list
             if row.by.startswith("hashnet_jax"):
                 raise
             row.note = f"failed: {type(error).__name__}: {str(error).splitlines()[0][:100]}"
+    clock = BusyClock()
     for _ in range(repeats):
         for row, function, _ in ready:
             row.seconds.append(_seconds(function))
+    busy = clock.share()
     for row, _, first in ready:
+        row.busy = busy
         if row.compile_seconds is None:
             row.compile_seconds = max(0.0, first - row.median)
         if row.flops:
             row.share_of_peak = row.flops / row.median / peak_flops()[0]
     return [row for row, _ in rows]
+
+
+class BusyClock:
+    """Measures how much of the machine's CPU time other processes and other virtual machines use.
+
+    The clock starts when it is created. It needs Linux's ``/proc/stat``.
+    """
+
+    def __init__(self) -> None:
+        self._start = _cpu_seconds()
+
+    def share(self) -> float | None:
+        """Returns the share of CPU time used by others since the start, in 0..1; None if unknown.
+
+        This is the time of all other processes plus the time that the hypervisor gave to other
+        virtual machines.
+        """
+        now = _cpu_seconds()
+        if self._start is None or now is None:
+            return None
+        others, total = (after - before for after, before in zip(now, self._start, strict=True))
+        return min(1.0, max(0.0, others / total)) if total else 0.0
+
+
+def _cpu_seconds() -> tuple[float, float] | None:
+    """Returns the CPU time used by others and the whole CPU time since the machine started."""
+    try:
+        line = Path("/proc/stat").read_text().splitlines()[0]
+    except FileNotFoundError:
+        return None
+    # User and nice include guests. See proc_stat(5).
+    user, nice, system, idle, waiting, irq, soft_irq, stolen = map(int, line.split()[1:9])
+    ticks = os.sysconf("SC_CLK_TCK")
+    own = sum(os.times()[:4])
+    busy = (user + nice + system + irq + soft_irq + stolen) / ticks
+    return busy - own, busy + (idle + waiting) / ticks
 
 
 def _seconds(function: Callable[[], Any]) -> float:
@@ -178,13 +222,24 @@ def environment() -> dict[str, Any]:
     return {
         "device": f"{len(jax.devices())} x {device.device_kind} ({device.platform})",
         "cpus": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "instructions": instruction_set(),
         "load": os.getloadavg()[0],
         "peak_flops": flops,
         "peak_source": source,
         "python": platform.python_version(),
-        **_versions("jax", "jaxlib", "flax", "numpy", "torch", "faiss-cpu"),
+        **_versions("jax", "jaxlib", "flax", "numpy", "torch", "faiss-cpu", "onnxruntime"),
         "commit": commit.stdout.strip() or "unknown",
     }
+
+
+def instruction_set() -> str:
+    """Returns the vector instructions of this machine's CPU that affect speed, on x86 Linux."""
+    with contextlib.suppress(FileNotFoundError):
+        flags = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+        if flags:
+            present = set(flags[1].split())
+            return " ".join(flag for flag in VECTOR_FLAGS if flag in present)
+    return platform.machine()
 
 
 def _versions(*packages: str) -> dict[str, str]:

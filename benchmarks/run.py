@@ -5,18 +5,23 @@
     python benchmarks/run.py --compare here.json there.json  # side by side, with a plot
 
 Times are medians over several calls after a warm-up. All contenders take turns, and compile time is
-reported separately. FLOPs are counted by XLA. "Of peak" is relative to the device's peak FLOP/s,
-which is taken from data sheets or measured with a large matrix product.
+reported separately. In the train and encode suites, each contender has a process to itself, and the
+times are the medians of several rounds. FLOPs are counted by XLA. "Of peak" is relative to the
+device's peak FLOP/s, which is taken from data sheets or measured with a large matrix product.
+"Ratio" is relative to the fastest peer. "Busy" is the share of CPU time that went to other
+processes or other virtual machines; ratios measured while it is high are marked.
 """
 
 import argparse
 import dataclasses
 import json
+import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from benchmarks import (
+    alone,
     comparing,
     suite_encode,
     suite_folder,
@@ -34,8 +39,6 @@ from benchmarks import (
 from benchmarks.measuring import Row, environment, own_peak
 
 SUITES = {
-    "train": suite_train.run,
-    "encode": suite_encode.run,
     "folder": suite_folder.run,
     "loss": suite_loss.run,
     "hamming": suite_hamming.run,
@@ -55,6 +58,7 @@ SMALL = {
     "scaling_backbone": "small_cnn",
     "bits": 16,
     "repeats": 1,
+    "rounds": 1,
     "loss_batch": [64],
     "queries": 10,
     "database": 1_000,
@@ -71,8 +75,9 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     _add_run_options(parser)
     _add_sizes(parser)
     options = parser.parse_args(argv)
-    if options.repeats < 1:
-        parser.error(f"--repeats must be >= 1, got {options.repeats}.")
+    for name in ("repeats", "rounds"):
+        if getattr(options, name) < 1:
+            parser.error(f"--{name} must be >= 1, got {getattr(options, name)}.")
     if options.small:
         vars(options).update(SMALL)
     return options
@@ -80,7 +85,8 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--suite", nargs="+", choices=SUITES, default=list(SUITES), help="(default: all)")
+    suites = [*alone.SUITES_ALONE, *SUITES]
+    add("--suite", nargs="+", choices=suites, default=suites, help="(default: all)")
     add(
         "--devices",
         type=int,
@@ -104,10 +110,16 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--only",
-        choices=("hashnet_jax", *suite_train.PEERS),
+        choices=suite_encode.contenders(argparse.Namespace(peers="all")),
         metavar="NAME",
-        help="run only this contender in the train and encode suites, so that it has the process "
-        "to itself: %(choices)s",
+        help="measure only this contender in the train and encode suites: %(choices)s",
+    )
+    add(
+        "--rounds",
+        type=int,
+        default=3,
+        metavar="N",
+        help="number of processes per contender in the train and encode suites (default: 3)",
     )
     add("--repeats", type=int, default=5, metavar="N", help="number of timed calls (default: 5)")
     add(
@@ -195,17 +207,27 @@ def main(argv: Sequence[str] | None = None) -> None:
     if options.compare:
         comparing.compare(options.compare, options.plot)
         return
+    # Contenders in other processes need the accelerator's memory, too.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     machine = environment()
     print(", ".join(f"{name} {value}" for name, value in machine.items()), flush=True)
     rows = []
     for suite in options.suite:
-        measured = list(SUITES[suite](options))
+        measured = list(_measure(suite, options))
         print(comparing.table(measured), flush=True)
         rows += measured
     print(f"peak memory of this process, including other libraries: {own_peak():.0f} MiB")
     if options.json:
         content = _results(machine, options, rows)
         pathlib.Path(options.json).write_text(json.dumps(content, indent=1))
+
+
+def _measure(suite: str, options: argparse.Namespace) -> Iterable[Row]:
+    if suite not in alone.SUITES_ALONE:
+        return SUITES[suite](options)
+    contenders = {"train": suite_train.contenders, "encode": suite_encode.contenders}[suite]
+    names = [name for name in contenders(options) if options.only in (None, name)]
+    return alone.run(suite, names, options)
 
 
 def _results(

@@ -1,4 +1,4 @@
-"""Measures how fast images are encoded, from memory (compared with PyTorch) and from files."""
+"""Measures how fast images are encoded, from memory by each contender, and from files by us."""
 
 import argparse
 import pathlib
@@ -11,29 +11,50 @@ import numpy as np
 from PIL import Image
 
 import hashnet_jax
-from benchmarks.measuring import Row, count_flops, measure
-from benchmarks.suite_train import is_included, model_spec, random_batch, ready_peers
+from benchmarks import suite_train
+from benchmarks.measuring import Row, count_flops, measure, missing
+from benchmarks.suite_train import case_name, measure_peer, model_spec, random_batch
 from hashnet_jax.data import FileSource
 from hashnet_jax.distributed.devices import local_devices, map_rows
 from hashnet_jax.model import HashNetParams, encode
 from hashnet_jax.training import encode_dataset
 
+ONNX_RUNTIME = "onnxruntime"
+
+
+def contenders(options: argparse.Namespace) -> list[str]:
+    """Returns the names of the contenders that ``--peers`` selects."""
+    others = [] if options.peers == "none" else [ONNX_RUNTIME]
+    return [*suite_train.contenders(options), *others]
+
 
 def run(options: argparse.Namespace) -> Iterator[Row]:
-    devices = local_devices(options.devices)
+    """Measures the contender ``options.only``."""
     for backbone in options.backbone:
-        size = f"batch {options.batch_size}, {options.image_size} px, {options.dtype}"
-        case = f"{backbone}, {size}, {options.devices} device(s)"
-        contenders, absent = ready_peers("encode", case, backbone, options, "encode")
-        if not is_included("hashnet_jax", options):
-            yield from measure(contenders, options.repeats)
-            yield from absent
-            continue
-        params = hashnet_jax.init(jax.random.key(0), model_spec(backbone, options))
-        ours = _from_memory(case, params, devices, options)
-        yield from measure([ours, *contenders], options.repeats)
-        yield from absent
-        yield from _from_files(case, params, devices, options)
+        case = case_name(backbone, options)
+        if options.only == "hashnet_jax":
+            devices = local_devices(options.devices)
+            params = hashnet_jax.init(jax.random.key(0), model_spec(backbone, options))
+            ours = _from_memory(case, params, devices, options)
+            yield from measure([ours], options.repeats)
+            yield from _from_files(case, params, devices, options)
+        else:
+            row = Row("encode", case, options.only, items=options.batch_size, unit="images")
+            if options.only == ONNX_RUNTIME:
+                yield from _onnx_runtime(row, backbone, options)
+            else:
+                yield from measure_peer(row, backbone, "encode", options)
+
+
+def _onnx_runtime(row: Row, backbone: str, options: argparse.Namespace) -> Iterator[Row]:
+    try:
+        from benchmarks.onnx_peer import OnnxPeer
+
+        peer = OnnxPeer(backbone, options)
+    except (ImportError, RuntimeError) as error:
+        yield missing(row.suite, row.case, row.by, error)
+        return
+    yield from measure([(row, peer)], options.repeats)
 
 
 def write_pictures(folder: str | pathlib.Path, n: int, size: int) -> list[pathlib.Path]:

@@ -1,8 +1,7 @@
-"""Compares the train step, from images to updated parameters, with PyTorch."""
+"""Measures the train step, from images to updated parameters, of this package or of PyTorch."""
 
 import argparse
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import jax
 import numpy as np
@@ -20,25 +19,32 @@ PEERS: dict[str, dict[str, bool]] = {
 }
 
 
+def contenders(options: argparse.Namespace) -> list[str]:
+    """Returns the names of the contenders that ``--peers`` selects."""
+    peers = {
+        "all": list(PEERS),
+        "eager": [name for name, settings in PEERS.items() if "compiled" not in settings],
+        "none": [],
+    }
+    return ["hashnet_jax", *peers[options.peers]]
+
+
 def run(options: argparse.Namespace) -> Iterator[Row]:
+    """Measures the contender ``options.only``."""
     for backbone in options.backbone:
-        case = (
-            f"{backbone}, batch {options.batch_size}, {options.image_size} px, {options.dtype}, "
-            f"{options.devices} device(s)"
-        )
-        contenders, absent = ready_peers("train", case, backbone, options, "train_step")
-        if is_included("hashnet_jax", options):
+        row = Row("train", case_name(backbone, options), options.only, unit="images")
+        row.items = options.batch_size
+        if options.only == "hashnet_jax":
             step = JaxStep(backbone, options)
-            row = Row("train", case, "hashnet_jax", items=options.batch_size, unit="images")
             row.flops = step.flops() / options.devices
-            contenders.insert(0, (row, step))
-        yield from measure(contenders, options.repeats)
-        yield from absent
+            yield from measure([(row, step)], options.repeats)
+        else:
+            yield from measure_peer(row, backbone, "train_step", options)
 
 
-def is_included(name: str, options: argparse.Namespace) -> bool:
-    """Returns whether to measure this contender, according to ``--only``."""
-    return options.only in (None, name)
+def case_name(backbone: str, options: argparse.Namespace) -> str:
+    size = f"batch {options.batch_size}, {options.image_size} px, {options.dtype}"
+    return f"{backbone}, {size}, {options.devices} device(s)"
 
 
 def model_spec(backbone: str, options: argparse.Namespace) -> ModelSpec:
@@ -71,41 +77,26 @@ class JaxStep:
         return metrics["loss"]
 
 
-def ready_peers(
-    suite: str, case: str, backbone: str, options: argparse.Namespace, method: str
-) -> tuple[list[tuple[Row, Callable[[], Any]]], list[Row]]:
-    """Prepares the requested PyTorch peers.
+def measure_peer(
+    row: Row, backbone: str, method: str, options: argparse.Namespace
+) -> Iterator[Row]:
+    """Measures PyTorch.
 
     Args:
-      suite: name of the suite.
-      case: case label for the rows.
+      row: row to fill; ``row.by`` names one of ``PEERS``.
       backbone: name of the backbone.
-      options: options of `run.py`.
       method: method of the peer to time, ``"train_step"`` or ``"encode"``.
+      options: options of `run.py`.
 
-    Returns:
-      Pairs of a row and a function for the peers that can run on this machine, and rows that
-      explain why the others cannot.
+    Yields:
+      The row, with a note that gives the reason if the peer cannot run on this machine.
     """
-    ready, absent = [], []
-    for name in _requested_peers(options):
-        try:
-            from benchmarks.torch_peers import Peer
+    try:
+        from benchmarks.torch_peers import Peer
 
-            batch = random_batch(options.batch_size, options.image_size)
-            peer = Peer(backbone, batch, options.bits, dtype=options.dtype, **PEERS[name])
-        except (ImportError, RuntimeError) as error:
-            absent.append(missing(suite, case, name, error))
-            continue
-        row = Row(suite, case, name, items=options.batch_size, unit="images")
-        ready.append((row, {"train_step": peer.train_step, "encode": peer.encode}[method]))
-    return ready, absent
-
-
-def _requested_peers(options: argparse.Namespace) -> list[str]:
-    return [
-        name
-        for name, settings in PEERS.items()
-        if options.peers == "all" or (options.peers == "eager" and "compiled" not in settings)
-        if is_included(name, options)
-    ]
+        batch = random_batch(options.batch_size, options.image_size)
+        peer = Peer(backbone, batch, options.bits, dtype=options.dtype, **PEERS[row.by])
+    except (ImportError, RuntimeError) as error:
+        yield missing(row.suite, row.case, row.by, error)
+        return
+    yield from measure([(row, getattr(peer, method))], options.repeats)

@@ -14,10 +14,16 @@ from tests.support.torch_models import MODELS
 
 
 class HashNet(torch.nn.Module):
-    """Maps images [B, 3, H, W] to logits [B, K]."""
+    """Maps images [B, 3, H, W] to logits [B, K].
+
+    Raises:
+      RuntimeError: if there is no PyTorch implementation of the backbone.
+    """
 
     def __init__(self, backbone: str, bits: int):
         super().__init__()
+        if backbone not in MODELS:
+            raise RuntimeError(f"there is no PyTorch implementation of {backbone}")
         self.backbone = MODELS[backbone]()
         self.hash = torch.nn.LazyLinear(bits)
 
@@ -64,8 +70,6 @@ class Peer:
         channels_last: bool = False,
         compiled: bool = False,
     ):
-        if backbone not in MODELS:
-            raise RuntimeError(f"there is no PyTorch implementation of {backbone}")
         on_cpu = jax.default_backend() == "cpu"
         if not on_cpu and not torch.cuda.is_available():
             raise RuntimeError("JAX uses an accelerator, but the installed torch cannot use CUDA")

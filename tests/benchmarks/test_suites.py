@@ -1,11 +1,15 @@
 """Tests for the output of the benchmark suites, with tiny sizes."""
 
 import json
+import os
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 
-from benchmarks import measuring, run, suite_operations
+from benchmarks import alone, comparing, measuring, run, suite_operations
 from benchmarks.suite_loss import blocks
 from hashnet_jax.distributed.reading import DamagedFile
 from tests.support.benchmark_programs import check_suite
@@ -21,6 +25,73 @@ def test_only_the_named_contender_is_measured(tmp_path):
     file = tmp_path / "alone.json"
     run.main(["--suite", "encode", "--small", "--only", "hashnet_jax", "--json", str(file)])
     assert {row["by"] for row in json.loads(file.read_text())["rows"]} == {"hashnet_jax"}
+
+
+@pytest.mark.slow
+def test_every_contender_encodes_in_a_process_of_its_own(tmp_path, monkeypatch):
+    for library in ("torch", "onnx", "onnxruntime"):
+        pytest.importorskip(library)
+    started = []
+    start = alone.module_command
+    monkeypatch.setattr(alone, "module_command", lambda *args: started.append(args) or start(*args))
+    monkeypatch.setitem(run.SMALL, "backbone", ["resnet18"])
+    monkeypatch.setitem(run.SMALL, "image_size", 32)
+    monkeypatch.setitem(run.SMALL, "rounds", 2)
+    file = tmp_path / "alone.json"
+    run.main(["--suite", "encode", "--small", "--peers", "eager", "--json", str(file)])
+    rows = [row for row in json.loads(file.read_text())["rows"] if "JPEG" not in row["case"]]
+    assert {row["by"] for row in rows} == {
+        "hashnet_jax",
+        "PyTorch eager",
+        "PyTorch eager, channels_last",
+        "onnxruntime",
+    }
+    assert all(len(row["seconds"]) == 2 for row in rows), "one median per round"
+    assert len(started) == 8
+
+
+def test_a_failure_of_this_package_alone_in_its_process_raises():
+    options = run.parse(["--suite", "encode", "--small", "--peers", "none"])
+    options.backbone = ["no_such_backbone"]
+    with pytest.raises(
+        RuntimeError, match=r"encode of no_such_backbone failed: .*no_such_backbone"
+    ):
+        list(alone.run("encode", ["hashnet_jax"], options))
+
+
+def make_rows(busy):
+    ours = measuring.Row("train", "case", "hashnet_jax", [0.5], items=2, busy=busy)
+    slow = measuring.Row("train", "case", "PyTorch eager", [2.0], items=2, busy=0.0)
+    fast = measuring.Row("train", "case", "PyTorch compile", [1.0], items=2, busy=0.0)
+    return [ours, slow, fast]
+
+
+def test_a_ratio_is_relative_to_the_fastest_peer_and_marked_on_a_busy_machine():
+    idle, busy = comparing.table(make_rows(0.01)), comparing.table(make_rows(0.3))
+    assert "  2.00  " in idle
+    assert "Measure again" not in idle
+    assert "2.00?" in busy
+    assert busy.endswith("Measure again on an idle machine.")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc/stat exists only on Linux")
+def test_the_work_of_other_processes_makes_a_machine_busy():
+    spin = "import time\nend = time.monotonic() + 2\nwhile time.monotonic() < end: pass"
+    with subprocess.Popen([sys.executable, "-c", spin]):
+        time.sleep(0.5)  # Starting takes other resources than the CPU.
+        clock = measuring.BusyClock()
+        time.sleep(1)
+        busy = clock.share()
+    assert 0.5 / os.cpu_count() < busy <= 1
+
+
+def test_the_busy_share_is_the_time_of_others_over_the_whole_cpu_time(monkeypatch):
+    clock = measuring.BusyClock()
+    others, total = clock._start
+    monkeypatch.setattr(measuring, "_cpu_seconds", lambda: (others + 1.0, total + 4.0))
+    assert clock.share() == 0.25
+    monkeypatch.setattr(measuring, "_cpu_seconds", lambda: None)
+    assert clock.share() is None
 
 
 def test_operations_are_measured_one_by_one(monkeypatch, capsys):
