@@ -31,8 +31,10 @@ def run(suite: str, contenders: Sequence[str], options: argparse.Namespace) -> I
     """
     for backbone in options.backbone:
         found: dict[tuple[str, str], list[Row]] = {}
-        for _ in range(options.rounds):
+        for turn in range(options.rounds):
             for name in contenders:
+                round_name = f"round {turn + 1} of {options.rounds}"
+                print(f"{suite}, {backbone}, {round_name}: {name}", file=sys.stderr, flush=True)
                 for row in _measure_alone(suite, name, backbone, options):
                     found.setdefault((row.case, row.by), []).append(row)
         # Cases in order, each with all its contenders.
@@ -71,14 +73,16 @@ def _over(function: Callable[[list[float]], float], values: Sequence[float | Non
 
 def main(settings: str) -> None:
     """Measures one contender in this process, and prints its rows as JSON."""
-    from benchmarks import suite_encode, suite_train
+    from benchmarks import roofline, suite_encode, suite_train
     from benchmarks.measuring import own_peak
 
     options = argparse.Namespace(**json.loads(settings))
-    suite = {"train": suite_train.run, "encode": suite_encode.run}[options.suite[0]]
-    rows = list(suite(options))
+    (suite,), (backbone,) = options.suite, options.backbone
+    rows = list({"train": suite_train.run, "encode": suite_encode.run}[suite](options))
     for row in rows:
         row.memory = own_peak() if row.seconds else None
+    if options.only == "hashnet_jax":
+        rows[0].note = roofline.note(suite, backbone, rows[0].items / rows[0].median, options)
     print(json.dumps([dataclasses.asdict(row) for row in rows]))
 
 

@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -198,11 +198,17 @@ def peak_flops() -> tuple[float, str]:
     The peak is measured once if the device is not in ``PEAK_FLOPS``.
     """
     if not _measured:
-        kind = jax.devices()[0].device_kind
-        # Match whole words: an L40S is not an L4.
-        known = [flops for name, flops in PEAK_FLOPS.items() if re.search(rf"\b{name}\b", kind)]
-        _measured.append((known[0], "bfloat16, data sheet") if known else _measure_peak())
+        device = known_device(PEAK_FLOPS)
+        sheet = device and (PEAK_FLOPS[device], "bfloat16, data sheet")
+        _measured.append(sheet or _measure_peak())
     return _measured[0]
+
+
+def known_device(names: Iterable[str]) -> str | None:
+    """Returns the first of these names of devices that this machine's device has, if any."""
+    kind = jax.devices()[0].device_kind
+    # Match whole words: an L40S is not an L4.
+    return next((name for name in names if re.search(rf"\b{name}\b", kind)), None)
 
 
 def _measure_peak(side: int = 2048) -> tuple[float, str]:
