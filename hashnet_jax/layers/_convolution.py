@@ -1,12 +1,14 @@
 """Convolution with fast CPU implementations.
 
 XLA lowers the gradient with respect to the kernel to a convolution whose window is as large as the
-image, which is much slower than a matrix product on a CPU. XLA also does not turn 1 x 1
-convolutions into matrix products on a CPU. On CPUs, kernel gradients and 1 x 1 convolutions are
-therefore written as matrix products (:mod:`_cpu_matmul_convolution`), and 3 x 3 and 5 x 5
-convolutions use Winograd's algorithm (:mod:`_cpu_winograd`). Other platforms use plain `jax.lax`.
+image, which is much slower than a matrix product on a CPU. XLA also does not turn convolutions of
+1 x 1 pixels, or of images of a few pixels, into matrix products on a CPU. On CPUs, kernel gradients
+and these convolutions are therefore written as matrix products (:mod:`_cpu_matmul_convolution`),
+and 3 x 3 and 5 x 5 convolutions use Winograd's algorithm (:mod:`_cpu_winograd`). Other platforms
+use plain `jax.lax`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -148,15 +150,29 @@ POINTWISE = ConvForms(
 )
 WINOGRAD = ConvForms(winograd.convolve, winograd.input_gradient, winograd.kernel_gradient)
 IM2COL = ConvForms(_plain_conv, _plain_input_gradient, matmul.kernel_gradient)
+TINY = ConvForms(matmul.convolve, matmul.input_gradient, matmul.kernel_gradient)
+
+# With outputs of 2 x 2 pixels, a plain convolution takes 3 to 17 times as long as a matrix product
+# of patches. With 3 x 3 pixels, it is as fast.
+MAX_TINY_PIXELS = 4
+# Up to these sizes, unfolding takes longer than the plain gradient: 2 to 4 times with 16 channels.
+MAX_PLAIN_GRADIENT_PIXELS, MAX_PLAIN_GRADIENT_CHANNELS = 64, 32
 
 
 def _cpu_forms(images: Array, kernel: Array, geometry: ConvGeometry) -> ConvForms:
     """Returns the implementations of a convolution that are fastest on a CPU."""
-    if kernel.shape[:2] == (1, 1) and geometry.padding == ((0, 0), (0, 0)):
+    height, width, channels = kernel.shape[:3]
+    if (height, width) == (1, 1) and geometry.padding == ((0, 0), (0, 0)):
         return POINTWISE
-    if winograd.is_faster(images, kernel, geometry):
+    if height != width:
+        return IM2COL
+    pixels = math.prod(geometry.output_size(images.shape[1:3], height))
+    if pixels > MAX_TINY_PIXELS and winograd.is_faster(images, kernel, geometry):
         return WINOGRAD
-    return IM2COL
+    forms = TINY if pixels <= MAX_TINY_PIXELS else IM2COL
+    if pixels <= MAX_PLAIN_GRADIENT_PIXELS and channels <= MAX_PLAIN_GRADIENT_CHANNELS:
+        return forms._replace(kernel_gradient=_plain_kernel_gradient)
+    return forms
 
 
 def _choose(

@@ -1,12 +1,14 @@
 """Convolutions written as matrix products, for the CPU.
 
-A 1 x 1 convolution multiplies the channels of each pixel by a matrix. The gradient with respect to
-a kernel of any size is the matrix product of unfolded patches (im2col) and the output's gradient.
+A 1 x 1 convolution multiplies the channels of each pixel by a matrix. A kernel of any size
+multiplies unfolded patches (im2col), and the gradient with respect to it is the matrix product of
+these patches and the output's gradient.
 """
 
 import math
 from functools import partial
 
+import jax
 import jax.numpy as jnp
 from jax import Array, lax
 from jaxtyping import Float
@@ -49,6 +51,37 @@ def pointwise_input_gradient(
     return lax.pad(product, jnp.zeros((), product.dtype), ((0, 0, 0), *dilation, (0, 0, 0)))
 
 
+def convolve(
+    images: Float[Array, "B H W C"], kernel: Float[Array, "kH kW C F"], *, geometry: ConvGeometry
+) -> Float[Array, "B Ho Wo F"]:
+    """A convolution of a whole batch at once, for images of a few pixels.
+
+    Examples:
+      >>> geometry = ConvGeometry((1, 1), ((1, 1), (1, 1)))
+      >>> convolve(jnp.ones((1, 2, 2, 5)), jnp.ones((3, 3, 5, 1)), geometry=geometry)[0, :, :, 0]
+      Array([[20., 20.],
+             [20., 20.]], dtype=float32)
+    """
+    kernel_size = kernel.shape[:2]
+    output_size = geometry.output_size(images.shape[1:3], kernel_size[0])
+    patches = _patches(_pad(images, geometry), kernel_size, geometry.strides, output_size)
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+    return lax.dot_general(patches, matrix, (((3,), (0,)), ((), ())))
+
+
+def input_gradient(
+    images: Float[Array, "B H W C"],
+    kernel: Float[Array, "kH kW C F"],
+    gradient: Float[Array, "B Ho Wo F"],
+    *,
+    geometry: ConvGeometry,
+) -> Float[Array, "B H W C"]:
+    """The gradient of :func:`convolve` with respect to the images."""
+    return jax.vjp(lambda images: convolve(images, kernel, geometry=geometry), images)[1](gradient)[
+        0
+    ]
+
+
 def kernel_gradient(
     images: Float[Array, "B H W C"],
     kernel: Float[Array, "kH kW C F"],
@@ -61,16 +94,11 @@ def kernel_gradient(
     The result is the matrix product of patches^T [k k C, B H' W'] and gradient [B H' W', F],
     summed over chunks of the batch.
     """
-    strides, padding = geometry
     kernel_size, output_size = kernel.shape[:2], gradient.shape[1:3]
-    images = lax.pad(
-        images,
-        jnp.zeros((), images.dtype),
-        ((0, 0, 0), *((before, after, 0) for before, after in padding), (0, 0, 0)),
-    )
+    images = _pad(images, geometry)
 
     def chunk_gradient(images: Array, gradient: Array) -> Array:
-        patches = _patches(images, kernel_size, strides, output_size)
+        patches = _patches(images, kernel_size, geometry.strides, output_size)
         return _transposed_product(
             patches.reshape(-1, patches.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
         )
@@ -81,6 +109,11 @@ def kernel_gradient(
     chunk = batch if kernel_size == (1, 1) else chunk_size(batch, unfolded)
     total = sum_over_chunks(chunk_gradient, chunk, images, gradient)
     return total.reshape(kernel.shape).astype(kernel.dtype)
+
+
+def _pad(images: Float[Array, "B H W C"], geometry: ConvGeometry) -> Float[Array, "B Hp Wp C"]:
+    rows, columns = ((before, after, 0) for before, after in geometry.padding)
+    return lax.pad(images, jnp.zeros((), images.dtype), ((0, 0, 0), rows, columns, (0, 0, 0)))
 
 
 def _transposed_product(

@@ -29,12 +29,16 @@ CONVOLUTIONS = [
     (13, 8, 5, 3, 1, 1),
     (32, 3, 8, 7, 2, 3),
     (33, 3, 8, 7, 2, 3),
-    (14, 4, 6, 3, 2, 1),
+    (14, 34, 6, 3, 2, 1),
     (7, 4, 6, 3, 2, 1),
+    (7, 34, 6, 3, 2, 1),
     (8, 5, 7, 1, 1, 0),
     (9, 5, 7, 1, 2, 0),
     (8, 5, 7, 1, 2, 0),
     (1, 5, 7, 3, 1, 1),
+    (2, 34, 7, 3, 1, 1),
+    (3, 5, 7, 3, 2, 1),
+    (9, 4, 6, 5, 3, 0),
 ]
 
 
@@ -124,6 +128,25 @@ def plain_loss(images: Array, kernel: Array) -> Array:
     pooled = plain_pool(plain_convolution(images, kernel, 1, 1), 3, 2, 0)
     narrow = plain_convolution(pooled, kernel[1:2, 1:2].transpose(0, 1, 3, 2), 2, 0)
     return jnp.sum(narrow**2)
+
+
+@pytest.mark.parametrize(
+    ("side", "channels", "plain_form", "plain_gradient"),
+    [(2, 40, False, False), (2, 8, False, True), (8, 8, True, True), (8, 40, True, False)],
+)
+def test_on_a_cpu_convolutions_of_a_few_pixels_are_matrix_products(
+    side: int, channels: int, plain_form: bool, plain_gradient: bool
+) -> None:
+    images, kernel = random(0, 2, side, side, channels), random(1, 3, 3, channels, 8)
+    form = convolution(1, 1)
+    gradient = jax.grad(lambda kernel, images: form(images, kernel).sum())
+    forward, backward = (
+        export.export(jax.jit(function), platforms=["cpu"])(*arguments).mlir_module()
+        for function, arguments in ((form, (images, kernel)), (gradient, (kernel, images)))
+    )
+    assert ("stablehlo.convolution" in forward) == plain_form
+    # The program of the gradient does not need the convolution itself.
+    assert ("stablehlo.convolution" in backward) == plain_gradient
 
 
 @pytest.mark.slow
