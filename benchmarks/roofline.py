@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 import hashnet_jax
 from benchmarks.measuring import PEAK_FLOPS, known_device
@@ -62,12 +63,16 @@ class Operation:
         return max(self.flops / peak, self.moved / bandwidth)
 
 
-def operations(function: Callable[..., Any], *arguments: Any) -> list[Operation]:
+def operations(
+    function: Callable[..., Any], *arguments: Any, dtype: str = "float32"
+) -> list[Operation]:
     """Returns the operations of a call that are not element-wise.
 
     Args:
       function: a function that JAX can trace.
       arguments: its arguments; arrays can be replaced by ``jax.ShapeDtypeStruct``.
+      dtype: dtype in which activations are stored. Reductions convert them to float32 only as they
+        read them.
 
     Examples:
       >>> matrix = jax.ShapeDtypeStruct((8, 4), "float32")
@@ -77,10 +82,10 @@ def operations(function: Callable[..., Any], *arguments: Any) -> list[Operation]
     """
     with plain_layers():
         traced = jax.make_jaxpr(function)(*arguments)
-    return list(_walk(traced.jaxpr, 1))
+    return list(_walk(traced.jaxpr, 1, jnp.dtype(dtype).itemsize))
 
 
-def _walk(jaxpr: Any, times: int) -> Iterator[Operation]:
+def _walk(jaxpr: Any, times: int, width: int) -> Iterator[Operation]:
     for equation in jaxpr.eqns:
         name = equation.primitive.name
         inner_times = times * equation.params["length"] if name == "scan" else times
@@ -90,15 +95,17 @@ def _walk(jaxpr: Any, times: int) -> Iterator[Operation]:
             if hasattr(getattr(value, "jaxpr", value), "eqns")
         ]
         if name in ("conv_general_dilated", "dot_general", *REDUCTIONS):
-            moved = sum(_bytes(variable) for variable in (*equation.invars, *equation.outvars))
+            widest = width if name in REDUCTIONS else 8
+            variables = (*equation.invars, *equation.outvars)
+            moved = sum(_bytes(variable, widest) for variable in variables)
             yield Operation(name, float(times * _flops(equation)), float(times * moved))
         else:
             for part in inner:
-                yield from _walk(part, inner_times)
+                yield from _walk(part, inner_times, width)
 
 
-def _bytes(variable: Any) -> int:
-    return math.prod(variable.aval.shape) * variable.aval.dtype.itemsize
+def _bytes(variable: Any, widest: int) -> int:
+    return math.prod(variable.aval.shape) * min(widest, variable.aval.dtype.itemsize)
 
 
 def _flops(equation: Any) -> float:
@@ -121,7 +128,10 @@ def train_operations(backbone: str, options: argparse.Namespace) -> list[Operati
     params, _ = _shapes(lambda: hashnet_jax.init(jax.random.key(0), spec))
     state, structure = _shapes(lambda: init_state(jax.random.key(0), spec, TrainSpec()))
     step = operations(
-        lambda leaves, batch: train_step(structure.unflatten(leaves), batch), state, _batch(options)
+        lambda leaves, batch: train_step(structure.unflatten(leaves), batch),
+        state,
+        _batch(options),
+        dtype=options.dtype,
     )
     # The update reads and writes the state, and reads the gradients.
     return [*step, Operation("update", 0.0, 2.0 * _total_bytes(state) + _total_bytes(params))]
@@ -134,6 +144,7 @@ def encode_operations(backbone: str, options: argparse.Namespace) -> list[Operat
         lambda leaves, images: hashnet_jax.encode(structure.unflatten(leaves), images),
         params,
         _batch(options)["image"],
+        dtype=options.dtype,
     )
 
 

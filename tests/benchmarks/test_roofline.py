@@ -38,6 +38,14 @@ def test_operations_in_a_loop_count_once_per_iteration():
     assert product.flops == 7 * 2 * 4**3
 
 
+def test_a_reduction_reads_activations_in_the_dtype_in_which_they_are_stored():
+    def mean(images):
+        return images.mean(dtype=jnp.float32)
+
+    (reduction,) = roofline.operations(mean, shape(10, 4, dtype="bfloat16"), dtype="bfloat16")
+    assert reduction.moved == 2 * (40 + 1)
+
+
 @pytest.mark.parametrize(("backbone", "giga"), [("resnet18", 1.81), ("alexnet", 0.71)])
 def test_the_flops_of_a_network_are_the_published_ones(backbone, giga):
     # torchvision documents these multiplications per image of 224 x 224 pixels.
