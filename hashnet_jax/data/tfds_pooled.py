@@ -29,7 +29,7 @@ def loader(name: str) -> Loader:
         from hashnet_jax.data.tfds_source import open_builder, read_split
 
         builder = open_builder(name, data_dir=options.data_dir, manual_dir=options.manual_dir)
-        parts = [read_split(builder, split) for split in ("train", "test")]
+        parts = [read_split(builder, split, "class_ids") for split in ("train", "test")]
         source = PooledSource([source for source, _ in parts])
         labels = np.concatenate([labels for _, labels in parts])
         features: Any = builder.info.features

@@ -15,10 +15,10 @@ import tensorflow_datasets as tfds
 from jaxtyping import Integer, UInt8
 
 from hashnet_jax.data._tfds_labels import (
-    LABEL_READERS,
+    COLUMN_READERS,
     PREPARE_AGAIN,
     Record,
-    cached_labels,
+    cached_columns,
     chunks,
     record_named,
 )
@@ -136,34 +136,35 @@ def open_builder(
 
 
 def read_split(
-    builder: tfds.core.DatasetBuilder, split: str, labels: str = "class_ids"
-) -> tuple[ImageSource, Integer[np.ndarray, "N *C"]]:
-    """Reads a split's images and labels.
+    builder: tfds.core.DatasetBuilder, split: str, *columns: str
+) -> tuple[ImageSource, *tuple[Integer[np.ndarray, "N *C"], ...]]:
+    """Reads a split's images, and their labels or numbers.
 
     Args:
       builder: see :func:`open_builder`.
       split: name of the split, e.g. ``"train"``.
-      labels: name of a label reader in :data:`hashnet_jax.data._tfds_labels.LABEL_READERS`.
+      columns: what to read: names in :data:`hashnet_jax.data._tfds_labels.COLUMN_READERS`, e.g.
+        ``"class_ids"``.
 
     Returns:
-      ``(source, labels)``: ``source`` gives access to the images by index, and holds them in memory
-      if they fit in ``MAX_DECODED_BYTES``; ``labels`` are class ids int64 ``[N]`` or multi-hot int8
-      ``[N, C]``.
+      ``(source, *arrays)``: ``source`` gives access to the images by index, and holds them in
+      memory if they fit in ``MAX_DECODED_BYTES``; there is one array for each of ``columns``, such
+      as class ids int64 ``[N]`` or multi-hot labels int8 ``[N, C]``.
     """
     source = TfdsSource(builder, split)
     features: Any = builder.info.features
     with damage_named(builder.data_path, _WHAT, PREPARE_AGAIN):
-        shape, read_label = features["image"].shape, LABEL_READERS[labels](features)
+        shape, readers = features["image"].shape, [COLUMN_READERS[n](features) for n in columns]
     if None in shape or len(source) * int(np.prod(shape)) > MAX_DECODED_BYTES:
-        return source, cached_labels(builder, split, source, labels)
+        return source, *cached_columns(builder, split, source, columns)
     images = np.empty((len(source), *shape), np.uint8)
     rows = []
     for start, records in chunks(source, f"reading {builder.info.name} {split}"):
         for i, record in enumerate(records, start):
             with record_named(builder, split, i):
                 images[i] = decode(record["image"])[:, :, : shape[2]]
-                rows.append(read_label(record))
-    return ArraySource(images), np.stack(rows)
+                rows.append([read(record) for read in readers])
+    return ArraySource(images), *(np.stack(column) for column in zip(*rows, strict=True))
 
 
 def _version(folder: Path) -> list[int]:
