@@ -35,6 +35,9 @@ from hashnet_jax.distributed.reading import damage_named, read_json
 # Archives that must be downloaded manually before TFDS can prepare the data set.
 ARCHIVES = {"imagenet2012": ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")}
 
+# Data sets that can also be read from the folder where their archives were unpacked.
+UNPACKED = ("imagenet2012", "coco/2014")
+
 # Data sets whose decoded images fit in this many bytes are decoded once and held in memory.
 MAX_DECODED_BYTES = 512 * 2**20
 
@@ -180,7 +183,7 @@ def _prepare(name: str, data_dir: Path, manual_dir: str | os.PathLike[str] | Non
         raise ModuleNotFoundError(
             f"{name} is not prepared in {data_dir}, and preparing it requires TensorFlow. Run "
             "pip install -e '.[prepare]' and start again, or pass the folder that contains the "
-            "prepared data set as `data_dir`."
+            f"prepared data set as `data_dir`{_or_unpacked(name)}."
         )
     # TFDS's default format can only be read by TensorFlow.
     builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
@@ -197,6 +200,10 @@ def _check_archives(name: str, data_dir: Path, manual_dir: Path) -> None:
             f"{name} is not prepared in {data_dir}, and {manual_dir} lacks {', '.join(missing)}. "
             f"Download {' and '.join(ARCHIVES[name])} from image-net.org (account required) to "
             "that folder, pass the folder that contains them as `manual_dir`, or pass the folder "
-            "that contains the prepared data set as `data_dir`. Alternatively, try "
-            "`dataset='digits'`, which needs no download."
+            f"that contains the prepared data set as `data_dir`{_or_unpacked(name)}. "
+            "Alternatively, try `dataset='digits'`, which needs no download."
         )
+
+
+def _or_unpacked(name: str) -> str:
+    return ", or the folder with its unpacked archives as `image_root`" * (name in UNPACKED)

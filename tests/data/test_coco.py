@@ -47,7 +47,9 @@ def test_coco_pools_its_splits_and_leaves_out_images_without_labels(data_dir):
     dataset = DATASETS["coco"](Options(data_dir=str(data_dir), queries=2, train_images=3))
     assert dataset.classes == tuple(CLASSES)
     assert dataset.labels.dtype == np.int8
-    objects = dict(zip(sum(IDS.values(), []), sum(OBJECTS.values(), []), strict=True))
+    objects = {
+        number: ids for split in IDS for number, ids in zip(IDS[split], OBJECTS[split], strict=True)
+    }
     assert dataset.names == tuple(f"{number:012}.jpg" for number in (7, 8, 9, 10, 25, 30, 42, 64))
     expected = [[label in objects[number] for label in range(3)] for number in sorted(objects)]
     np.testing.assert_array_equal(dataset.labels, expected)

@@ -25,12 +25,18 @@ NOTES = (
 )
 # Categories of the objects in each image, keyed by the number of the image.
 OBJECTS = {
-    number: objects
-    for number, objects in zip(
-        (581_929, 9, 42, 7, 133, 25, 64, 30, 8, 61, 100, 5),
-        ([1], [18, 18, 3], [], [90], [1, 3], [18], [3], [], [90, 1], [1], [18], [3, 90]),
-        strict=True,
-    )
+    581_929: [1],
+    9: [18, 18, 3],
+    42: [],
+    7: [90],
+    133: [1, 3],
+    25: [18],
+    64: [3],
+    30: [],
+    8: [90, 1],
+    61: [1],
+    100: [18],
+    5: [3, 90],
 }
 NUMBERS = {
     "2014": {"train": list(OBJECTS)[:8], "val": list(OBJECTS)[8:]},
@@ -142,6 +148,13 @@ def test_annotations_are_read_once_until_they_change(root, cache, monkeypatch):
     content["annotations"] = []
     path.write_text(json.dumps(content))
     assert load(root, queries=1, train_images=1).labels.sum() < first.labels.sum()
+
+
+def test_the_cache_is_keyed_by_content_not_by_place(root, cache, tmp_path, monkeypatch):
+    first = load(root)
+    moved = root.rename(tmp_path / "elsewhere")
+    monkeypatch.setattr(_coco_files, "read_json", None)
+    np.testing.assert_array_equal(load(moved).labels, first.labels)
 
 
 def test_a_damaged_cache_is_not_used(root, cache, capsys):

@@ -145,6 +145,7 @@ def test_without_prepared_data_and_archives_the_error_names_files_and_folders(
         str(tmp_path / "downloads" / "manual"),
         "`manual_dir`",
         "`data_dir`",
+        "`image_root`",
         "`dataset='digits'`",
     ):
         assert needed in message
@@ -152,5 +153,8 @@ def test_without_prepared_data_and_archives_the_error_names_files_and_folders(
 
 def test_preparing_without_tensorflow_names_the_pip_command(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install -e '\.\[prepare\]'"):
-        open_builder("cifar10", data_dir=tmp_path)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install -e '\.\[prepare\]'") as error:
+        open_builder("mnist", data_dir=tmp_path)
+    assert "image_root" not in str(error.value)
+    with pytest.raises(ModuleNotFoundError, match="unpacked archives as `image_root`"):
+        open_builder("coco/2014", data_dir=tmp_path)
