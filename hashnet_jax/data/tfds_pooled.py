@@ -1,4 +1,4 @@
-"""CIFAR-10, MNIST and Fashion-MNIST from TFDS, with training and test images pooled."""
+"""MNIST and Fashion-MNIST from TFDS, with training and test images pooled."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ def loader(name: str) -> Loader:
     """Returns a loader for a TFDS data set that pools its training and test images.
 
     Args:
-      name: name of the data set in TFDS, e.g. ``"cifar10"``.
+      name: name of the data set in TFDS, e.g. ``"mnist"``.
 
     Returns:
       A function ``options -> Dataset`` to register under ``name``; the labels are class ids int64

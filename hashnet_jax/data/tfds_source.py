@@ -36,7 +36,7 @@ from hashnet_jax.distributed.reading import damage_named, read_json
 ARCHIVES = {"imagenet2012": ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")}
 
 # Data sets that can also be read from the folder where their archives were unpacked.
-UNPACKED = ("imagenet2012", "coco/2014")
+UNPACKED = ("imagenet2012", "coco/2014", "cifar10")
 
 # Data sets whose decoded images fit in this many bytes are decoded once and held in memory.
 MAX_DECODED_BYTES = 512 * 2**20
