@@ -119,6 +119,8 @@ def parse_json(text: bytes | str, keys: Collection[str] | None = None) -> Any:
       Traceback (most recent call last):
       ...
       ValueError: the key 'a' appears twice
+      >>> parse_json('{"a": [{"b": 1, "c": 2}], "d": 3}', keys={"a", "b"})
+      {'a': [{'b': 1}]}
     """
 
     def kept(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
