@@ -7,7 +7,7 @@ Libraries are imported only where needed: grain in :mod:`hashnet_jax.data.pipeli
 :mod:`hashnet_jax.data.tfds_source`, and scikit-learn when the digits are loaded.
 """
 
-from hashnet_jax.data import coco, digits, folder, imagenet100, lists, tfds_pooled
+from hashnet_jax.data import cifar10, coco, digits, folder, imagenet100, lists, tfds_pooled
 from hashnet_jax.data._dataset import Dataset, Options
 from hashnet_jax.data._registry import DATASETS, register
 from hashnet_jax.data.sources import ArraySource, FileSource, ImageSource, PooledSource
@@ -19,7 +19,7 @@ register("imagenet100", imagenet100.load)
 register("coco", coco.load)
 register("lists", lists.load)
 register("folder", folder.load)
-register("cifar10", tfds_pooled.loader("cifar10"))
+register("cifar10", cifar10.load)
 register("fashion_mnist", tfds_pooled.loader("fashion_mnist"))
 register("mnist", tfds_pooled.loader("mnist"))
 

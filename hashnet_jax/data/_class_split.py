@@ -3,13 +3,24 @@
 import numpy as np
 from jaxtyping import Integer
 
-from hashnet_jax.data._dataset import FILE_FIELDS, TOTAL_FIELDS, Options, reject_options
+from hashnet_jax.data._dataset import (
+    FILE_FIELDS,
+    OWN_FILE_FIELDS,
+    TOTAL_FIELDS,
+    Options,
+    reject_options,
+)
 from hashnet_jax.data.splits import PerClass, Pools, Split, per_class_split
 from hashnet_jax.data.unseen_classes import unseen_class_split
 
 
 def split_by_class(
-    name: str, labels: Integer[np.ndarray, " N"], options: Options, pools: Pools | None = None
+    name: str,
+    labels: Integer[np.ndarray, " N"],
+    options: Options,
+    pools: Pools | None = None,
+    *,
+    reads_files: bool = False,
 ) -> Split:
     """Splits a single-label data set, and rejects options that do not apply to it.
 
@@ -19,6 +30,7 @@ def split_by_class(
       options: numbers of images per class, and the seed of the split.
       pools: see :func:`hashnet_jax.data.per_class_split`; ``queries_per_class`` may be None only
         if pools are given.
+      reads_files: whether the data set can be read from ``image_root``.
 
     Raises:
       ValueError: if an option does not apply to single-label data, or a class is too small.
@@ -32,7 +44,7 @@ def split_by_class(
     reject_options(
         name,
         options,
-        FILE_FIELDS,
+        OWN_FILE_FIELDS if reads_files else FILE_FIELDS,
         "For your own pictures, use `dataset='lists'` or `dataset='folder'`",
     )
     if pools is None and options.queries_per_class is None:

@@ -11,11 +11,13 @@ from hashnet_jax.data.sources import ImageSource
 from hashnet_jax.data.splits import Split
 from hashnet_jax.losses import check_label_values
 
-# Options that apply only to single-label data, multi-label data, or the user's own files.
+# Options that apply only to single-label data, multi-label data, the user's own files, or data
+# that can be read from files.
 CLASS_FIELDS = ("queries_per_class", "train_per_class", "validation_per_class")
 TOTAL_FIELDS = ("queries", "train_images", "validation_images")
 UNSEEN_FIELDS = ("unseen_classes",)
-FILE_FIELDS = ("lists", "image_root", "csv", "allow_overlap")
+OWN_FILE_FIELDS = ("lists", "csv", "allow_overlap")
+FILE_FIELDS = (*OWN_FILE_FIELDS, "image_root")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

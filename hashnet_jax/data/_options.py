@@ -18,7 +18,8 @@ class Options:
       lists: folder with list files, see :mod:`hashnet_jax.data.list_files`.
       image_root: folder with one subfolder per class, see :mod:`hashnet_jax.data.folder`; for list
         files or a CSV file, the folder that the listed paths are relative to (None for the folder
-        that contains the list files or the CSV file).
+        that contains the list files or the CSV file); for imagenet100, coco and cifar10, the
+        folder where the published archives were unpacked (None to read TFDS's data).
       csv: CSV file with paths and labels, see :mod:`hashnet_jax.data.folder`.
       queries_per_class: number of queries per class (single-label data only); None for the whole
         query pool, if the protocol defines a query pool.
@@ -76,8 +77,9 @@ class Options:
         default=None,
         metadata={
             "help": "for folder: a folder with one subfolder per class; for lists and CSV files: "
-            "the folder that their paths are relative to",
-            "none": "the folder that contains the lists or the CSV file",
+            "the folder that their paths are relative to; for imagenet100, coco and cifar10: "
+            "the folder where their archives were unpacked",
+            "none": "the folder that contains the lists or the CSV file; TFDS's data",
             "metavar": "DIR",
             "group": "data",
             "location": True,

@@ -1,10 +1,10 @@
-"""Reads the labels of TFDS records, and caches the labels of large data sets."""
+"""Reads the labels and numbers of TFDS records, and caches those of large data sets."""
 
 import contextlib
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Integer
 from tqdm import tqdm
 
-from hashnet_jax.distributed.array_cache import load_array, save_array
+from hashnet_jax.distributed.array_cache import cache_folder, load_array, save_array
 from hashnet_jax.distributed.reading import damage_named
 
 PREPARE_AGAIN = "move the folder away and start again to prepare the data set"
@@ -20,8 +20,10 @@ PREPARE_AGAIN = "move the folder away and start again to prepare the data set"
 # Number of labels to read from the records and compare with the cached ones.
 _LABELS_COMPARED = 32
 
+_LAST_NUMBER = re.compile(r"[0-9]+")
+
 Record = dict[str, Any]
-# Labels are class ids or multi-hot rows.
+# Entries are class ids, multi-hot rows or numbers.
 LabelReader = Callable[[Record], np.integer | Integer[np.ndarray, " C"]]
 
 
@@ -55,36 +57,71 @@ def object_labels(features: Any) -> LabelReader:
     return read
 
 
-# Label readers, ``features -> (record -> label)``. The names are part of the label cache's key.
-LABEL_READERS: dict[str, Callable[[Any], LabelReader]] = {
+def file_numbers(features: Any) -> LabelReader:
+    """Returns a function that reads the number in a file name, 10026 in n01440764_10026.JPEG."""
+    del features
+    return lambda record: np.int64(_LAST_NUMBER.findall(record["file_name"].decode())[-1])
+
+
+def image_ids(features: Any) -> LabelReader:
+    """Returns a function that reads the number that COCO gives each image."""
+    del features
+    return lambda record: np.int64(record["image/id"])
+
+
+def example_numbers(features: Any) -> LabelReader:
+    """Returns a function that reads an example's place in CIFAR's files, 7 in train_00007."""
+    del features
+    return lambda record: np.int64(_LAST_NUMBER.findall(record["id"].decode())[-1])
+
+
+# Column readers, ``features -> (record -> entry)``. The names are part of the cache's key.
+COLUMN_READERS: dict[str, Callable[[Any], LabelReader]] = {
     "class_ids": class_ids,
     "object_labels": object_labels,
+    "file_numbers": file_numbers,
+    "image_ids": image_ids,
+    "example_numbers": example_numbers,
 }
 
 
-def cached_labels(
-    builder: Any, split: str, source: RecordSource, labels: str
-) -> Integer[np.ndarray, "N *C"]:
-    """Returns all labels, cached in a file because reading them requires reading the images."""
-    read_label = LABEL_READERS[labels](builder.info.features)
-    folder, stem = _cache_folder(), _cache_stem(builder, split, labels)
+def cached_columns(
+    builder: Any, split: str, source: RecordSource, columns: Sequence[str]
+) -> list[Integer[np.ndarray, "N *C"]]:
+    """Returns columns, cached in files because reading them requires reading the images."""
+    folder = cache_folder()
+    readers = {name: COLUMN_READERS[name](builder.info.features) for name in columns}
+    stems = {name: _cache_stem(builder, split, name) for name in columns}
+    found = {}
+    for name, read in readers.items():
 
-    def is_valid(array: np.ndarray) -> bool:
-        with record_named(builder, split, 0):
-            return len(array) == len(source) and _agree(array, source, read_label)
+        def is_valid(array: np.ndarray, read: LabelReader = read) -> bool:
+            with record_named(builder, split, 0):
+                return len(array) == len(source) and _agree(array, source, read)
 
-    cached = None if folder is None else load_array(folder, stem, is_valid=is_valid)
-    if cached is not None:
-        return np.array(cached)
-    read = chunks(source, f"indexing {builder.info.name} {split}")
-    rows = []
-    for start, records in read:
+        cached = None if folder is None else load_array(folder, stems[name], is_valid=is_valid)
+        if cached is not None:
+            found[name] = np.array(cached)
+    missing = {name: read for name, read in readers.items() if name not in found}
+    for name, column in _read_columns(builder, split, source, missing).items():
+        found[name] = column
+        if folder is not None:
+            save_array(folder, stems[name], column)
+    return [found[name] for name in columns]
+
+
+def _read_columns(
+    builder: Any, split: str, source: RecordSource, readers: Mapping[str, LabelReader]
+) -> dict[str, Integer[np.ndarray, "N *C"]]:
+    """Reads columns from all records, in one pass."""
+    if not readers:
+        return {}
+    rows = {name: [] for name in readers}
+    for start, records in chunks(source, f"indexing {builder.info.name} {split}"):
         with record_named(builder, split, start):
-            rows += [read_label(record) for record in records]
-    labels_of_all = np.stack(rows)
-    if folder is not None:
-        save_array(folder, stem, labels_of_all)
-    return labels_of_all
+            for name, read in readers.items():
+                rows[name] += [read(record) for record in records]
+    return {name: np.stack(column) for name, column in rows.items()}
 
 
 def record_named(builder: Any, split: str, index: int) -> contextlib.AbstractContextManager[None]:
@@ -102,15 +139,6 @@ def _agree(labels: np.ndarray, source: RecordSource, read_label: LabelReader) ->
     return all(
         np.array_equal(labels[i], read_label(source.records(i, i + 1)[0])) for i in places.tolist()
     )
-
-
-def _cache_folder() -> Path | None:
-    """Returns the folder for cached labels, or None if the user has no home folder."""
-    if given := os.environ.get("XDG_CACHE_HOME"):
-        return Path(given) / "hashnet_jax"
-    with contextlib.suppress(RuntimeError):
-        return Path.home() / ".cache" / "hashnet_jax"
-    return None
 
 
 def _cache_stem(builder: Any, split: str, labels: str) -> str:

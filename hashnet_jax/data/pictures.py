@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import functools
 import hashlib
 import os
 import stat
@@ -39,20 +40,26 @@ _PICTURES_PER_BLOCK = 256
 
 StrPath = str | os.PathLike[str]
 
+# A record of TFDS is never turned upright.
+_UPRIGHT = functools.partial(hashlib.blake2b, digest_size=32, person=b"file")
+_AS_STORED = functools.partial(hashlib.blake2b, digest_size=32, person=b"record")
 
-def read_picture(path: StrPath, *, draft: int | None = None) -> UInt8[np.ndarray, "H W 3"]:
-    """Reads a picture as RGB, the way an image viewer shows it.
 
-    See :func:`hashnet_jax.data.decoder.decode_picture` for formats and limits. The EXIF orientation
-    is applied. Only the first frame of an animation is read, transparency is composited over white,
-    16-bit values are reduced to their upper 8 bits, and grey, palette and CMYK pictures are
-    converted to RGB.
+def read_picture(
+    path: StrPath, *, draft: int | None = None, upright: bool = True
+) -> UInt8[np.ndarray, "H W 3"]:
+    """Reads a picture as RGB, by default the way an image viewer shows it.
+
+    See :func:`hashnet_jax.data.decoder.decode_picture` for formats and limits. Only the first frame
+    of an animation is read, transparency is composited over white, 16-bit values are reduced to
+    their upper 8 bits, and grey, palette and CMYK pictures are converted to RGB.
 
     Args:
       path: path to a file in one of the supported formats.
       draft: minimum side in pixels, or None. If given, a JPEG may be decoded at 1/2, 1/4 or 1/8 of
         its size, as long as both sides of the result are at least this long. This saves time but
         changes pixel values slightly.
+      upright: whether to apply the EXIF orientation.
 
     Returns:
       The picture, uint8 ``[H, W, 3]``.
@@ -69,17 +76,19 @@ def read_picture(path: StrPath, *, draft: int | None = None) -> UInt8[np.ndarray
       hashnet_jax.data.decoder.UnreadablePicture: no such file or directory
     """
     with opened(path) as file:
-        return decode_picture(file, upright=True, draft=draft)
+        return decode_picture(file, upright=upright, draft=draft)
 
 
-def digest_file(path: StrPath) -> bytes:
+def digest_file(path: StrPath, *, upright: bool = True) -> bytes:
     """Returns the 32-byte hash of a picture file, without decoding it.
+
+    Turned upright or not, the same bytes have different pixels, and therefore different hashes.
 
     Raises:
       UnreadablePicture: if the file is missing, unreadable, empty or not a regular file.
     """
     with opened(path) as file:
-        return hashlib.file_digest(file, _file_hash).digest()
+        return hashlib.file_digest(file, _UPRIGHT if upright else _AS_STORED).digest()
 
 
 def check_pictures(paths: Sequence[StrPath]) -> list[str | None]:
@@ -160,11 +169,6 @@ def ignore_warnings() -> None:
     """Silences PIL's warnings, for programs that report unreadable pictures themselves."""
     for category in (UserWarning, Image.DecompressionBombWarning):
         warnings.filterwarnings("ignore", category=category, module=r"PIL\.")
-
-
-def _file_hash() -> "hashlib.blake2b":
-    # Files are turned upright and TFDS records are not, so the same bytes have different hashes.
-    return hashlib.blake2b(digest_size=32, person=b"file")
 
 
 @contextlib.contextmanager

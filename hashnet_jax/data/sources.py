@@ -139,12 +139,11 @@ class PooledSource:
 class FileSource:
     """Picture files, decoded on access by :func:`hashnet_jax.data.pictures.read_picture`.
 
-    The EXIF orientation is applied, as in image viewers. (torchvision's and TFDS's loaders, and
-    therefore the code of HashNet's authors, ignore it; few images in the usual data sets are
-    affected.)
-
     Args:
       paths: paths to the N files.
+      upright: whether to apply the EXIF orientation, as image viewers do. torchvision's and TFDS's
+        loaders, and therefore the code of HashNet's authors, ignore it, and so should published
+        data sets; few of their images are affected.
 
     Raises:
       OSError: on access, if a file is missing or cannot be decoded; the message names the file.
@@ -152,21 +151,22 @@ class FileSource:
 
     in_memory: bool = False
 
-    def __init__(self, paths: Iterable[str | os.PathLike[str]]) -> None:
+    def __init__(self, paths: Iterable[str | os.PathLike[str]], *, upright: bool = True) -> None:
         self.paths = tuple(str(path) for path in paths)
+        self._upright = upright
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: SupportsIndex) -> UInt8[np.ndarray, "H W 3"]:
-        return self._read(index, read_picture)
+        return self._read(index, lambda path: read_picture(path, upright=self._upright))
 
     def squashed(self, index: SupportsIndex, size: int) -> UInt8[np.ndarray, "size size 3"]:
-        return self._read(index, lambda path: read_squashed(path, size))
+        return self._read(index, lambda path: read_squashed(path, size, upright=self._upright))
 
     def digest(self, index: SupportsIndex) -> bytes:
         """Returns the 32-byte hash of a file's content."""
-        return self._read(index, digest_file)
+        return self._read(index, lambda path: digest_file(path, upright=self._upright))
 
     def _read(self, index: SupportsIndex, read: Callable[[str], Value]) -> Value:
         path = self.paths[index]
@@ -215,9 +215,11 @@ def decode_squashed(data: bytes, size: int) -> UInt8[np.ndarray, "size size 3"]:
     return squash(decode_picture(io.BytesIO(data), upright=False, draft=draft), size)
 
 
-def read_squashed(path: str | os.PathLike[str], size: int) -> UInt8[np.ndarray, "size size 3"]:
-    """Reads a picture, applies its EXIF orientation, and squashes it (see :func:`squash`)."""
-    return squash(read_picture(path, draft=JPEG_DRAFT_FACTOR * size), size)
+def read_squashed(
+    path: str | os.PathLike[str], size: int, *, upright: bool = True
+) -> UInt8[np.ndarray, "size size 3"]:
+    """Reads a picture with :func:`read_picture`, and squashes it (see :func:`squash`)."""
+    return squash(read_picture(path, draft=JPEG_DRAFT_FACTOR * size, upright=upright), size)
 
 
 def squash(image: UInt8[np.ndarray, "H W 3"], size: int) -> UInt8[np.ndarray, "size size 3"]:

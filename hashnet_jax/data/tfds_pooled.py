@@ -1,4 +1,4 @@
-"""CIFAR-10, MNIST and Fashion-MNIST from TFDS, with training and test images pooled."""
+"""MNIST and Fashion-MNIST from TFDS, with training and test images pooled."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ def loader(name: str) -> Loader:
     """Returns a loader for a TFDS data set that pools its training and test images.
 
     Args:
-      name: name of the data set in TFDS, e.g. ``"cifar10"``.
+      name: name of the data set in TFDS, e.g. ``"mnist"``.
 
     Returns:
       A function ``options -> Dataset`` to register under ``name``; the labels are class ids int64
@@ -29,7 +29,7 @@ def loader(name: str) -> Loader:
         from hashnet_jax.data.tfds_source import open_builder, read_split
 
         builder = open_builder(name, data_dir=options.data_dir, manual_dir=options.manual_dir)
-        parts = [read_split(builder, split) for split in ("train", "test")]
+        parts = [read_split(builder, split, "class_ids") for split in ("train", "test")]
         source = PooledSource([source for source, _ in parts])
         labels = np.concatenate([labels for _, labels in parts])
         features: Any = builder.info.features

@@ -15,10 +15,10 @@ import tensorflow_datasets as tfds
 from jaxtyping import Integer, UInt8
 
 from hashnet_jax.data._tfds_labels import (
-    LABEL_READERS,
+    COLUMN_READERS,
     PREPARE_AGAIN,
     Record,
-    cached_labels,
+    cached_columns,
     chunks,
     record_named,
 )
@@ -34,6 +34,9 @@ from hashnet_jax.distributed.reading import damage_named, read_json
 
 # Archives that must be downloaded manually before TFDS can prepare the data set.
 ARCHIVES = {"imagenet2012": ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")}
+
+# Data sets that can also be read from the folder where their archives were unpacked.
+UNPACKED = ("imagenet2012", "coco/2014", "cifar10")
 
 # Data sets whose decoded images fit in this many bytes are decoded once and held in memory.
 MAX_DECODED_BYTES = 512 * 2**20
@@ -136,34 +139,35 @@ def open_builder(
 
 
 def read_split(
-    builder: tfds.core.DatasetBuilder, split: str, labels: str = "class_ids"
-) -> tuple[ImageSource, Integer[np.ndarray, "N *C"]]:
-    """Reads a split's images and labels.
+    builder: tfds.core.DatasetBuilder, split: str, *columns: str
+) -> tuple[ImageSource, *tuple[Integer[np.ndarray, "N *C"], ...]]:
+    """Reads a split's images, and their labels or numbers.
 
     Args:
       builder: see :func:`open_builder`.
       split: name of the split, e.g. ``"train"``.
-      labels: name of a label reader in :data:`hashnet_jax.data._tfds_labels.LABEL_READERS`.
+      columns: what to read: names in :data:`hashnet_jax.data._tfds_labels.COLUMN_READERS`, e.g.
+        ``"class_ids"``.
 
     Returns:
-      ``(source, labels)``: ``source`` gives access to the images by index, and holds them in memory
-      if they fit in ``MAX_DECODED_BYTES``; ``labels`` are class ids int64 ``[N]`` or multi-hot int8
-      ``[N, C]``.
+      ``(source, *arrays)``: ``source`` gives access to the images by index, and holds them in
+      memory if they fit in ``MAX_DECODED_BYTES``; there is one array for each of ``columns``, such
+      as class ids int64 ``[N]`` or multi-hot labels int8 ``[N, C]``.
     """
     source = TfdsSource(builder, split)
     features: Any = builder.info.features
     with damage_named(builder.data_path, _WHAT, PREPARE_AGAIN):
-        shape, read_label = features["image"].shape, LABEL_READERS[labels](features)
+        shape, readers = features["image"].shape, [COLUMN_READERS[n](features) for n in columns]
     if None in shape or len(source) * int(np.prod(shape)) > MAX_DECODED_BYTES:
-        return source, cached_labels(builder, split, source, labels)
+        return source, *cached_columns(builder, split, source, columns)
     images = np.empty((len(source), *shape), np.uint8)
     rows = []
     for start, records in chunks(source, f"reading {builder.info.name} {split}"):
         for i, record in enumerate(records, start):
             with record_named(builder, split, i):
                 images[i] = decode(record["image"])[:, :, : shape[2]]
-                rows.append(read_label(record))
-    return ArraySource(images), np.stack(rows)
+                rows.append([read(record) for read in readers])
+    return ArraySource(images), *(np.stack(column) for column in zip(*rows, strict=True))
 
 
 def _version(folder: Path) -> list[int]:
@@ -179,7 +183,7 @@ def _prepare(name: str, data_dir: Path, manual_dir: str | os.PathLike[str] | Non
         raise ModuleNotFoundError(
             f"{name} is not prepared in {data_dir}, and preparing it requires TensorFlow. Run "
             "pip install -e '.[prepare]' and start again, or pass the folder that contains the "
-            "prepared data set as `data_dir`."
+            f"prepared data set as `data_dir`{_or_unpacked(name)}."
         )
     # TFDS's default format can only be read by TensorFlow.
     builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
@@ -196,6 +200,10 @@ def _check_archives(name: str, data_dir: Path, manual_dir: Path) -> None:
             f"{name} is not prepared in {data_dir}, and {manual_dir} lacks {', '.join(missing)}. "
             f"Download {' and '.join(ARCHIVES[name])} from image-net.org (account required) to "
             "that folder, pass the folder that contains them as `manual_dir`, or pass the folder "
-            "that contains the prepared data set as `data_dir`. Alternatively, try "
-            "`dataset='digits'`, which needs no download."
+            f"that contains the prepared data set as `data_dir`{_or_unpacked(name)}. "
+            "Alternatively, try `dataset='digits'`, which needs no download."
         )
+
+
+def _or_unpacked(name: str) -> str:
+    return ", or the folder with its unpacked archives as `image_root`" * (name in UNPACKED)

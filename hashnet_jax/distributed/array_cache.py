@@ -6,8 +6,10 @@ A file that is damaged or contains a different array is therefore never used. Ca
 effort: if the folder cannot be read or written, a note is printed and the array is computed again.
 """
 
+import contextlib
 import functools
 import hashlib
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -21,6 +23,15 @@ from hashnet_jax.distributed.reading import DamagedFile, read_npy
 
 _WHAT, _REMEDY = "the array that its name identifies", "it will be recomputed"
 _HASH_DIGITS = 16
+
+
+def cache_folder() -> Path | None:
+    """Returns the user's folder for cached arrays, or None if the user has no home folder."""
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given) / "hashnet_jax"
+    with contextlib.suppress(RuntimeError):
+        return Path.home() / ".cache" / "hashnet_jax"
+    return None
 
 
 def load_array(

@@ -7,6 +7,7 @@ with the actual sizes.
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,12 @@ MAX_JSON_BYTES = 2**30
 
 
 def read_json(
-    path: StrPath, what: str, remedy: str, *, kind: type | tuple[type, ...] = dict
+    path: StrPath,
+    what: str,
+    remedy: str,
+    *,
+    kind: type | tuple[type, ...] = dict,
+    keys: Collection[str] | None = None,
 ) -> Any:
     """Reads a JSON file.
 
@@ -49,6 +55,8 @@ def read_json(
       what: see :class:`DamagedFile`.
       remedy: see :class:`DamagedFile`.
       kind: the allowed type or types of the top-level value.
+      keys: the keys to keep in all objects, which saves memory if a large file has many others;
+        None for all keys.
 
     Returns:
       The value.
@@ -69,7 +77,7 @@ def read_json(
     with damage_named(path, what, remedy), open(path, "rb") as file:
         if os.fstat(file.fileno()).st_size > MAX_JSON_BYTES:
             raise ValueError(f"it has more than {MAX_JSON_BYTES:,} bytes")
-        value = parse_json(file.read())
+        value = parse_json(file.read(), keys)
         if not isinstance(value, kind):
             raise ValueError(f"its top-level value is of type {type(value).__name__}")
         return value
@@ -96,8 +104,12 @@ def file_exists(path: StrPath, what: str, remedy: str) -> bool:
     return os.path.lexists(path)
 
 
-def parse_json(text: bytes | str) -> Any:
+def parse_json(text: bytes | str, keys: Collection[str] | None = None) -> Any:
     """Parses JSON strictly: a key may not appear twice in an object.
+
+    Args:
+      text: the JSON text.
+      keys: the keys to keep in all objects; None for all keys.
 
     Raises:
       ValueError: if the text is not valid JSON, is nested too deeply, or repeats a key.
@@ -107,9 +119,16 @@ def parse_json(text: bytes | str) -> Any:
       Traceback (most recent call last):
       ...
       ValueError: the key 'a' appears twice
+      >>> parse_json('{"a": [{"b": 1, "c": 2}], "d": 3}', keys={"a", "b"})
+      {'a': [{'b': 1}]}
     """
+
+    def kept(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = _unique(pairs)
+        return value if keys is None else {key: value[key] for key in value if key in keys}
+
     try:
-        return json.loads(text, object_pairs_hook=_unique)
+        return json.loads(text, object_pairs_hook=kept)
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
 

@@ -19,6 +19,8 @@ OBJECTS = {
     "train": [[0], [2, 2], [], [0, 1], [1]],
     "validation": [[2], [0, 1, 2], [1]],
 }
+# COCO's numbers of the images, which TFDS stores shuffled.
+IDS = {"train": [30, 10, 25, 42, 7], "validation": [64, 8, 9]}
 
 
 @pytest.fixture
@@ -27,10 +29,14 @@ def data_dir(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     features = {
         "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+        "image/id": tfds.features.Scalar(np.int64),
         "objects": tfds.features.Sequence({"label": tfds.features.ClassLabel(names=CLASSES)}),
     }
     examples = {
-        split: [{"image": png(i), "objects": {"label": ids}} for i, ids in enumerate(objects)]
+        split: [
+            {"image": png(number), "image/id": number, "objects": {"label": ids}}
+            for number, ids in zip(IDS[split], objects, strict=True)
+        ]
         for split, objects in OBJECTS.items()
     }
     prepare(tmp_path / "tfds", "coco/2014", "1.1.0", features, examples)
@@ -41,15 +47,18 @@ def test_coco_pools_its_splits_and_leaves_out_images_without_labels(data_dir):
     dataset = DATASETS["coco"](Options(data_dir=str(data_dir), queries=2, train_images=3))
     assert dataset.classes == tuple(CLASSES)
     assert dataset.labels.dtype == np.int8
-    objects = OBJECTS["train"] + OBJECTS["validation"]
-    expected = [[label in ids for label in range(3)] for ids in objects]
+    objects = {
+        number: ids for split in IDS for number, ids in zip(IDS[split], OBJECTS[split], strict=True)
+    }
+    assert dataset.names == tuple(f"{number:012}.jpg" for number in (7, 8, 9, 10, 25, 30, 42, 64))
+    expected = [[label in objects[number] for label in range(3)] for number in sorted(objects)]
     np.testing.assert_array_equal(dataset.labels, expected)
     split = dataset.split
     used = np.sort(np.concatenate([split.query, split.database]))
-    np.testing.assert_array_equal(used, [0, 1, 3, 4, 5, 6, 7])
+    np.testing.assert_array_equal(used, [0, 1, 2, 3, 5, 6, 7])
     assert np.isin(split.train, split.database).all()
     assert dataset.notes == ("unlabelled images left out: 1",)
-    np.testing.assert_array_equal(dataset.source[6], np.full((4, 6, 3), 1))
+    np.testing.assert_array_equal(dataset.source[6], np.full((4, 6, 3), 42))
     assert "tensorflow" not in sys.modules
 
 

@@ -53,27 +53,27 @@ def test_a_small_data_set_is_pooled_and_held_in_memory(data_dir):
 
 
 def test_a_large_data_set_stays_on_disk_and_its_labels_are_cached(data_dir, monkeypatch):
-    in_memory, expected = read_split(open_builder("mnist", data_dir=data_dir), "train")
+    in_memory, expected = read_split(open_builder("mnist", data_dir=data_dir), "train", "class_ids")
     assert isinstance(in_memory, ArraySource)
     monkeypatch.setattr(tfds_source, "MAX_DECODED_BYTES", 10)
-    source, labels = read_split(open_builder("mnist", data_dir=data_dir), "train")
+    source, labels = read_split(open_builder("mnist", data_dir=data_dir), "train", "class_ids")
     assert isinstance(source, TfdsSource)
     np.testing.assert_array_equal(labels, expected)
     for i in range(len(source)):
         np.testing.assert_array_equal(source[i], in_memory[i])
         np.testing.assert_array_equal(source.squashed(i, 5), in_memory.squashed(i, 5))
     monkeypatch.setattr(_tfds_labels, "chunks", None)  # reads all records
-    _, cached = read_split(open_builder("mnist", data_dir=data_dir), "train")
+    _, cached = read_split(open_builder("mnist", data_dir=data_dir), "train", "class_ids")
     np.testing.assert_array_equal(cached, expected)
     assert cached.dtype == np.int64
 
 
 def test_labels_are_read_again_if_the_data_set_is_prepared_again(data_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(tfds_source, "MAX_DECODED_BYTES", 10)
-    _, before = read_split(open_builder("mnist", data_dir=data_dir), "train")
+    _, before = read_split(open_builder("mnist", data_dir=data_dir), "train", "class_ids")
     shutil.rmtree(data_dir)
     write_mnist(data_dir, {name: [1 - label for label in part] for name, part in LABELS.items()})
-    _, after = read_split(open_builder("mnist", data_dir=data_dir), "train")
+    _, after = read_split(open_builder("mnist", data_dir=data_dir), "train", "class_ids")
     np.testing.assert_array_equal(after, 1 - before)
 
 
@@ -81,7 +81,7 @@ def test_records_are_identified_by_content(data_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(tfds_source, "MAX_DECODED_BYTES", 10)
 
     def digest(folder):
-        source, _ = read_split(open_builder("mnist", data_dir=folder), "train")
+        source, _ = read_split(open_builder("mnist", data_dir=folder), "train", "class_ids")
         return content_digest(source, np.arange(len(source)))
 
     write_mnist(tmp_path / "same", LABELS)
@@ -114,7 +114,7 @@ def test_a_damaged_record_is_named(data_dir, monkeypatch, limit):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     builder = open_builder("mnist", data_dir=data_dir)
     with pytest.raises(DamagedFile, match=rf"{path.parent}, train record \d is damaged"):
-        read_split(builder, "train")
+        read_split(builder, "train", "class_ids")
 
 
 def test_a_record_that_is_a_decompression_bomb_or_in_an_unsupported_format_is_rejected(
@@ -126,7 +126,7 @@ def test_a_record_that_is_a_decompression_bomb_or_in_an_unsupported_format_is_re
     for data, reason in ((bomb(15_000, 11_800), "89,478,485 pixels"), (pcx.getvalue(), "format")):
         folder = tmp_path / str(len(data))
         write_mnist(folder, {"train": [0], "test": [1]}, encoded=data)
-        source, _ = read_split(open_builder("mnist", data_dir=folder), "train")
+        source, _ = read_split(open_builder("mnist", data_dir=folder), "train", "class_ids")
         for read in (lambda s: s[0], lambda s: s.squashed(0, 5)):
             with pytest.raises(DamagedFile, match=f"train record 0 .*{reason}"):
                 read(source)
@@ -145,6 +145,7 @@ def test_without_prepared_data_and_archives_the_error_names_files_and_folders(
         str(tmp_path / "downloads" / "manual"),
         "`manual_dir`",
         "`data_dir`",
+        "`image_root`",
         "`dataset='digits'`",
     ):
         assert needed in message
@@ -152,5 +153,8 @@ def test_without_prepared_data_and_archives_the_error_names_files_and_folders(
 
 def test_preparing_without_tensorflow_names_the_pip_command(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install -e '\.\[prepare\]'"):
-        open_builder("cifar10", data_dir=tmp_path)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install -e '\.\[prepare\]'") as error:
+        open_builder("mnist", data_dir=tmp_path)
+    assert "image_root" not in str(error.value)
+    with pytest.raises(ModuleNotFoundError, match="unpacked archives as `image_root`"):
+        open_builder("coco/2014", data_dir=tmp_path)

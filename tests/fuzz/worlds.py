@@ -199,6 +199,7 @@ def _tfds(world: Path) -> None:
     small = {"image": tfds.features.Image(shape=(4, 6, 3), encoding_format="png"), "label": label}
     large = {
         "image": tfds.features.Image(shape=(None, None, 3), encoding_format="png"),
+        "image/id": tfds.features.Scalar(np.int64),
         "objects": tfds.features.Sequence({"label": label}),
     }
     for place, offset in (("tfds", 0), ("tfds_x", 1)):
@@ -207,12 +208,18 @@ def _tfds(world: Path) -> None:
         def digits(count, ids=ids, offset=offset):
             return [{"image": png(9 * i + offset), "label": ids[i]} for i in range(count)]
 
-        def objects(count, ids=ids, offset=offset):
-            named = [{"label": [ids[i]]} for i in range(count)]
-            return [{"image": png(9 * i + offset), "objects": named[i]} for i in range(count)]
+        def objects(count, first, ids=ids, offset=offset):
+            return [
+                {
+                    "image": png(9 * i + offset),
+                    "image/id": first + i,
+                    "objects": {"label": [ids[i]]},
+                }
+                for i in range(count)
+            ]
 
         prepare(world / place, "mnist", "3.0.1", small, {"train": digits(8), "test": digits(6)})
-        splits = {"train": objects(8), "validation": objects(6)}
+        splits = {"train": objects(8, 0), "validation": objects(6, 8)}
         prepare(world / place, "coco/2014", "1.1.0", large, splits)
 
 

@@ -9,7 +9,7 @@ reports MAP. For example:
 
   %(prog)s
   %(prog)s --dataset folder --image-root DIR
-  %(prog)s --dataset imagenet100 --data-dir DIR
+  %(prog)s --dataset imagenet100 --image-root DIR
   %(prog)s --run-dir DIR --resume
 
 By default, it trains on scikit-learn's digits, which need no download. Other
