@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -183,10 +184,41 @@ def check_contributing(names: dict[str, Any]) -> None:
         assert "slice" not in str(jax.make_jaxpr(names["mean_pool"])(image))
 
 
-PREPARATIONS = {"docs/scale.md": prepare_scale}
+def check_loops(names: dict[str, Any]) -> None:
+    for loop in ("pure", "linen", "nnx"):
+        losses = names[f"{loop}_losses"]
+        assert losses[-1] < 0.1 < losses[0]
+        packed, labels = np.asarray(hashnet_jax.pack_bits(names[f"{loop}_codes"])), names["labels"]
+        parts = (packed[:40], packed[40:], labels[:40], labels[40:])
+        found = hashnet_jax.metrics.evaluate(*parts, bits=12)
+        assert found.mean_average_precision.expected == 1
+    assert len(names["devices"]) == 8
+    assert len(names["on_all"][1].sharding.device_set) == 8
+    for one, all_ in (("on_one", "on_all"), ("metrics_on_one", "metrics_on_all")):
+        jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), names[one], names[all_])
+    assert names["found"].mean_average_precision.expected == 1
+
+
+def prepare_pytorch() -> None:
+    pytest.importorskip("torch")
+
+
+def check_pytorch(names: dict[str, Any]) -> None:
+    z = np.asarray(names["z"])
+    np.testing.assert_array_equal(names["back"].numpy(), np.where(z >= 0, 1, -1))
+    assert names["back"].data_ptr() == names["codes"].unsafe_buffer_pointer()
+    assert 0.3 < names["found"].mean_average_precision.expected <= 1
+    assert names["losses"][-1] < 0.1 < names["losses"][0]
+    outputs = names["network"](names["features"]).detach()
+    assert jax.numpy.from_dlpack(outputs).unsafe_buffer_pointer() == outputs.data_ptr()
+
+
+PREPARATIONS = {"docs/scale.md": prepare_scale, "docs/pytorch.md": prepare_pytorch}
 CHECKS = {
     "README.md": check_readme,
     "docs/beyond.md": check_beyond,
+    "docs/loops.md": check_loops,
+    "docs/pytorch.md": check_pytorch,
     "docs/scale.md": check_scale,
     "CONTRIBUTING.md": check_contributing,
 }
