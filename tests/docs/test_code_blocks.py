@@ -197,6 +197,8 @@ def check_loops(names: dict[str, Any]) -> None:
     for one, all_ in (("on_one", "on_all"), ("metrics_on_one", "metrics_on_all")):
         jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), names[one], names[all_])
     assert names["found"].mean_average_precision.expected == 1
+    assert names["classifier"].score(names["test_x"], names["test_y"]) > 0.9
+    assert (names["digit_codes"].shape, names["digit_codes"].dtype) == ((450, 4), np.uint8)
 
 
 def prepare_pytorch() -> None:
