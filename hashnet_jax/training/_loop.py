@@ -16,6 +16,7 @@ from hashnet_jax.distributed.devices import Device, map_step
 from hashnet_jax.distributed.progress import Progress
 from hashnet_jax.model import HashNetParams, ModelSpec
 from hashnet_jax.training._batch_watch import BatchWatch
+from hashnet_jax.training._callback import Callback, Callbacks
 from hashnet_jax.training._checkpoints import Checkpoints, to_stderr
 from hashnet_jax.training._metrics_log import MetricsLog
 from hashnet_jax.training._run_folder import RunFolder
@@ -60,6 +61,7 @@ def fit(
     batches: Callable[[int], Iterator[Any]] | None = None,
     run: str = "",
     say: Callable[[str], object] = to_stderr,
+    callbacks: Sequence[Callback] = (),
 ) -> tuple[TrainState, int | None]:
     """Trains from the latest checkpoint in ``folder``, or else from ``state``, to the last step.
 
@@ -89,6 +91,8 @@ def fit(
         different run are refused.
       say: called in the first process with a line of text if a checkpoint is damaged or cannot be
         verified, or if the metrics show that the codes have collapsed or that no pairs are similar.
+      callbacks: called in the first process at each log and at the end, in this order; see
+        :class:`hashnet_jax.training.Callback`.
 
     Returns:
       ``(state, best_step)``: the final state, and the step with the best validation MAP (None
@@ -111,8 +115,11 @@ def fit(
         state, first, metrics_sha256 = _resume(checkpoints, state)
         file = folder.open_metrics(first, sha256=metrics_sha256, say=say)
         stack.enter_context(contextlib.closing(file))
+        callback = Callbacks(callbacks if processes.is_first() else ())
+        callback.start(first)
         if first == total:
-            return state, checkpoints.best_step()
+            callback.end(state, best_step := checkpoints.best_step())
+            return state, best_step
         batches = batches or partial(
             _augmented_batches,
             dataset,
@@ -131,7 +138,9 @@ def fit(
             step_fn=map_step(train_step, devices),
             stream=batches(first),
             stop=stack.enter_context(catch_stop_signals()),
-            log=MetricsLog(file, progress, every=log_every, total_steps=total, watch=watch),
+            log=MetricsLog(
+                file, progress, every=log_every, total_steps=total, watch=watch, callback=callback
+            ),
             checkpoints=checkpoints,
             checkpoint_every=checkpoint_every,
             validate=validate,
@@ -140,7 +149,8 @@ def fit(
         )
         del state  # A reference here would keep the initial state in memory.
         loop.run()
-        return loop.state, checkpoints.best_step()
+        callback.end(loop.state, best_step := checkpoints.best_step())
+        return loop.state, best_step
 
 
 def _resume(checkpoints: Checkpoints, state: TrainState) -> tuple[TrainState, int, str | None]:
@@ -252,7 +262,7 @@ class _Loop:
         # Logged before saving: if the run is killed in between, both the step and its line are
         # repeated.
         result = {"validation_map": validation_map, "validation_cutoff": self.validation_cutoff}
-        self.log.write({"step": step, **result})
+        self.log.write(step, result)
         return validation_map
 
     def _save(self, step: int, validation_map: float | None = None) -> None:
