@@ -47,6 +47,8 @@ CONFINED = {
     "uvicorn": ("index.service._server",),
     "prometheus_client": ("index.service._metrics",),
     "matplotlib": ("report",),
+    "tensorboardX": ("training.loggers.tensorboard",),
+    "wandb": ("training.loggers.wandb",),
     # A transformer subclasses scikit-learn's classes, so its module is imported only by name.
     "sklearn": ("report", "data.digits", "training.scikit_learn"),
 }
@@ -55,6 +57,7 @@ CONFINED = {
 HEAVY = {
     "optax", "orbax", "tensorflow_datasets", "grain", "matplotlib", "sklearn", "PIL", "torch",
     "safetensors", "faiss", "tqdm", "pyarrow", "lancedb", "ray", "fastapi", "uvicorn",
+    "tensorboardX", "wandb",
 }  # fmt: skip
 
 MAX_ENTRIES = 18

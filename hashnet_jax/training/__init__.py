@@ -47,13 +47,14 @@ from hashnet_jax.training._linear_layer import (
     rate_unit,
     train_layers,
 )
-from hashnet_jax.training._loop import Interrupted, fit
+from hashnet_jax.training._loop import fit
 from hashnet_jax.training._optimizer import beta_schedule, learning_rate_schedule, optimizer
 from hashnet_jax.training._rate_search import RateSearch, search_learning_rate
 from hashnet_jax.training._run_folder import RunFolder
 from hashnet_jax.training._spec import BACKBONE_MODES, TrainSpec
 from hashnet_jax.training._state import TrainState, hash_layer_state, init_state
 from hashnet_jax.training._step import configured_loss, train_step
+from hashnet_jax.training._step_loop import Interrupted
 
 __all__ = [
     "BACKBONE_MODES",

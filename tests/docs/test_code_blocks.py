@@ -21,7 +21,7 @@ import hashnet_jax
 from experiments import baselines
 from hashnet_jax.data import augmentation
 from hashnet_jax.index import import_faiss, open_store, search_snapshots
-from hashnet_jax.training import TrainSpec, configured_loss
+from hashnet_jax.training import TrainSpec, configured_loss, loggers
 from tests.support.stores import store_with_ties
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +39,7 @@ REGISTRIES = [
     hashnet_jax.data.DATASETS,
     hashnet_jax.configs.CONFIGS,
     augmentation.AUGMENTATIONS,
+    loggers.LOGGERS,
     baselines.BASELINES,
     baselines.RIVALS,
 ]
@@ -70,7 +71,7 @@ COMMANDS = (
 )
 # Options of other programs that the pages mention.
 FOREIGN_OPTIONS = {
-    *("--sample", "--keep-going", "--data-urlencode"),
+    *("--sample", "--keep-going", "--data-urlencode", "--logdir"),
     # Options of the programs in tests/fuzz.
     *("--mutations", "--kills", "--every"),
 }
@@ -215,10 +216,22 @@ def check_pytorch(names: dict[str, Any]) -> None:
     assert jax.numpy.from_dlpack(outputs).unsafe_buffer_pointer() == outputs.data_ptr()
 
 
+def check_loggers(names: dict[str, Any]) -> None:
+    assert list(names["keep_beta"].betas) == [2, 4, 6, 8, 10, 12]
+    run = Path("runs/mine")
+    assert list(run.glob("tensorboard/events.out.tfevents.*"))
+    assert list(run.glob("profile/plugins/profile/*/perfetto_trace.json.gz"))
+    with loggers.LOGGERS["csv"](run, {}) as logger:
+        logger.start(0)
+        logger.log(1, {"loss": 0.5})
+    assert (run / "loss.csv").read_text() == "1,0.5\n"
+
+
 PREPARATIONS = {"docs/scale.md": prepare_scale, "docs/pytorch.md": prepare_pytorch}
 CHECKS = {
     "README.md": check_readme,
     "docs/beyond.md": check_beyond,
+    "docs/loggers.md": check_loggers,
     "docs/loops.md": check_loops,
     "docs/pytorch.md": check_pytorch,
     "docs/scale.md": check_scale,

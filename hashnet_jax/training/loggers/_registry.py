@@ -1,25 +1,26 @@
 """The registry of loggers and their interface."""
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from hashnet_jax.training._callback import Callback
 
 
 @runtime_checkable
 class Logger(Callback, Protocol):
-    """A callback that is closed at the end of its ``with`` block."""
+    """A callback that is closed at the end of its ``with`` block.
 
-    def __enter__(self) -> Self:
+    Only :meth:`start` and the methods after it may write anything, so a run that is rejected leaves
+    nothing behind.
+    """
+
+    def __enter__(self) -> "Logger":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None: ...
 
 
-# Called with the run folder and the run's config, a JSON object. Must not write anything before
-# `start`, and must raise a ModuleNotFoundError if its library is missing.
 LoggerFactory = Callable[[Path, Mapping[str, Any]], Logger]
 
 LOGGERS: dict[str, LoggerFactory] = {}
@@ -31,7 +32,8 @@ def register(name: str, factory: LoggerFactory) -> None:
     Args:
       name: name by which runs select the logger.
       factory: called as ``factory(folder, config)`` with the path of the run folder and the run's
-        config, a JSON object; returns a :class:`Logger`.
+        config, a JSON object; returns a :class:`Logger`. It should raise a ModuleNotFoundError if
+        the logger's library is missing, since that ends the run before it starts.
 
     Raises:
       ValueError: if the name is taken.
@@ -45,30 +47,3 @@ def register(name: str, factory: LoggerFactory) -> None:
     if name in LOGGERS:
         raise ValueError(f"a logger named {name!r} is already registered. Choose another name.")
     LOGGERS[name] = factory
-
-
-@contextlib.contextmanager
-def open_loggers(
-    names: Sequence[str], folder: Path, config: Mapping[str, Any]
-) -> Iterator[tuple[Logger, ...]]:
-    """Opens loggers for a run, and closes them at the end of the ``with`` block.
-
-    Args:
-      names: names in ``LOGGERS``.
-      folder: path of the run folder.
-      config: the run's config, a JSON object.
-
-    Yields:
-      The loggers, callbacks for :func:`hashnet_jax.training.fit`.
-
-    Raises:
-      ModuleNotFoundError: if the library of a logger is missing.
-
-    Examples:
-      >>> with open_loggers([], Path("runs/mine"), {}) as loggers:
-      ...     len(loggers)
-      0
-    """
-    with contextlib.ExitStack() as stack:
-        opened = [LOGGERS[name](folder, config) for name in dict.fromkeys(names)]
-        yield tuple(stack.enter_context(logger) for logger in opened)

@@ -24,14 +24,12 @@ class TensorBoardLogger(Logger):
 
     Args:
       folder: path of the run folder.
-      config: the run's config; not written, since it is in `config.json`.
 
     Raises:
       ModuleNotFoundError: if tensorboardX is missing.
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        del config
+    def __init__(self, folder: Path) -> None:
         self._library = _import_tensorboardx()
         self._folder = folder / "tensorboard"
         self._writer: Any = None
@@ -57,7 +55,7 @@ class TensorBoardLogger(Logger):
 
 def _import_tensorboardx() -> ModuleType:
     try:
-        import tensorboardX  # noqa: N813
+        import tensorboardX
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "tensorboardX is needed to log to TensorBoard. Run `pip install "

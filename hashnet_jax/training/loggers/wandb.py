@@ -21,10 +21,10 @@ ID_FILE = "wandb_id.txt"
 class WandbLogger(Logger):
     """Logs to a run of Weights & Biases, which keeps its files in the folder `wandb/` of a run.
 
-    The variables that wandb documents apply: WANDB_MODE=offline needs no network, and WANDB_PROJECT
-    sets the project, by default `hashnet_jax`. The id of the run is saved in `wandb_id.txt`, so a
-    resumed run continues it. Weights & Biases cannot replace a step. Steps that a killed run had
-    logged after its latest checkpoint are therefore not logged again.
+    WANDB_MODE=offline needs no network, and WANDB_PROJECT sets the project, by default
+    `hashnet_jax`. The id of the run is saved in `wandb_id.txt`, so a resumed run continues it.
+    Weights & Biases cannot replace a step. Steps that a killed run had logged after its latest
+    checkpoint are therefore not logged again.
 
     Args:
       folder: path of the run folder.
@@ -32,6 +32,7 @@ class WandbLogger(Logger):
 
     Raises:
       ModuleNotFoundError: if wandb is missing.
+      ConnectionError: from :meth:`start`, if wandb cannot begin the run, e.g. without an API key.
     """
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
@@ -44,7 +45,16 @@ class WandbLogger(Logger):
 
     def start(self, step: int) -> None:
         self._skip_until = self._logged if self._logged > step else 0
-        self._run = self._library.init(
+        try:
+            self._run = self._init()
+        except self._library.Error as error:
+            raise ConnectionError(
+                f"Weights & Biases must accept the run, but wandb reports: {error} Set "
+                "WANDB_MODE=offline to log without it."
+            ) from error
+
+    def _init(self) -> Any:
+        return self._library.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
             name=self._folder.resolve().name,
             id=_run_id(self._folder / ID_FILE),
