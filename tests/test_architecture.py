@@ -47,13 +47,17 @@ CONFINED = {
     "uvicorn": ("index.service._server",),
     "prometheus_client": ("index.service._metrics",),
     "matplotlib": ("report",),
-    "sklearn": ("report", "data.digits"),
+    "tensorboardX": ("training.loggers.tensorboard",),
+    "wandb": ("training.loggers.wandb",),
+    # A transformer subclasses scikit-learn's classes, so its module is imported only by name.
+    "sklearn": ("report", "data.digits", "training.scikit_learn"),
 }
 
 # What `import hashnet_jax` must not load.
 HEAVY = {
     "optax", "orbax", "tensorflow_datasets", "grain", "matplotlib", "sklearn", "PIL", "torch",
     "safetensors", "faiss", "tqdm", "pyarrow", "lancedb", "ray", "fastapi", "uvicorn",
+    "tensorboardX", "wandb",
 }  # fmt: skip
 
 MAX_ENTRIES = 18

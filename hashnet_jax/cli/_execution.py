@@ -5,6 +5,7 @@ from dataclasses import field
 from pathlib import Path
 
 from hashnet_jax.data import overlap
+from hashnet_jax.training.loggers import LOGGERS
 
 OVERLAP_CHECKS = ("auto", "always", "never")
 
@@ -20,10 +21,13 @@ class Execution:
       feature_dir: folder for the cached features of a frozen backbone; None for the run folder.
       devices: number of devices per process; None for all.
       workers: number of image-loading processes, >= 0; 0 uses threads instead.
+      logger: name in ``hashnet_jax.training.loggers.LOGGERS`` of the service that also receives
+        the metrics; None for none.
+      profile: number of training steps to profile, >= 0.
       coordinator, processes, process: see :func:`hashnet_jax.distributed.processes.initialize`.
 
     Raises:
-      ValueError: if ``workers`` is negative.
+      ValueError: if ``workers`` or ``profile`` is negative.
 
     Examples:
       >>> Execution(workers=-1)
@@ -75,6 +79,23 @@ class Execution:
             "group": "machine",
         },
     )
+    logger: str | None = field(
+        default=None,
+        metadata={
+            "help": "also log the metrics to TensorBoard or Weights & Biases",
+            "choices": lambda: LOGGERS,
+            "group": "run",
+        },
+    )
+    profile: int = field(
+        default=0,
+        metadata={
+            "help": "number of training steps to profile, once they are compiled; the trace in "
+            "profile/ is for TensorBoard or Perfetto",
+            "metavar": "N",
+            "group": "run",
+        },
+    )
     coordinator: str | None = field(
         default=None,
         metadata={
@@ -104,5 +125,6 @@ class Execution:
     )
 
     def __post_init__(self) -> None:
-        if self.workers < 0:
-            raise ValueError(f"`workers` must be >= 0, got {self.workers}.")
+        for name, count in (("workers", self.workers), ("profile", self.profile)):
+            if count < 0:
+                raise ValueError(f"`{name}` must be >= 0, got {count}.")

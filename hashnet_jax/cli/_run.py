@@ -13,6 +13,7 @@ from hashnet_jax.configs import Config
 from hashnet_jax.data import Dataset
 from hashnet_jax.distributed.devices import Device
 from hashnet_jax.training import CachedFeatures, RunFolder
+from hashnet_jax.training.loggers import Logger
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -27,6 +28,7 @@ class Run:
       execution: settings for how and where to execute the run.
       content: the config as it is saved in `config.json`.
       features: cached features of a frozen backbone; None if they have not been computed.
+      logger: receives the metrics; None for none, and in all processes but the first.
     """
 
     config: Config
@@ -36,6 +38,7 @@ class Run:
     execution: Execution
     content: Mapping[str, Any]
     features: CachedFeatures | None = None
+    logger: Logger | None = None
 
 
 def describe_devices(devices: tuple[Device, ...]) -> str:

@@ -44,6 +44,7 @@ from hashnet_jax.training import (
     lda_itq_layer,
     load_or_compute_features,
 )
+from hashnet_jax.training.loggers import LOGGERS, Logger
 
 INTERRUPTED = 130
 
@@ -129,13 +130,22 @@ def _run(args: argparse.Namespace, execution: Execution) -> None:
         started = time.monotonic()
         dataset = processes.together(lambda: DATASETS[config.dataset](config.data))
         content = config.to_json() if saved is None else with_places(saved, config)
-        run = Run(config, folder, dataset, devices, execution, content)
-        trained = _begin_and_train(run, flags_of(args.parser))
+        logger = processes.together(lambda: _logger(execution, folder.path, content))
+        run = Run(config, folder, dataset, devices, execution, content, logger=logger)
+        with logger or contextlib.nullcontext():
+            trained = _begin_and_train(run, flags_of(args.parser))
         if processes.is_first():
             hashnet_jax.save(folder.path, trained.network)
         write_result(trained.run, trained.encoder, step=trained.step, started=started)
         if execution.report and processes.is_first():
             add_report(folder.path, dataset, trained.network)
+
+
+def _logger(execution: Execution, path: Path, content: Mapping[str, Any]) -> Logger | None:
+    """Returns the requested logger in the first process; fails if its library is missing."""
+    if execution.logger is None or not processes.is_first():
+        return None
+    return LOGGERS[execution.logger](path, content)
 
 
 @contextlib.contextmanager
@@ -282,6 +292,8 @@ def _fit(
         batches=batches,
         run=run_identity(run.content),
         say=say,
+        callbacks=() if run.logger is None else (run.logger,),
+        profile_steps=run.execution.profile,
     )
     if config.select == "best" and best_step is not None:
         state = _restore_best(run, state, say)

@@ -11,6 +11,8 @@ Suggested reading order:
 6. :class:`Checkpoints`: train states saved in that folder.
 7. :func:`fit`: the loop around the step, with metrics, validation and checkpoints. It resumes from
    the latest checkpoint. On a stop signal, it saves a checkpoint and raises :class:`Interrupted`.
+   :class:`Callback` receives what it logs; :mod:`hashnet_jax.training.loggers` has callbacks for
+   TensorBoard and Weights & Biases.
 8. :func:`encode_dataset`, :func:`encode_batches`: encoding a data set with the trained network.
 9. :class:`CachedFeatures` and related functions: training only the hash layer, on features from a
    frozen backbone (:func:`load_or_compute_features`, :func:`compute_features`,
@@ -26,6 +28,7 @@ A training run from Python::
                        devices=local_devices(), checkpoint_every=100)
 """
 
+from hashnet_jax.training._callback import Callback
 from hashnet_jax.training._checkpoints import Checkpoints
 from hashnet_jax.training._encoding import encode_batches, encode_dataset
 from hashnet_jax.training._feature_cache import (
@@ -44,17 +47,19 @@ from hashnet_jax.training._linear_layer import (
     rate_unit,
     train_layers,
 )
-from hashnet_jax.training._loop import Interrupted, fit
+from hashnet_jax.training._loop import fit
 from hashnet_jax.training._optimizer import beta_schedule, learning_rate_schedule, optimizer
 from hashnet_jax.training._rate_search import RateSearch, search_learning_rate
 from hashnet_jax.training._run_folder import RunFolder
 from hashnet_jax.training._spec import BACKBONE_MODES, TrainSpec
 from hashnet_jax.training._state import TrainState, hash_layer_state, init_state
 from hashnet_jax.training._step import configured_loss, train_step
+from hashnet_jax.training._step_loop import Interrupted
 
 __all__ = [
     "BACKBONE_MODES",
     "CachedFeatures",
+    "Callback",
     "Checkpoints",
     "FeatureScale",
     "HashLayer",

@@ -70,6 +70,12 @@ class MetricsFile:
             self._file.close()
 
 
+def last_step(path: Path) -> int:
+    """Returns the highest step in the file; 0 if there is none. Damaged lines are passed over."""
+    lines = _read_lines(path) if path.is_file() else []
+    return max((step for line in lines if (step := _step_of(line)) is not None), default=0)
+
+
 def _lines_until(path: Path, step: int) -> Iterable[str]:
     """Returns the lines for steps <= ``step``.
 

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 
 from hashnet_jax.distributed.progress import Progress
 from hashnet_jax.training._batch_watch import BatchWatch
+from hashnet_jax.training._callback import Callback
 from hashnet_jax.training._metrics_file import MetricsFile
 from hashnet_jax.training._step import Metrics
 
@@ -24,6 +24,7 @@ class MetricsLog:
       every: number of steps between lines in the file; the last step is always written.
       total_steps: total number of steps.
       watch: checks each step's metrics for signs of collapse.
+      callback: called after each line written to the file.
     """
 
     def __init__(
@@ -34,8 +35,10 @@ class MetricsLog:
         every: int,
         total_steps: int,
         watch: BatchWatch,
+        callback: Callback,
     ) -> None:
         self._file, self._progress, self._watch = file, progress, watch
+        self._callback = callback
         self._every, self._total_steps = every, total_steps
         self._pending: tuple[int, Metrics] | None = None
 
@@ -69,11 +72,12 @@ class MetricsLog:
         )
         self._watch.add(step, numbers)
         if step % self._every == 0 or step == self._total_steps:
-            self.write({"step": step, **numbers})
+            self.write(step, numbers)
 
-    def write(self, content: Mapping[str, Any]) -> None:
-        """Appends ``content`` to the file as a line of JSON."""
-        self._file.write(content)
+    def write(self, step: int, metrics: Mapping[str, float | int | None]) -> None:
+        """Appends a line of JSON to the file, and passes the metrics on to the callback."""
+        self._file.write({"step": step, **metrics})
+        self._callback.log(step, metrics)
 
     def sync(self) -> str:
         """Records the pending metrics, flushes the file to disk, and returns its hash.

@@ -35,6 +35,8 @@ class RunFolder:
         data.json        a hash of the images' content, and the base folders of relative paths
         overlaps.json    counts of images in more than one part of the split, by index and content
         metrics.jsonl    one line per logged step
+        tensorboard/     event files, if they are requested; wandb/ and wandb_id.txt likewise
+        profile/         traces by the JAX profiler, if they are requested
         features-*.npy   features from a frozen backbone, see load_or_compute_features
         checkpoints/     train states and data positions, written by orbax
         model.npz        the trained network, for hashnet_jax.load

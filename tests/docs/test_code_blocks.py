@@ -8,6 +8,7 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +21,7 @@ import hashnet_jax
 from experiments import baselines
 from hashnet_jax.data import augmentation
 from hashnet_jax.index import import_faiss, open_store, search_snapshots
-from hashnet_jax.training import TrainSpec, configured_loss
+from hashnet_jax.training import TrainSpec, configured_loss, loggers
 from tests.support.stores import store_with_ties
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +39,7 @@ REGISTRIES = [
     hashnet_jax.data.DATASETS,
     hashnet_jax.configs.CONFIGS,
     augmentation.AUGMENTATIONS,
+    loggers.LOGGERS,
     baselines.BASELINES,
     baselines.RIVALS,
 ]
@@ -69,7 +71,7 @@ COMMANDS = (
 )
 # Options of other programs that the pages mention.
 FOREIGN_OPTIONS = {
-    *("--sample", "--keep-going", "--data-urlencode"),
+    *("--sample", "--keep-going", "--data-urlencode", "--logdir"),
     # Options of the programs in tests/fuzz.
     *("--mutations", "--kills", "--every"),
 }
@@ -183,10 +185,55 @@ def check_contributing(names: dict[str, Any]) -> None:
         assert "slice" not in str(jax.make_jaxpr(names["mean_pool"])(image))
 
 
-PREPARATIONS = {"docs/scale.md": prepare_scale}
+def check_loops(names: dict[str, Any]) -> None:
+    for loop in ("pure", "linen", "nnx"):
+        losses = names[f"{loop}_losses"]
+        assert losses[-1] < 0.1 < losses[0]
+        packed, labels = np.asarray(hashnet_jax.pack_bits(names[f"{loop}_codes"])), names["labels"]
+        parts = (packed[:40], packed[40:], labels[:40], labels[40:])
+        found = hashnet_jax.metrics.evaluate(*parts, bits=12)
+        assert found.mean_average_precision.expected == 1
+    assert len(names["devices"]) == 8
+    assert len(names["on_all"][1].sharding.device_set) == 8
+    for one, all_ in (("on_one", "on_all"), ("metrics_on_one", "metrics_on_all")):
+        jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), names[one], names[all_])
+    assert names["found"].mean_average_precision.expected == 1
+    assert names["classifier"].score(names["test_x"], names["test_y"]) > 0.9
+    assert (names["digit_codes"].shape, names["digit_codes"].dtype) == ((450, 4), np.uint8)
+
+
+def prepare_pytorch() -> None:
+    pytest.importorskip("torch")
+
+
+def check_pytorch(names: dict[str, Any]) -> None:
+    z = np.asarray(names["z"])
+    np.testing.assert_array_equal(names["back"].numpy(), np.where(z >= 0, 1, -1))
+    assert names["back"].data_ptr() == names["codes"].unsafe_buffer_pointer()
+    assert 0.3 < names["found"].mean_average_precision.expected <= 1
+    assert names["losses"][-1] < 0.1 < names["losses"][0]
+    outputs = names["network"](names["features"]).detach()
+    assert jax.numpy.from_dlpack(outputs).unsafe_buffer_pointer() == outputs.data_ptr()
+
+
+def check_loggers(names: dict[str, Any]) -> None:
+    assert list(names["keep_beta"].betas) == [2, 4, 6, 8, 10, 12]
+    run = Path("runs/mine")
+    assert list(run.glob("tensorboard/events.out.tfevents.*"))
+    assert list(run.glob("profile/plugins/profile/*/perfetto_trace.json.gz"))
+    with loggers.LOGGERS["csv"](run, {}) as logger:
+        logger.start(0)
+        logger.log(1, {"loss": 0.5})
+    assert (run / "loss.csv").read_text() == "1,0.5\n"
+
+
+PREPARATIONS = {"docs/scale.md": prepare_scale, "docs/pytorch.md": prepare_pytorch}
 CHECKS = {
     "README.md": check_readme,
     "docs/beyond.md": check_beyond,
+    "docs/loggers.md": check_loggers,
+    "docs/loops.md": check_loops,
+    "docs/pytorch.md": check_pytorch,
     "docs/scale.md": check_scale,
     "CONTRIBUTING.md": check_contributing,
 }
