@@ -43,6 +43,7 @@ CONFINED = {
     "lancedb": ("index",),
     "ray": ("index._ray",),
     "imagehash": ("data.perceptual",),
+    "pooch": ("weights._download",),
     "fastapi": ("index.service",),
     "uvicorn": ("index.service._server",),
     "prometheus_client": ("index.service._metrics",),
@@ -54,6 +55,7 @@ CONFINED = {
 HEAVY = {
     "optax", "orbax", "tensorflow_datasets", "grain", "matplotlib", "sklearn", "PIL", "torch",
     "safetensors", "faiss", "tqdm", "pyarrow", "lancedb", "ray", "fastapi", "uvicorn",
+    "pooch", "requests",
 }  # fmt: skip
 
 MAX_ENTRIES = 18
