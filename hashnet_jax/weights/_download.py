@@ -90,14 +90,15 @@ def has_hash(path: Path, digits: str) -> bool:
 
 
 def shown(url: str) -> str:
-    """Returns a URL without the password that it may contain.
+    """Returns a URL without the secrets that it may contain: a password, or a token in its query.
 
     Examples:
-      >>> shown("https://me:secret@mirror/alexnet.pth")
+      >>> shown("https://me:secret@mirror/alexnet.pth?token=secret")
       'https://mirror/alexnet.pth'
     """
     parts = urllib.parse.urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    netloc = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=netloc, query="", fragment="").geturl()
 
 
 def _collect(url: str, partial: Path, digits: str, remedy: str) -> None:

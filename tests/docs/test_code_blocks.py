@@ -65,6 +65,7 @@ COMMANDS = (
     "serve",
     "duplicates",
     "info",
+    "push",
     "index",
 )
 # Options of other programs that the pages mention.
