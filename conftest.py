@@ -25,6 +25,8 @@ if "XLA_FLAGS" not in os.environ:
     os.environ["XLA_FLAGS"] = _flags
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+# No test may use a network. Those that download do so from a server on this machine.
+os.environ["HASHNET_OFFLINE"] = "1"
 
 import jaxtyping
 

@@ -43,6 +43,8 @@ CONFINED = {
     "lancedb": ("index",),
     "ray": ("index._ray",),
     "imagehash": ("data.perceptual",),
+    "pooch": ("weights._download",),
+    "huggingface_hub": ("weights._hub", "weights._hub_errors"),
     "fastapi": ("index.service",),
     "uvicorn": ("index.service._server",),
     "prometheus_client": ("index.service._metrics",),
@@ -57,7 +59,7 @@ CONFINED = {
 HEAVY = {
     "optax", "orbax", "tensorflow_datasets", "grain", "matplotlib", "sklearn", "PIL", "torch",
     "safetensors", "faiss", "tqdm", "pyarrow", "lancedb", "ray", "fastapi", "uvicorn",
-    "tensorboardX", "wandb",
+    "tensorboardX", "wandb", "pooch", "requests", "huggingface_hub",
 }  # fmt: skip
 
 MAX_ENTRIES = 18

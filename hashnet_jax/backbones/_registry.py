@@ -21,11 +21,14 @@ class PublicWeights:
         :class:`hashnet_jax.backbones.Target`.
       url: URL of the weights file, or None.
       package: the Python package that ships the file, and the file's path in the package; or None.
+      sha256: the file's SHA-256; or only its first digits, at least 8, if no more of it has been
+        published; or None, if nothing is known of it. Without it, the file is never downloaded.
     """
 
     tensor_names: Callable[[], Mapping[str, Target | None]]
     url: str | None = None
     package: tuple[str, str] | None = None
+    sha256: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

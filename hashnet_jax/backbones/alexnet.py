@@ -86,7 +86,10 @@ FAMILY = {
         AlexNet,
         smallest=63,
         weights=PublicWeights(
-            tensor_names, "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"
+            tensor_names,
+            "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+            # torchvision publishes the first eight digits; two other projects list all of them.
+            sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
         ),
     )
 }

@@ -130,21 +130,24 @@ def tensor_names(depth: int) -> dict[str, Target | None]:
     return names | skipped_tensors("fc")
 
 
-# torchvision's file names end in the first eight hex digits of the file's SHA-256.
-_FILES = {
-    18: "resnet18-f37072fd.pth",
-    34: "resnet34-b627a593.pth",
-    50: "resnet50-0676ba61.pth",
-    101: "resnet101-63fe2227.pth",
-    152: "resnet152-394f9c45.pth",
+# Each file's SHA-256. torchvision publishes its first eight digits, in the file's name; the others
+# come from at least two projects that list the same value.
+_SHA256 = {
+    18: "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec",
+    34: "b627a593bcbe140c234610266fe4f8ae95ea42fc881d091c9b6052e6b1d0590f",
+    50: "0676ba61b6795bbe1773cffd859882e5e297624d384b6993f7c9e683e722fb8a",
+    101: "63fe2227b86e8f1f2063f43a75c84d195911b6a0eace650907dd3dc62dd49a0a",
+    152: "394f9c45966e3651a89bbb78a48410a6755854ce4a5ab64927cf1c7247f85e58",
 }
 
 FAMILY = {
     f"resnet{depth}": Backbone(
         partial(ResNet, depth),
         weights=PublicWeights(
-            partial(tensor_names, depth), f"https://download.pytorch.org/models/{file}"
+            partial(tensor_names, depth),
+            f"https://download.pytorch.org/models/resnet{depth}-{sha256[:8]}.pth",
+            sha256=sha256,
         ),
     )
-    for depth, file in _FILES.items()
+    for depth, sha256 in _SHA256.items()
 }

@@ -90,22 +90,24 @@ def tensor_names(depth: int, normalized: bool = False) -> dict[str, Target | Non
     return names | dense_tensors("classifier.3", "fc7") | skipped_tensors("classifier.6")
 
 
-# torchvision's file names end in the first eight hex digits of the file's SHA-256.
-_FILES = {
-    "vgg11": "vgg11-8a719046.pth",
-    "vgg13": "vgg13-19584684.pth",
-    "vgg16": "vgg16-397923af.pth",
-    "vgg19": "vgg19-dcbb9e9d.pth",
-    "vgg11_bn": "vgg11_bn-6002323d.pth",
-    "vgg13_bn": "vgg13_bn-abd245e5.pth",
-    "vgg16_bn": "vgg16_bn-6c64b313.pth",
-    "vgg19_bn": "vgg19_bn-c79401a0.pth",
+# Each file's SHA-256. torchvision publishes its first eight digits, in the file's name; the others
+# come from at least two projects that list the same value. For four files, none does.
+_SHA256 = {
+    "vgg11": "8a719046",
+    "vgg13": "19584684",
+    "vgg16": "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
+    "vgg19": "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+    "vgg11_bn": "6002323d",
+    "vgg13_bn": "abd245e5",
+    "vgg16_bn": "6c64b3138f2f4fcb3bcc4cafde11619c4f440eb1631787e93a682fd88305888a",
+    "vgg19_bn": "c79401a0cf3cb42714e4182f5868c7a6f4f4534f5df9e956e2bb2098de41cbb6",
 }
 
 
 def _member(name: str, depth: int, normalized: bool) -> Backbone:
-    url = f"https://download.pytorch.org/models/{_FILES[name]}"
-    weights = PublicWeights(partial(tensor_names, depth, normalized), url)
+    sha256 = _SHA256[name]
+    url = f"https://download.pytorch.org/models/{name}-{sha256[:8]}.pth"
+    weights = PublicWeights(partial(tensor_names, depth, normalized), url, sha256=sha256)
     return Backbone(partial(VGG, depth, normalized), weights=weights)
 
 

@@ -131,10 +131,17 @@ def tensor_names() -> dict[str, Target | None]:
     return names | skipped_tensors("head")
 
 
-# timm's weights from "How to train your ViT?", with mean and std 0.5 and a centre crop of 0.9.
-_HUB_REPOSITORIES = {
-    "S": "vit_small_patch16_224.augreg_in21k_ft_in1k",
-    "B": "vit_base_patch16_224.augreg2_in21k_ft_in1k",
+# timm's weights from "How to train your ViT?", with mean and std 0.5 and a centre crop of 0.9, and
+# the SHA-256 of each file, which at least two projects list.
+_REPOSITORIES = {
+    "S": (
+        "vit_small_patch16_224.augreg_in21k_ft_in1k",
+        "79c03c635cdfd798a364a9d8c4e5c0b7255b975ea2c9616046d4f77ab01435aa",
+    ),
+    "B": (
+        "vit_base_patch16_224.augreg2_in21k_ft_in1k",
+        "32aa17d6e17b43500f531d5f6dc9bc93e56ed8841b8a75682e1bb295d722405b",
+    ),
 }
 
 FAMILY = {
@@ -145,8 +152,10 @@ FAMILY = {
         mean=(0.5, 0.5, 0.5),
         std=(0.5, 0.5, 0.5),
         weights=PublicWeights(
-            tensor_names, f"https://huggingface.co/timm/{repository}/resolve/main/model.safetensors"
+            tensor_names,
+            f"https://huggingface.co/timm/{repository}/resolve/main/model.safetensors",
+            sha256=sha256,
         ),
     )
-    for size, repository in _HUB_REPOSITORIES.items()
+    for size, (repository, sha256) in _REPOSITORIES.items()
 }

@@ -44,9 +44,9 @@ class Config:
       checkpoint_every: steps between checkpoints, >= 1.
       validate_every: steps between validations; 0 for none.
       select: checkpoint to evaluate: ``"last"``, or ``"best"`` on the validation images.
-      pretrained: initial backbone weights: ``"none"`` (random), ``"auto"`` (from an installed
-        package), the path to a weights file, or the folder of a finished run, whose hash layer is
-        also loaded.
+      pretrained: initial backbone weights: ``"none"`` (random), ``"auto"`` (the published
+        weights, downloaded once), the path to a weights file, or the folder of a finished run,
+        whose hash layer is also loaded.
       pretrained_sha256: SHA-256 of the weights file, set when the run starts; None if there is no
         file.
       freeze_backbone: whether to freeze the backbone and train only the hash layer, on features
@@ -115,9 +115,9 @@ class Config:
     pretrained: str = field(
         default="none",
         metadata={
-            "help": "initial backbone weights: auto (from an installed package), none (random), "
-            "a .pth or .safetensors file, or the folder of a finished run, whose hash layer is "
-            "also loaded. Pretrained weights also determine the image size, mean and std",
+            "help": "initial backbone weights: auto (the published weights, downloaded once), none "
+            "(random), a .pth or .safetensors file, or the folder of a finished run, whose hash "
+            "layer is also loaded. Pretrained weights also determine the image size, mean and std",
             "metavar": "auto|none|FILE|RUN",
         },
     )

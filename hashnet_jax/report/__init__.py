@@ -13,6 +13,7 @@ from hashnet_jax.report._evaluation import evaluate_files
 from hashnet_jax.report._evaluation_page import write_evaluation_page
 from hashnet_jax.report._evaluation_text import evaluation_text, is_possible
 from hashnet_jax.report._finished_run import FinishedRun, check_dataset, read_finished_run
+from hashnet_jax.report._model_card import model_card
 from hashnet_jax.report._publish import why_outdated
 from hashnet_jax.report._result_file import (
     UNVERIFIED,
@@ -37,6 +38,7 @@ __all__ = [
     "has_result",
     "is_bound",
     "is_possible",
+    "model_card",
     "protocol_card",
     "read_finished_run",
     "read_result",

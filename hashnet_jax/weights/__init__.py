@@ -1,4 +1,4 @@
-"""Reads and writes `model.npz` files, and reads public backbone weights.
+"""Reads, writes and shares networks, and reads public backbone weights.
 
 The names in `__init__.pyi` are imported on first use: a search of a store needs a network's arrays,
 but not Flax.

@@ -19,7 +19,7 @@ from jaxtyping import Shaped
 
 from hashnet_jax.backbones import BACKBONES, Target
 from hashnet_jax.model import HashNetParams
-from hashnet_jax.weights._find import backbones_with_weights
+from hashnet_jax.weights._fetch import backbones_with_weights
 from hashnet_jax.weights._mismatch import check_tensors
 from hashnet_jax.weights._tensor_files import read_tensors
 

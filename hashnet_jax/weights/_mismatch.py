@@ -9,7 +9,7 @@ from jaxtyping import Shaped
 
 from hashnet_jax.backbones import BACKBONES
 from hashnet_jax.model import ModelSpec
-from hashnet_jax.weights._find import backbones_with_weights
+from hashnet_jax.weights._fetch import backbones_with_weights
 
 MAX_LISTED_NAMES = 20  # maximum number of names to list per kind of mismatch
 

@@ -45,7 +45,7 @@ def save(folder: str | os.PathLike[str], params: HashNetParams) -> Path:
       >>> spec = hashnet_jax.ModelSpec(backbone="small_cnn", bits=12, image_size=8, resize=8)
       >>> with tempfile.TemporaryDirectory() as folder:
       ...     _ = save(folder, hashnet_jax.init(jax.random.key(0), spec))
-      ...     load(folder).spec == spec
+      ...     read_model(folder).spec == spec
       True
     """
     folder = Path(folder)
@@ -62,12 +62,12 @@ def save(folder: str | os.PathLike[str], params: HashNetParams) -> Path:
 
 
 def read_spec(folder: str | os.PathLike[str]) -> ModelSpec:
-    """Reads a saved network's spec, but not its weights; raises the same errors as :func:`load`."""
+    """Reads the spec in a `model.npz`, but not the weights; raises the same errors as ``load``."""
     return _read_spec(existing_model(folder))
 
 
-def load(folder: str | os.PathLike[str]) -> HashNetParams:
-    """Loads the network that :func:`save` or a training run wrote to a folder.
+def read_model(folder: str | os.PathLike[str]) -> HashNetParams:
+    """Reads the network that :func:`save` or a training run wrote to a folder.
 
     Args:
       folder: the folder of a finished run, or any folder with a `model.npz`.
@@ -79,19 +79,13 @@ def load(folder: str | os.PathLike[str]) -> HashNetParams:
       FileNotFoundError: if the folder has no `model.npz`.
       NotADirectoryError: if ``folder`` is a file, such as the `model.npz` itself.
       DamagedFile: a ValueError, if the file is damaged or its arrays do not match its spec.
-
-    Examples:
-      >>> load("runs/none")
-      Traceback (most recent call last):
-      ...
-      FileNotFoundError: no model.npz in runs/none. It is written when a run ends. ...
     """
     path = existing_model(folder)
     spec = _read_spec(path)
     with damage_named(path, *DAMAGE):  # a spec with absurd sizes cannot even be traced
         expected = jax.eval_shape(lambda: init(jax.random.key(0), spec))
     named = named_arrays(expected)
-    arrays = read_npz(path, *DAMAGE, check=lambda headers: _check_arrays(spec, headers, named))
+    arrays = read_npz(path, *DAMAGE, check=lambda headers: check_arrays(spec, headers, named))
     # jnp.asarray would compile a program for each shape.
     leaves = [jax.device_put(arrays[name]) for name in named]
     return jax.tree.unflatten(jax.tree.structure(expected), leaves)
@@ -121,10 +115,16 @@ def _read_spec(path: Path) -> ModelSpec:
         return spec_from_json(str(entries[SPEC_ENTRY]))
 
 
-def _check_arrays(
+def check_arrays(
     spec: ModelSpec, headers: Mapping[str, ArrayHeader], expected: dict[str, Any]
 ) -> None:
-    """Raises a ValueError naming any arrays that do not match the spec."""
+    """Raises a ValueError naming any arrays that do not match the spec.
+
+    Args:
+      spec: the network's spec.
+      headers: (shape, dtype) of each array that was found, keyed by name.
+      expected: the arrays that the spec requires, keyed by name.
+    """
     shapes = {name: (leaf.shape, leaf.dtype) for name, leaf in expected.items()}
     found = {name: tuple(header) for name, header in headers.items() if name != SPEC_ENTRY}
     differing = sorted(

@@ -32,7 +32,7 @@ def check_no_file(folder: Path) -> None:
     """Raises a NotADirectoryError if ``folder`` is a file."""
     if folder.exists() and not folder.is_dir():
         remedy = f"Pass the folder that contains it, {folder.parent}"
-        if folder.name != MODEL_FILE:
+        if folder.name not in (MODEL_FILE, "model.safetensors"):
             remedy = f"Pass a folder that contains a {MODEL_FILE}"
         raise NotADirectoryError(
             f"`folder` must be an existing folder, got the file {folder}. {remedy}."

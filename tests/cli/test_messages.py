@@ -99,6 +99,7 @@ def test_every_command_translates_its_own_errors(tmp_path, capsys):
         "export": [none, none],
         "serve": [none, "--store", none],
         "duplicates": ["--store", none],
+        "push": [none, "--folder", none],
     }
     for name in COMMANDS.keys() - {"train"}:
         given = arguments[name]

@@ -67,6 +67,7 @@ COMMANDS = (
     "serve",
     "duplicates",
     "info",
+    "push",
     "index",
 )
 # Options of other programs that the pages mention.

@@ -6,6 +6,7 @@ from hashnet_jax.cli.commands import (
     export,
     index,
     info,
+    push,
     report,
     search,
     serve,
@@ -22,5 +23,6 @@ COMMANDS = {
     "duplicates": duplicates,
     "serve": serve,
     "export": export,
+    "push": push,
     "info": info,
 }
