@@ -1,4 +1,5 @@
 from ._convert import convert_backbone, load_backbone
+from ._export import export_onnx, export_stablehlo
 from ._find import find_weights
 from ._model_arrays import ModelArrays, read_arrays
 from ._model_file import load, read_spec, save
@@ -9,6 +10,8 @@ __all__ = [
     "MODEL_FILE",
     "ModelArrays",
     "convert_backbone",
+    "export_onnx",
+    "export_stablehlo",
     "find_weights",
     "load",
     "load_backbone",
