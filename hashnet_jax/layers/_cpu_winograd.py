@@ -16,6 +16,7 @@ References:
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array, lax
 from jaxtyping import Float
 
@@ -159,10 +160,8 @@ def kernel_gradient(
 
     chunk = chunk_size(len(blocks), unfolded_size(tiles, m, r, channels + filters))
     total = sum_over_chunks(chunk_gradient, chunk, blocks, gradient)
-    total = total.reshape(n, n, channels, filters)
-    rows = linear_combinations(matrices.kernel.T, total)
     return from_depth(
-        jnp.stack([jnp.stack(linear_combinations(matrices.kernel.T, row)) for row in rows])
+        _transform_both_axes(matrices.kernel.T, total.reshape(n, n, channels, filters))
     )[0]
 
 
@@ -179,10 +178,7 @@ def _convolve_tiles(
     matrices = transform_matrices(m, r)
     height, width = ConvGeometry((1, 1), padding).output_size(images.shape[1:3], r)
     tiles = tile_counts((height, width), m)
-    rows = linear_combinations(matrices.kernel, kernel)
-    weights = jnp.stack(
-        [point for row in rows for point in linear_combinations(matrices.kernel, row)]
-    )
+    weights = _transform_both_axes(matrices.kernel, kernel).reshape(-1, *kernel.shape[2:])
 
     def convolve_chunk(images: Array) -> Array:
         padded = pad_to_tiles(images, padding, tiles, m, r - 1)
@@ -192,6 +188,13 @@ def _convolve_tiles(
 
     chunk = chunk_size(len(images), unfolded_size(tiles, m, r, sum(kernel.shape[2:])))
     return map_chunks(convolve_chunk, chunk, images)
+
+
+def _transform_both_axes(
+    matrix: Float[np.ndarray, "n k"], kernel: Float[Array, "k k C F"]
+) -> Float[Array, "n n C F"]:
+    rows = linear_combinations(matrix, list(kernel))
+    return linear_combinations(matrix, list(rows.swapaxes(0, 1))).swapaxes(0, 1)
 
 
 def _space_to_depth(
