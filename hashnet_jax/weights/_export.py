@@ -34,23 +34,32 @@ def export_onnx(folder: str | os.PathLike[str], path: str | os.PathLike[str]) ->
 
     Args:
       folder: the folder of a finished run, or any folder with a `model.npz`.
-      path: the ONNX file to write; an existing file is replaced.
+      path: the ONNX file to write, which must not exist.
 
     Returns:
       The spec of the exported program.
 
     Raises:
+      FileExistsError: if ``path`` exists.
       FileNotFoundError: if there is no `model.npz` in the folder, or no folder for ``path``.
-      ModuleNotFoundError: if jax2onnx is missing.
+      ModuleNotFoundError: if jax2onnx, or a library that it needs, is missing.
       NotADirectoryError: if ``folder`` is a file, such as the `model.npz` itself.
-      ValueError: if the network is damaged, or contains NaN or infinite values.
+      ValueError: if the network is damaged, contains NaN or infinite values, or has a backbone with
+        an operation that jax2onnx cannot convert.
     """
     path = _output(path)
     convert = _import_converter()
     params, weights_sha256 = _load(folder)
     spec = dataclasses.replace(params.spec, dtype="float32")
     params = dataclasses.replace(params, spec=spec)
-    model = convert(program_of(params), input_shape(spec), describe(spec, weights_sha256))
+    facts = describe(spec, weights_sha256)
+    try:
+        model = convert(program_of(params), input_shape(spec), facts)
+    except NotImplementedError as error:
+        raise ValueError(
+            f"the backbone {spec.backbone} contains an operation that jax2onnx cannot convert "
+            f"({error}). Export the network to StableHLO instead."
+        ) from error
     write_whole(path, lambda file: file.write(model))
     return spec
 
@@ -61,16 +70,17 @@ def export_stablehlo(folder: str | os.PathLike[str], path: str | os.PathLike[str
     ``jax.export.deserialize(bytearray(Path(path).read_bytes())).call(images)`` returns the logits
     and the packed codes of uint8 images, as in :func:`export_onnx`. The metadata are in
     `PATH.json`, together with the hash of the program. JAX promises to run a serialized program
-    for six months after the version that wrote it.
+    for six months after the release of the version that wrote it.
 
     Args:
       folder: the folder of a finished run, or any folder with a `model.npz`.
-      path: the file to write. Existing files are replaced.
+      path: the file to write, which must not exist. `PATH.json` is replaced.
 
     Returns:
       The spec of the exported program.
 
     Raises:
+      FileExistsError: if ``path`` exists.
       FileNotFoundError: if there is no `model.npz` in the folder, or no folder for ``path``.
       NotADirectoryError: if ``folder`` is a file, such as the `model.npz` itself.
       ValueError: if the network is damaged, or contains NaN or infinite values.
@@ -107,8 +117,10 @@ def export_stablehlo(folder: str | os.PathLike[str], path: str | os.PathLike[str
 def _output(path: str | os.PathLike[str]) -> Path:
     """Checks where the program goes before the network is converted, which takes a while."""
     path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(f"`out` must be a file, but {path} is a folder.")
+    if path.exists():
+        raise FileExistsError(
+            f"`out` must be a new file, but {path} exists. Delete it, or choose another name."
+        )
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"`out` must be in an existing folder, but {path.parent} is none. Create it first."
@@ -128,7 +140,7 @@ def _import_converter() -> Callable[..., bytes]:
         from hashnet_jax.weights._onnx import convert
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "jax2onnx is needed to export a network to ONNX. Install jax2onnx or hashnet_jax[onnx] "
-            "with pip, or export to StableHLO."
+            f"{error.name} is needed to export a network to ONNX. Install it with "
+            "pip install 'hashnet_jax[onnx]', or export to StableHLO."
         ) from error
     return convert

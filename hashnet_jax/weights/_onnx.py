@@ -42,6 +42,9 @@ def convert(program: Program, shape: jax.ShapeDtypeStruct, facts: Mapping[str, A
 
     Returns:
       The serialized ONNX model.
+
+    Raises:
+      NotImplementedError: if jax2onnx cannot convert an operation of the program.
     """
     with plain_layers():
         traced = jax.make_jaxpr(program)(shape)
@@ -63,10 +66,17 @@ def convert(program: Program, shape: jax.ShapeDtypeStruct, facts: Mapping[str, A
 class _MaxPool(PrimitiveLeafPlugin):
     """Converts max pooling of images [B, H, W, C].
 
-    jax2onnx's own conversion pools over all four axes, which onnxruntime does not support.
+    jax2onnx's own conversion pools over all four axes, which onnxruntime does not support. It
+    converts all other max pooling.
     """
 
+    def __init__(self, original: Any) -> None:
+        self._original = original
+
     def lower(self, ctx: Any, eqn: Any) -> None:
+        if not _pools_images(eqn):
+            self._original.lower(ctx, eqn)
+            return
         (images,), (pooled,) = eqn.invars, eqn.outvars
         window, strides, padding = (
             eqn.params[name][1:3] for name in ("window_dimensions", "window_strides", "padding")
@@ -94,12 +104,26 @@ class _MaxPool(PrimitiveLeafPlugin):
         ctx.bind_value_for_var(pooled, described(result, pooled.aval.shape))
 
 
+def _pools_images(eqn: Any) -> bool:
+    """Returns whether max pooling moves a dense window over the axes 1 and 2 of [B, H, W, C]."""
+    padding = eqn.params["padding"]
+    if len(padding) != 4:
+        return False
+    alone = all(
+        (eqn.params["window_dimensions"][axis], eqn.params["window_strides"][axis], padding[axis])
+        == (1, 1, (0, 0))
+        for axis in (0, 3)
+    )
+    dilations = (*eqn.params["base_dilation"], *eqn.params["window_dilation"])
+    return alone and set(dilations) == {1}
+
+
 @contextlib.contextmanager
 def _max_pool_of_images() -> Iterator[None]:
     """Replaces jax2onnx's conversion of max pooling within the context."""
     import_all_plugins()
     original = PLUGIN_REGISTRY[_MAX_POOL]
-    PLUGIN_REGISTRY[_MAX_POOL] = _MaxPool()
+    PLUGIN_REGISTRY[_MAX_POOL] = _MaxPool(original)
     try:
         yield
     finally:
