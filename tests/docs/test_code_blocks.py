@@ -53,6 +53,7 @@ PROGRAMS: dict[str, tuple[str, list[str]]] = {
     "benchmarks/cost.py": ("benchmarks.cost", []),
     "benchmarks/map_speed.py": ("benchmarks.map_speed", []),
     "benchmarks/full_size.py": ("benchmarks.full_size", []),
+    "benchmarks/exported.py": ("benchmarks.exported", []),
     "benchmarks/ray_workers.py": ("benchmarks.ray_workers", []),
     "benchmarks/update_memory.py": ("benchmarks.update_memory", []),
     "benchmarks/store_search.py": ("benchmarks.store_search", []),
@@ -66,6 +67,7 @@ COMMANDS = (
     "duplicates",
     "info",
     "index",
+    "export",
 )
 # Options of other programs that the pages mention.
 FOREIGN_OPTIONS = {
@@ -138,6 +140,17 @@ def check_beyond(names: dict[str, Any]) -> None:
     assert names["codes_of_two"].shape == (2, 48)
 
 
+def prepare_export() -> None:
+    pytest.importorskip("jax2onnx")
+
+
+def check_export(names: dict[str, Any]) -> None:
+    expected = hashnet_jax.pack_bits(hashnet_jax.encode(names["params"], names["resized"]))
+    assert names["codes"].shape == (6, 6)
+    np.testing.assert_array_equal(names["codes"], expected)
+    np.testing.assert_array_equal(names["codes_of_two"], expected[:2])
+
+
 def prepare_scale() -> None:
     store_with_ties(Path("store"), next(Path("runs").iterdir()))
     import_faiss("run the page")  # without the warnings of the first import
@@ -183,10 +196,11 @@ def check_contributing(names: dict[str, Any]) -> None:
         assert "slice" not in str(jax.make_jaxpr(names["mean_pool"])(image))
 
 
-PREPARATIONS = {"docs/scale.md": prepare_scale}
+PREPARATIONS = {"docs/export.md": prepare_export, "docs/scale.md": prepare_scale}
 CHECKS = {
     "README.md": check_readme,
     "docs/beyond.md": check_beyond,
+    "docs/export.md": check_export,
     "docs/scale.md": check_scale,
     "CONTRIBUTING.md": check_contributing,
 }
