@@ -15,6 +15,12 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Int8, Num, Shaped, UInt8
 
+# Describes packed codes to those who read them with other programs.
+BIT_ORDER = (
+    "big: entry 0 of a code is the most significant bit of byte 0; +1 is stored as 1; the last "
+    "byte is padded with zeros"
+)
+
 
 def bytes_per_code(bits: int) -> int:
     """Returns the size of a packed code in bytes, ceil(K/8).

@@ -35,6 +35,8 @@ CONFINED = {
     "flax": ("layers", "backbones", "model"),
     "torch": ("weights",),
     "safetensors": ("weights",),
+    "jax2onnx": ("weights._onnx",),
+    "onnx_ir": ("weights._onnx",),
     "orbax": ("training._orbax_folder",),
     "tensorflow_datasets": ("data.tfds_source",),
     "grain": ("data.pipeline",),
@@ -60,6 +62,7 @@ HEAVY = {
     "optax", "orbax", "tensorflow_datasets", "grain", "matplotlib", "sklearn", "PIL", "torch",
     "safetensors", "faiss", "tqdm", "pyarrow", "lancedb", "ray", "fastapi", "uvicorn",
     "tensorboardX", "wandb", "pooch", "requests", "huggingface_hub",
+    "jax2onnx", "onnx",
 }  # fmt: skip
 
 MAX_ENTRIES = 18

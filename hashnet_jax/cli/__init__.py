@@ -7,7 +7,7 @@
     hashnet evaluate --query-codes FILE ...       compute the MAP of codes from any program
     hashnet index update RUN PICTURES... --store STORE
                                                   keep a store of codes in sync with pictures
-    hashnet export STORE OUT                      export the codes of a store for other programs
+    hashnet export STORE|RUN OUT                  export codes, or a network, for other programs
     hashnet search RUN QUERY... --store STORE     find the pictures with the nearest codes
     hashnet serve RUN --store STORE               search from a browser, and over HTTP
     hashnet duplicates --store STORE              find pictures with similar codes, and near copies

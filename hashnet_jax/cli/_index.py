@@ -1,4 +1,4 @@
-"""Implements `hashnet index` and `hashnet export`."""
+"""Implements `hashnet index`."""
 
 import sys
 from collections.abc import Sequence
@@ -15,9 +15,6 @@ from hashnet_jax.index import (
     add_pictures,
     create_store,
     expand,
-    export_codes_folder,
-    export_faiss,
-    export_parquet,
     import_codes_folder,
     is_local,
     list_pictures,
@@ -30,9 +27,6 @@ from hashnet_jax.index import (
 
 # Maximum number of unreadable pictures to print; the rest are only counted.
 MAX_UNREADABLE_SHOWN = 20
-
-# Without a suffix, a codes folder is written.
-_EXPORT_SUFFIXES = (".parquet", ".faiss", "")
 
 _SIGNS = {"new": "+", "changed": "~", "gone": "-", "relabelled": "="}
 
@@ -150,26 +144,6 @@ def print_info(uri: str) -> None:
     }
     for name, content in facts.items():
         print(f"{name + ':':<17} {printable(str(content))}")
-
-
-def export(uri: str, out: Path) -> None:
-    """Exports a store to Parquet, faiss or a codes folder, depending on the suffix of ``out``.
-
-    Raises:
-      ValueError: if ``out`` has any other suffix.
-    """
-    if out.suffix not in _EXPORT_SUFFIXES:
-        raise ValueError(
-            f"`out` must end in .parquet or .faiss, or be a folder without a suffix, got {out}."
-        )
-    store: Store = open_store(uri)
-    if out.suffix == ".parquet":
-        number = export_parquet(store, out)
-    elif out.suffix == ".faiss":
-        number = export_faiss(store, out)
-    else:
-        number = export_codes_folder(store, out)
-    print(f"{number:,} {'code' if number == 1 else 'codes'} in {printable(out)}")
 
 
 def _engine(

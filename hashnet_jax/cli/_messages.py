@@ -18,6 +18,7 @@ ALIASES = {
     "n_processes": "processes",
     "folder": "run_dir",
     "run": "run_dir",
+    "store": "folder",
 }
 
 _PARAMETER = re.compile(r"`([A-Za-z_]\w*)(?:=([^`]*))?`")

@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from hashnet_jax.codes import BIT_ORDER
 from hashnet_jax.distributed.progress import Progress
 from hashnet_jax.index._codes_folder import check_codes, note_unchecked, open_codes
 from hashnet_jax.index._comparison import OnUnreadable
-from hashnet_jax.index._manifest import BIT_ORDER, IDS, MANIFEST, Manifest, read_manifest
+from hashnet_jax.index._manifest import IDS, MANIFEST, Manifest, read_manifest
 from hashnet_jax.index._picture_file import PictureFile, digest
 from hashnet_jax.index._store import Store, create_store, open_store, store_exists
 from hashnet_jax.index._store_manifest import StoreManifest

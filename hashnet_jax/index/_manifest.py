@@ -26,11 +26,6 @@ CODES, IDS, MANIFEST, PARTIAL = "codes.npy", "ids.txt", "manifest.json", ".parti
 _WHAT = "a codes manifest"
 _REMEDY = "restore it from a copy, or index the pictures into a store"
 
-BIT_ORDER = (
-    "big: entry 0 of a code is the most significant bit of byte 0; +1 is stored as 1; the last "
-    "byte is padded with zeros"
-)
-
 
 @dataclasses.dataclass(frozen=True)
 class Manifest:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import hashnet_jax
-from hashnet_jax.codes import bytes_per_code
+from hashnet_jax.codes import BIT_ORDER, bytes_per_code
 from hashnet_jax.distributed.files import sha256
 from hashnet_jax.distributed.json_values import count, each, number, record, text
 from hashnet_jax.distributed.reading import parse_json
 from hashnet_jax.distributed.seals import is_sealed, sealed, unsealed
-from hashnet_jax.index._manifest import BIT_ORDER, preprocessing
+from hashnet_jax.index._manifest import preprocessing
 from hashnet_jax.weights import MODEL_FILE
 
 # Incremented when earlier versions of the package can no longer read new stores.

@@ -74,5 +74,8 @@ def preprocess(
         shape = (images.shape[0], size, size, 3)
         resized = jax.image.resize(images.astype(jnp.float32), shape, "linear", antialias=True)
         images = jnp.clip(jnp.round(resized), 0, 255).astype(jnp.uint8)
+    # With a symbolic batch size, indexing would be a gather.
     first = (size - crop) // 2
-    return normalize(images[:, first : first + crop, first : first + crop, :], spec)
+    for axis in (1, 2):
+        images = jax.lax.slice_in_dim(images, first, first + crop, axis=axis)
+    return normalize(images, spec)

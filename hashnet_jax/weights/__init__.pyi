@@ -1,4 +1,5 @@
 from ._convert import convert_backbone, load_backbone
+from ._export import export_onnx, export_stablehlo
 from ._fetch import fetch
 from ._find import find_weights
 from ._hub import upload_network
@@ -15,6 +16,8 @@ __all__ = [
     "NETWORK_FILE",
     "ModelArrays",
     "convert_backbone",
+    "export_onnx",
+    "export_stablehlo",
     "fetch",
     "find_weights",
     "load",

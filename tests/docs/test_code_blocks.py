@@ -55,6 +55,7 @@ PROGRAMS: dict[str, tuple[str, list[str]]] = {
     "benchmarks/cost.py": ("benchmarks.cost", []),
     "benchmarks/map_speed.py": ("benchmarks.map_speed", []),
     "benchmarks/full_size.py": ("benchmarks.full_size", []),
+    "benchmarks/exported.py": ("benchmarks.exported", []),
     "benchmarks/ray_workers.py": ("benchmarks.ray_workers", []),
     "benchmarks/update_memory.py": ("benchmarks.update_memory", []),
     "benchmarks/store_search.py": ("benchmarks.store_search", []),
@@ -69,6 +70,7 @@ COMMANDS = (
     "info",
     "push",
     "index",
+    "export",
 )
 # Options of other programs that the pages mention.
 FOREIGN_OPTIONS = {
@@ -139,6 +141,17 @@ def check_beyond(names: dict[str, Any]) -> None:
     assert names["distance"].shape == (2, 5)
     assert names["distance"][:, 0].tolist() == [0, 0]
     assert names["codes_of_two"].shape == (2, 48)
+
+
+def prepare_export() -> None:
+    pytest.importorskip("jax2onnx")
+
+
+def check_export(names: dict[str, Any]) -> None:
+    expected = hashnet_jax.pack_bits(hashnet_jax.encode(names["params"], names["resized"]))
+    assert names["codes"].shape == (6, 6)
+    np.testing.assert_array_equal(names["codes"], expected)
+    np.testing.assert_array_equal(names["codes_of_two"], expected[:2])
 
 
 def prepare_scale() -> None:
@@ -228,10 +241,15 @@ def check_loggers(names: dict[str, Any]) -> None:
     assert (run / "loss.csv").read_text() == "1,0.5\n"
 
 
-PREPARATIONS = {"docs/scale.md": prepare_scale, "docs/pytorch.md": prepare_pytorch}
+PREPARATIONS = {
+    "docs/export.md": prepare_export,
+    "docs/pytorch.md": prepare_pytorch,
+    "docs/scale.md": prepare_scale,
+}
 CHECKS = {
     "README.md": check_readme,
     "docs/beyond.md": check_beyond,
+    "docs/export.md": check_export,
     "docs/loggers.md": check_loggers,
     "docs/loops.md": check_loops,
     "docs/pytorch.md": check_pytorch,

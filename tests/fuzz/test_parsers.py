@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as npst
 
 from hashnet_jax.cli._fields import option_fields, values_of, words_of
 from hashnet_jax.cli._options import CONFIG_FIELDS, config_of, overrides, parser
+from hashnet_jax.codes import BIT_ORDER
 from hashnet_jax.configs import CONFIGS
 from hashnet_jax.data.csv_file import read_csv
 from hashnet_jax.data.list_files import read_lists
@@ -29,7 +30,6 @@ from hashnet_jax.distributed.reading import (
     read_npz,
 )
 from hashnet_jax.index import Manifest, _import, read_manifest
-from hashnet_jax.index._manifest import BIT_ORDER
 from hashnet_jax.schedules import SCHEDULES
 from hashnet_jax.training import RunFolder
 
