@@ -13,7 +13,7 @@ from jax import export
 from hashnet_jax.distributed.files import sha256, write_whole
 from hashnet_jax.model import HashNetParams, ModelSpec, check_finite
 from hashnet_jax.weights._exported_program import describe, input_shape, program_of
-from hashnet_jax.weights._model_file import load
+from hashnet_jax.weights._model_file import read_model
 from hashnet_jax.weights._model_path import MODEL_FILE
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -130,7 +130,7 @@ def _output(path: str | os.PathLike[str]) -> Path:
 
 def _load(folder: str | os.PathLike[str]) -> tuple[HashNetParams, str]:
     """Returns the network in a folder, and the hash of its file."""
-    params = load(folder)
+    params = read_model(folder)
     check_finite(params, source=f"the network in {folder}")
     return params, sha256(Path(folder) / MODEL_FILE)
 
