@@ -57,7 +57,7 @@ def values_of(part: Any) -> dict[str, Any]:
     Examples:
       >>> from hashnet_jax.configs import CONFIGS
       >>> values_of(CONFIGS["digits"])["total_steps"]
-      3600
+      1800
     """
     values = {}
     for field in dataclasses.fields(part):

@@ -67,7 +67,7 @@ def derive(
       >>> from hashnet_jax.configs import CONFIGS
       >>> large = derive(CONFIGS["digits"], {"backbone": "alexnet"}, variant="hashnet-w")
       >>> large.model.image_size, large.train.balance, large.train.total_steps
-      (224, 'none', 3600)
+      (224, 'none', 1800)
     """
     config, before = _with_expected_preprocessing(config, changes), config
     implied = {
