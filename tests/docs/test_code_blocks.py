@@ -419,3 +419,4 @@ def test_the_version_is_the_same_everywhere() -> None:
     version = hashnet_jax.__version__
     assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text()
     assert f"\n## [{version}] - " in (ROOT / "CHANGELOG.md").read_text()
+    assert f'"hashnet_jax-{version}-py3-none-any.whl[experiments]"' in notebook_text()
