@@ -66,7 +66,7 @@ def test_a_folder_without_pictures_creates_no_store(action, made, tmp_path, caps
 @pytest.mark.parametrize("name", ["codes.npy", "codes.csv"])
 def test_an_export_to_an_unknown_format_is_refused(name, made, tmp_path, capsys):
     assert hashnet("export", made / "store", tmp_path / name) == 1
-    message = "OUT must end in .parquet or .faiss, or be a folder without a suffix, got "
+    message = "to export a store, end in .parquet or .faiss, or be a folder without a suffix; got "
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 

@@ -21,6 +21,9 @@ from tests.weights.conftest import CONTENT
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 NAME = f"served-{DIGEST[:8]}.pth"
 
+# The package's own files, as other tests register backbones.
+PUBLISHED = {n: b.weights for n, b in BACKBONES.items() if b.weights and b.weights.url}
+
 
 def files_in(folder: Path) -> list[str]:
     """Names of all files but the lock, hidden ones included."""
@@ -43,14 +46,13 @@ def test_weights_are_downloaded_once_and_then_read_from_the_folder(server, folde
 
 
 def test_each_published_file_has_at_least_the_digits_in_its_name() -> None:
-    published = {n: b.weights for n, b in BACKBONES.items() if b.weights and b.weights.url}
-    assert len(published) == 16
-    for name, public in published.items():
+    assert len(PUBLISHED) == 16
+    for name, public in PUBLISHED.items():
         assert public.sha256 is not None
         assert len(public.sha256) in (8, 64)
         assert set(public.sha256) <= set("0123456789abcdef")
         assert public.sha256[:8] in file_name(name)
-    short = [name for name, public in published.items() if len(public.sha256 or "") == 8]
+    short = [name for name, public in PUBLISHED.items() if len(public.sha256 or "") == 8]
     assert short == ["vgg11", "vgg13", "vgg11_bn", "vgg13_bn"]
 
 
@@ -314,5 +316,4 @@ def test_a_process_that_is_killed_leaves_no_file_and_no_lock(stalled, folder) ->
 def test_the_documentation_lists_every_file_and_its_hash() -> None:
     page = (Path(__file__).parents[2] / "docs" / "pretrained.md").read_text()
     listed = re.findall(r"^\| `(\w+)` \| `(\S+)` \| `(\w+)` \|$", page, re.MULTILINE)
-    published = {n: b.weights for n, b in BACKBONES.items() if b.weights and b.weights.url}
-    assert listed == [(n, file_name(n), public.sha256) for n, public in published.items()]
+    assert listed == [(n, file_name(n), public.sha256) for n, public in PUBLISHED.items()]
