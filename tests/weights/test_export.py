@@ -109,7 +109,8 @@ def test_onnxruntime_computes_the_codes_of_any_number_of_images(
         check(params, images[:count], logits, codes)
 
 
-@pytest.mark.parametrize(("backbone", "side"), [("small_cnn", 8), *LARGE])
+# The program is the one that JAX compiles anyway, so one large network is enough.
+@pytest.mark.parametrize(("backbone", "side"), [("small_cnn", 8), LARGE[2]])
 def test_jax_alone_computes_the_codes_of_any_number_of_images(
     backbone: str, side: int, tmp_path: Path
 ) -> None:
