@@ -21,8 +21,6 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import onnxruntime
-import skimage.data
 from jax import export
 from PIL import Image
 
@@ -38,8 +36,10 @@ Encoder = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 def crops(number: int, side: int) -> np.ndarray:
     """Returns random square crops of the photographs, uint8 [number, side, side, 3]."""
+    from skimage import data
+
     rng = np.random.default_rng(0)
-    photographs = [getattr(skimage.data, name)() for name in PHOTOGRAPHS]
+    photographs = [getattr(data, name)() for name in PHOTOGRAPHS]
     images = np.empty((number, side, side, 3), np.uint8)
     for i in range(number):
         photograph = photographs[i % len(photographs)]
@@ -70,6 +70,8 @@ def exported(folder: Path, params: HashNetParams) -> dict[str, Encoder]:
     hj.save(folder, params)
     export_onnx(folder, folder / "net.onnx")
     export_stablehlo(folder, folder / "net.stablehlo")
+    import onnxruntime  # The help does not need it.
+
     session = onnxruntime.InferenceSession(folder / "net.onnx")
     program = export.deserialize(bytearray((folder / "net.stablehlo").read_bytes()))
     call = jax.jit(program.call)
