@@ -164,7 +164,8 @@ def _cpu_forms(images: Array, kernel: Array, geometry: ConvGeometry) -> ConvForm
     height, width, channels = kernel.shape[:3]
     if (height, width) == (1, 1) and geometry.padding == ((0, 0), (0, 0)):
         return POINTWISE
-    if height != width:
+    is_known = all(isinstance(length, int) for length in images.shape[1:3])
+    if height != width or not is_known:  # in an exported program, a size may be symbolic
         return IM2COL
     pixels = math.prod(geometry.output_size(images.shape[1:3], height))
     if pixels > MAX_TINY_PIXELS and winograd.is_faster(images, kernel, geometry):

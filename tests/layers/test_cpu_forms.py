@@ -149,6 +149,17 @@ def test_on_a_cpu_convolutions_of_a_few_pixels_are_matrix_products(
     assert ("stablehlo.convolution" in backward) == plain_gradient
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_program_can_be_exported_for_images_of_any_size(size: int) -> None:
+    kernel, padding = random(1, size, size, 3, 4), size // 2
+    shape = jax.ShapeDtypeStruct(export.symbolic_shape("b, h, w, 3"), jnp.float32)
+    exported = export.export(jax.jit(lambda images: convolution(1, padding)(images, kernel)))(shape)
+    for side in (2, 9):
+        images = random(0, 2, side, side, 3)
+        expected = plain_convolution(images, kernel, 1, padding)
+        assert_close([exported.call(images)], [expected], 1e-5)
+
+
 @pytest.mark.slow
 def test_gradients_can_be_vmapped_and_pmapped() -> None:
     images, kernel = random(0, 8, 2, 9, 9, 3), random(1, 3, 3, 3, 4)
