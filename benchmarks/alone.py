@@ -13,22 +13,24 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 
-from benchmarks.measuring import ROOT, Row, missing, module_command
+from benchmarks import roofline, suite_encode, suite_train
+from benchmarks.measuring import ROOT, Row, missing, module_command, own_peak
 
-SUITES_ALONE = ("train", "encode")
+SUITES = {"train": suite_train, "encode": suite_encode}
 
 
-def run(suite: str, contenders: Sequence[str], options: argparse.Namespace) -> Iterator[Row]:
+def run(suite: str, options: argparse.Namespace) -> Iterator[Row]:
     """Yields a row per contender and case, whose ``seconds`` are the medians of the rounds.
 
     Args:
-      suite: one of ``SUITES_ALONE``.
-      contenders: their names.
-      options: options of `run.py`.
+      suite: one of ``SUITES``.
+      options: options of `run.py`, which select the contenders.
 
     Raises:
       RuntimeError: if this package fails. A peer that fails gets a note.
     """
+    names = SUITES[suite].contenders(options)
+    contenders = [name for name in names if options.only in (None, name)]
     for backbone in options.backbone:
         found: dict[tuple[str, str], list[Row]] = {}
         for turn in range(options.rounds):
@@ -56,8 +58,9 @@ def _measure_alone(suite: str, name: str, backbone: str, options: argparse.Names
 
 def _merged(rounds: Sequence[Row]) -> Row:
     """Merges the rows of one contender over the rounds; several rounds give a time each."""
-    if len(rounds) == 1 or not all(row.seconds for row in rounds):
-        return rounds[0]
+    failed = [row for row in rounds if not row.seconds]
+    if len(rounds) == 1 or failed:
+        return (failed or rounds)[0]
     merged = dataclasses.replace(rounds[0], seconds=[row.median for row in rounds])
     merged.compile_seconds = _over(statistics.median, [row.compile_seconds for row in rounds])
     merged.share_of_peak = _over(statistics.median, [row.share_of_peak for row in rounds])
@@ -73,12 +76,9 @@ def _over(function: Callable[[list[float]], float], values: Sequence[float | Non
 
 def main(settings: str) -> None:
     """Measures one contender in this process, and prints its rows as JSON."""
-    from benchmarks import roofline, suite_encode, suite_train
-    from benchmarks.measuring import own_peak
-
     options = argparse.Namespace(**json.loads(settings))
     (suite,), (backbone,) = options.suite, options.backbone
-    rows = list({"train": suite_train.run, "encode": suite_encode.run}[suite](options))
+    rows = list(SUITES[suite].run(options))
     for row in rows:
         row.memory = own_peak() if row.seconds else None
     if options.only == "hashnet_jax":

@@ -17,7 +17,8 @@ import dataclasses
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from benchmarks import (
@@ -34,7 +35,6 @@ from benchmarks import (
     suite_scaling,
     suite_serve,
     suite_store,
-    suite_train,
 )
 from benchmarks.measuring import Row, environment, own_peak
 
@@ -78,6 +78,13 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     for name in ("repeats", "rounds"):
         if getattr(options, name) < 1:
             parser.error(f"--{name} must be >= 1, got {getattr(options, name)}.")
+    for suite in alone.SUITES.keys() & set(options.suite):
+        contenders = alone.SUITES[suite].contenders(options)
+        if options.only not in (None, *contenders):
+            parser.error(
+                f"--only must be a contender of the suite {suite} with --peers {options.peers}: "
+                f"{', '.join(contenders)}; got {options.only}."
+            )
     if options.small:
         vars(options).update(SMALL)
     return options
@@ -85,7 +92,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    suites = [*alone.SUITES_ALONE, *SUITES]
+    suites = [*alone.SUITES, *SUITES]
     add("--suite", nargs="+", choices=suites, default=suites, help="(default: all)")
     add(
         "--devices",
@@ -213,21 +220,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(", ".join(f"{name} {value}" for name, value in machine.items()), flush=True)
     rows = []
     for suite in options.suite:
-        measured = list(_measure(suite, options))
+        run = partial(alone.run, suite) if suite in alone.SUITES else SUITES[suite]
+        measured = list(run(options))
         print(comparing.table(measured), flush=True)
         rows += measured
     print(f"peak memory of this process, including other libraries: {own_peak():.0f} MiB")
     if options.json:
         content = _results(machine, options, rows)
         pathlib.Path(options.json).write_text(json.dumps(content, indent=1))
-
-
-def _measure(suite: str, options: argparse.Namespace) -> Iterable[Row]:
-    if suite not in alone.SUITES_ALONE:
-        return SUITES[suite](options)
-    contenders = {"train": suite_train.contenders, "encode": suite_encode.contenders}[suite]
-    names = [name for name in contenders(options) if options.only in (None, name)]
-    return alone.run(suite, names, options)
 
 
 def _results(

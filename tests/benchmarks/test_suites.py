@@ -54,7 +54,7 @@ def test_a_failure_of_this_package_alone_in_its_process_raises():
     with pytest.raises(
         RuntimeError, match=r"encode of no_such_backbone failed: .*no_such_backbone"
     ):
-        list(alone.run("encode", ["hashnet_jax"], options))
+        list(alone.run("encode", options))
 
 
 def test_the_rows_of_several_rounds_become_one_with_a_median_of_each(monkeypatch):
@@ -65,8 +65,24 @@ def test_the_rows_of_several_rounds_become_one_with_a_median_of_each(monkeypatch
         lambda *_: [measuring.Row("encode", "case", "hashnet_jax", next(times), memory=1.0)],
     )
     options = run.parse(["--suite", "encode", "--rounds", "2", "--backbone", "alexnet"])
-    (row,) = alone.run("encode", ["hashnet_jax"], options)
+    options.peers = "none"
+    (row,) = alone.run("encode", options)
     assert (row.seconds, row.memory, row.busy) == ([2.0, 4.0], 1.0, None)
+
+
+def test_a_contender_that_fails_in_one_round_has_failed(monkeypatch):
+    failed = measuring.missing("encode", "case", "PyTorch eager", "no memory")
+    rounds = iter([[measuring.Row("encode", "case", "PyTorch eager", [1.0])], [failed]])
+    monkeypatch.setattr(alone, "_measure_alone", lambda *_: next(rounds))
+    options = run.parse(["--suite", "encode", "--rounds", "2", "--backbone", "alexnet"])
+    options.only = "PyTorch eager"
+    assert list(alone.run("encode", options)) == [failed]
+
+
+def test_a_contender_of_another_suite_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        run.parse(["--suite", "train", "--only", "onnxruntime"])
+    assert "--only must be a contender of the suite train" in capsys.readouterr().err
 
 
 def make_rows(busy):
