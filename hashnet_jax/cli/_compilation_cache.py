@@ -5,6 +5,8 @@ import os
 import platform
 from pathlib import Path
 
+from hashnet_jax.distributed.files import user_cache
+
 # The setting of JAX that names the folder.
 FOLDER = "jax_compilation_cache_dir"
 
@@ -44,9 +46,7 @@ def cache_folder() -> Path:
     Each kind has its own folder, because machines that share a home folder may have processors with
     different instruction sets.
     """
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("hashnet_jax", appauthor=False), "xla", processor())
+    return user_cache("xla") / processor()
 
 
 def processor() -> str:

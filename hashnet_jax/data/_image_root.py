@@ -60,7 +60,7 @@ class Layout(NamedTuple):
 
 def _contents(folder: Path) -> str:
     with os.scandir(folder) as scan:
-        names = sorted(entry.name + "/" * entry.is_dir() for entry in scan)
+        names = sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in scan)
     shown = ", ".join(printable(name) for name in names[:_ENTRIES_SHOWN])
     more = len(names) - _ENTRIES_SHOWN
     return (f"{shown} and {more:,} more" if more > 0 else shown) or "nothing"

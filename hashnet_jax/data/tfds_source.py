@@ -206,4 +206,4 @@ def _check_archives(name: str, data_dir: Path, manual_dir: Path) -> None:
 
 
 def _or_unpacked(name: str) -> str:
-    return ", or the folder with its unpacked archives as `image_root`" * (name in UNPACKED)
+    return ", or the folder with its unpacked archives as `image_root`" if name in UNPACKED else ""

@@ -1,4 +1,4 @@
-"""Atomic file writes, file hashes, and locks between processes."""
+"""Atomic file writes, file hashes, the user's cache folder, and locks between processes."""
 
 import contextlib
 import errno
@@ -143,6 +143,13 @@ def _named(error: OSError, path: str | os.PathLike[str]) -> OSError:
     if error.errno is None:  # raised by a library, such as NumPy on a full disk
         return OSError(f"cannot write {path} ({error}): is the disk full?")
     return OSError(error.errno, error.strerror, os.fspath(path))
+
+
+def user_cache(kind: str) -> Path:
+    """Returns the folder for one kind of file in the user's cache folder; it may not exist yet."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("hashnet_jax", appauthor=False), kind)
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -31,7 +31,7 @@ class RunFolder:
 
         config.json      the resolved config, written first
         split.npz        indices of training, query, database and validation images
-        pictures.json    names of used and skipped images, if the data set is a folder
+        pictures.json    names of used and skipped images, if the data set names its images
         data.json        a hash of the images' content, and the base folders of relative paths
         overlaps.json    counts of images in more than one part of the split, by index and content
         metrics.jsonl    one line per logged step

@@ -15,7 +15,7 @@ from sklearn.utils import Tags, check_random_state, column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from hashnet_jax.codes import check_positive_int
+from hashnet_jax.codes import binarize, check_positive_int
 from hashnet_jax.data.pipeline import batch_positions, check_batch_size
 from hashnet_jax.training._feature_scale import FeatureScale
 from hashnet_jax.training._hash_layer import HashLayer
@@ -147,7 +147,7 @@ class HashTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         check_is_fitted(self)
         features: Any = validate_data(self, X, dtype=np.float32, reset=False)
         logits = HashLayer(self.kernel_, self.bias_).logits(features)
-        return np.where(logits >= 0, 1, -1).astype(np.int8)
+        return np.asarray(binarize(logits))
 
     def _spec(self) -> TrainSpec:
         alpha = _SPREAD / math.sqrt(self.bits) if self.alpha is None else self.alpha

@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 
 from hashnet_jax.backbones import BACKBONES, PublicWeights
+from hashnet_jax.distributed.files import user_cache
 from hashnet_jax.weights._download import download, has_hash
 
 FOLDER_VARIABLE = "HASHNET_WEIGHTS_DIR"
@@ -92,9 +93,7 @@ def weights_folder() -> Path:
     """Returns the folder with the downloaded files; it may not exist yet."""
     if folder := os.environ.get(FOLDER_VARIABLE):
         return Path(folder).expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("hashnet_jax", appauthor=False), "weights")
+    return user_cache("weights")
 
 
 def is_offline() -> bool:

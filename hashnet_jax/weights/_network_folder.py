@@ -5,6 +5,7 @@ config.json         the network's spec, the SHA-256 of model.safetensors, and a 
 README.md           the model card, for people; nothing reads it
 """
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from hashnet_jax.distributed.files import sha256, write_whole
+from hashnet_jax.distributed.files import write_whole
 from hashnet_jax.distributed.reading import (
     ArrayHeader,
     check_sha256,
@@ -59,9 +60,8 @@ def write_network(folder: str | os.PathLike[str], params: HashNetParams) -> str:
     """
     arrays = {name: np.ascontiguousarray(leaf) for name, leaf in named_arrays(params).items()}
     content = _safetensors().save(arrays)
-    path = Path(folder, NETWORK_FILE)
-    write_whole(path, lambda file: file.write(content))
-    digest = sha256(path)
+    write_whole(Path(folder, NETWORK_FILE), lambda file: file.write(content))
+    digest = hashlib.sha256(content).hexdigest()
     config = sealed(
         {
             "library_name": "hashnet_jax",

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hashnet_jax.distributed.files import write_whole
+from hashnet_jax.distributed.files import user_cache, write_whole
 from hashnet_jax.weights._download import download, read_url, shown
 from hashnet_jax.weights._fetch import OFFLINE_VARIABLE, is_offline
 from hashnet_jax.weights._network_folder import NETWORK_CONFIG, NETWORK_FILE, parse_config
@@ -64,7 +64,4 @@ def _inside(url: str, name: str) -> str:
 
 
 def _cache_folder(source: str) -> Path:
-    import platformdirs
-
-    name = hashlib.sha256(shown(source).encode()).hexdigest()[:16]
-    return Path(platformdirs.user_cache_dir("hashnet_jax", appauthor=False), "networks", name)
+    return user_cache("networks") / hashlib.sha256(shown(source).encode()).hexdigest()[:16]
