@@ -5,6 +5,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
+from importlib.util import find_spec
 
 import pytest
 
@@ -29,6 +30,9 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ["HASHNET_OFFLINE"] = "1"
 
 import jaxtyping
+
+# Its doctests are collected by importing it, which needs a library that only an extra installs.
+collect_ignore = [] if find_spec("jax2onnx") else ["hashnet_jax/weights/_onnx.py"]
 
 # Check types, shapes and dtypes in every call to an annotated function of the package.
 jaxtyping.install_import_hook("hashnet_jax", "beartype.beartype")

@@ -17,8 +17,6 @@ from tests.support.cli_case import ROOT, content, environment, hashnet
 from tests.support.hub_server import Hub
 from tests.support.made_runs import make_run
 
-pytest.importorskip("safetensors")
-
 # huggingface_hub's own call of its HTTP library when it uploads by LFS.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 
@@ -123,7 +121,6 @@ print(params.spec.bits, float(params.variables["params"]["hash"]["kernel"].sum()
 
 @pytest.mark.slow
 def test_programs_push_and_load_with_huggingface_hubs_own_settings(finished, tmp_path) -> None:
-    pytest.importorskip("huggingface_hub")
     with hub_server.running() as hub:
         own = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
         own |= {"HF_TOKEN": hub_server.TOKEN, "NO_PROXY": "127.0.0.1", "HASHNET_OFFLINE": "0"}

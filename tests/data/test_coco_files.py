@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import shutil
 
@@ -148,6 +149,19 @@ def test_annotations_are_read_once_until_they_change(root, cache, monkeypatch):
     content["annotations"] = []
     path.write_text(json.dumps(content))
     assert load(root, queries=1, train_images=1).labels.sum() < first.labels.sum()
+
+
+def test_annotations_of_the_same_size_and_time_are_other_annotations(root, cache):
+    first = load(root)
+    path = root / "annotations" / "instances_train2014.json"
+    before = path.stat()
+    path.write_text(path.read_text().replace('"category_id": 18', '"category_id": 90'))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime) == (before.st_size, before.st_mtime)
+    second = load(root)
+    dog, toothbrush = (first.classes.index(name) for name in ("dog", "toothbrush"))
+    assert second.labels[:, dog].sum() < first.labels[:, dog].sum()
+    assert second.labels[:, toothbrush].sum() > first.labels[:, toothbrush].sum()
 
 
 def test_the_cache_is_keyed_by_content_not_by_place(root, cache, tmp_path, monkeypatch):

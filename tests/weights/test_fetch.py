@@ -2,6 +2,8 @@
 
 import dataclasses
 import hashlib
+import importlib
+import pkgutil
 import re
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from hashnet_jax import backbones
 from hashnet_jax.backbones import BACKBONES, PublicWeights
 from hashnet_jax.weights import _download, fetch, find_weights
 from hashnet_jax.weights._fetch import file_name, weights_folder
@@ -21,8 +24,18 @@ from tests.weights.conftest import CONTENT
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 NAME = f"served-{DIGEST[:8]}.pth"
 
-# The package's own files, as other tests register backbones.
-PUBLISHED = {n: b.weights for n, b in BACKBONES.items() if b.weights and b.weights.url}
+# The package's own backbones, as other tests register more.
+FAMILIES = [
+    importlib.import_module(f"hashnet_jax.backbones.{module.name}").FAMILY
+    for module in pkgutil.iter_modules(backbones.__path__)
+    if not module.name.startswith("_")
+]
+OWN = {name for family in FAMILIES for name in family}
+PUBLISHED = {
+    name: backbone.weights
+    for name, backbone in BACKBONES.items()
+    if name in OWN and backbone.weights and backbone.weights.url
+}
 
 
 def files_in(folder: Path) -> list[str]:

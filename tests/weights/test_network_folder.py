@@ -16,8 +16,6 @@ from hashnet_jax.distributed.seals import sealed
 from hashnet_jax.weights import write_network
 from tests.support import file_server
 
-pytest.importorskip("safetensors")
-
 SPEC = ModelSpec("small_cnn", bits=12, image_size=8, resize=8, dtype="bfloat16")
 
 
