@@ -3,8 +3,8 @@
 EfficientNet-Lite0 with ImageNet weights and a random hash layer encodes random crops of
 photographs: in this package, exported to ONNX under onnxruntime, and exported to StableHLO under
 JAX. The benchmark prints how many codes are equal to ours, the logits of the bits that differ, and
-images per second, as medians of alternating runs over the first ten batches. Compilation is not
-timed. It needs the extras onnx and pretrained, and scikit-image for the photographs.
+images per second over the first ten batches. It needs the extras onnx and pretrained, and
+scikit-image for the photographs.
 
     python benchmarks/exported.py
     python benchmarks/exported.py --pictures 64 --side 64 --rounds 1   # takes a minute
@@ -12,11 +12,9 @@ timed. It needs the extras onnx and pretrained, and scikit-image for the photogr
 
 import argparse
 import dataclasses
-import os
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -25,21 +23,21 @@ from jax import export
 from PIL import Image
 
 import hashnet_jax as hj
+from benchmarks.comparing import table
+from benchmarks.measuring import Row, measure
+from benchmarks.suite_folder import load_photographs
 from hashnet_jax.model import HashNetParams, preprocess
 from hashnet_jax.weights import export_onnx, export_stablehlo, find_weights, load_backbone
 
 TIMED_BATCHES = 10
-PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket")
 
 Encoder = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def crops(number: int, side: int) -> np.ndarray:
     """Returns random square crops of the photographs, uint8 [number, side, side, 3]."""
-    from skimage import data
-
     rng = np.random.default_rng(0)
-    photographs = [getattr(data, name)() for name in PHOTOGRAPHS]
+    photographs = [np.asarray(photograph) for photograph in load_photographs()]
     images = np.empty((number, side, side, 3), np.uint8)
     for i in range(number):
         photograph = photographs[i % len(photographs)]
@@ -84,7 +82,7 @@ def exported(folder: Path, params: HashNetParams) -> dict[str, Encoder]:
         z, codes = call(images)
         return np.asarray(z), np.asarray(codes)
 
-    return {"ONNX, onnxruntime": by_onnx, "StableHLO, JAX": by_jax}
+    return {"onnxruntime": by_onnx, "hashnet_jax, StableHLO": by_jax}
 
 
 def encode_all(
@@ -131,25 +129,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     whole = -(-options.pictures // options.batch_size) * options.batch_size
     images = crops(whole, spec.resize)
     with tempfile.TemporaryDirectory() as folder:
-        encoders = {"ours": ours(params), **exported(Path(folder), params)}
+        encoders = {"hashnet_jax": ours(params), **exported(Path(folder), params)}
     results = {
         name: encode_all(encode, images, options.batch_size) for name, encode in encoders.items()
     }
-    logits, expected = (array[: options.pictures] for array in results["ours"])
+    logits, expected = (array[: options.pictures] for array in results["hashnet_jax"])
     for name in list(encoders)[1:]:
         compare(name, logits, results[name][1][: options.pictures], expected)
     timed = images[: TIMED_BATCHES * options.batch_size]
-    seconds: dict[str, list[float]] = {name: [] for name in encoders}
-    for _ in range(options.rounds):
-        for name, encode in encoders.items():
-            started = time.perf_counter()
-            encode_all(encode, timed, options.batch_size)
-            seconds[name].append(time.perf_counter() - started)
-    for name, times in seconds.items():
-        rates = sorted(len(timed) / one for one in times)
-        middle = statistics.median(rates)
-        print(f"{name}: {middle:.1f} images/s ({rates[0]:.1f} to {rates[-1]:.1f})")
-    print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}")
+    case = f"EfficientNet-Lite0, batch {options.batch_size}, {options.side} px"
+    rows = [
+        (
+            Row("exported", case, name, items=len(timed), unit="images", compile_seconds=0.0),
+            partial(encode_all, encode, timed, options.batch_size),
+        )
+        for name, encode in encoders.items()
+    ]
+    print(table(measure(rows, options.rounds)))
 
 
 if __name__ == "__main__":
