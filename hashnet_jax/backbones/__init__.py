@@ -5,7 +5,15 @@ names, and pass its :class:`Backbone` to :func:`register`. Each architecture's m
 variants in a dictionary ``FAMILY``, which is registered below.
 """
 
-from hashnet_jax.backbones import alexnet, efficientnet_lite, resnet, small_cnn, vgg, vit
+from hashnet_jax.backbones import (
+    alexnet,
+    dinov2,
+    efficientnet_lite,
+    resnet,
+    small_cnn,
+    vgg,
+    vit,
+)
 from hashnet_jax.backbones._registry import (
     BACKBONES,
     IMAGENET_MEAN,
@@ -16,7 +24,10 @@ from hashnet_jax.backbones._registry import (
 )
 from hashnet_jax.backbones._tensors import Target
 
-for _module in (small_cnn, alexnet, vgg, resnet, efficientnet_lite, vit):
+for _module in (
+    *(small_cnn, alexnet, vgg, resnet, efficientnet_lite),
+    *(vit, dinov2),
+):
     for _name, _member in _module.FAMILY.items():
         register(_name, _member)
 
