@@ -7,6 +7,7 @@ variants in a dictionary ``FAMILY``, which is registered below.
 
 from hashnet_jax.backbones import (
     alexnet,
+    convnext,
     dinov2,
     efficientnet_lite,
     resnet,
@@ -25,7 +26,7 @@ from hashnet_jax.backbones._registry import (
 from hashnet_jax.backbones._tensors import Target
 
 for _module in (
-    *(small_cnn, alexnet, vgg, resnet, efficientnet_lite),
+    *(small_cnn, alexnet, vgg, resnet, efficientnet_lite, convnext),
     *(vit, dinov2),
 ):
     for _name, _member in _module.FAMILY.items():

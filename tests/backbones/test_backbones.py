@@ -36,6 +36,7 @@ PARAMETERS = {
     # Without the token for masked patches, which has D parameters.
     "dinov2_s14": 22_056_576 - 384,
     "dinov2_b14": 86_580_480 - 768,
+    "convnext_t": 28_589_128 - 769_000,
 }
 
 

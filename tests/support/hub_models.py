@@ -40,9 +40,17 @@ def dinov2(size: str) -> Any:
     return transformers.Dinov2Model(config)
 
 
+def convnext() -> Any:
+    # The authors' epsilon; that in transformers is 1e-12 for the last layer norm only.
+    return transformers.ConvNextForImageClassification(
+        transformers.ConvNextConfig(layer_norm_eps=1e-6)
+    )
+
+
 REFERENCES = {
     "dinov2_s14": Reference(lambda: dinov2("S")),
     "dinov2_b14": Reference(lambda: dinov2("B")),
+    "convnext_t": Reference(convnext, lambda m, images: m.convnext(images).pooler_output),
 }
 
 
