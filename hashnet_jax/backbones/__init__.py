@@ -7,6 +7,7 @@ variants in a dictionary ``FAMILY``, which is registered below.
 
 from hashnet_jax.backbones import (
     alexnet,
+    clip,
     convnext,
     dinov2,
     efficientnet_lite,
@@ -27,7 +28,7 @@ from hashnet_jax.backbones._tensors import Target
 
 for _module in (
     *(small_cnn, alexnet, vgg, resnet, efficientnet_lite, convnext),
-    *(vit, dinov2),
+    *(vit, dinov2, clip),
 ):
     for _name, _member in _module.FAMILY.items():
         register(_name, _member)

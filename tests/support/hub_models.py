@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 import transformers
+from safetensors.torch import save_file
 
 from tests.support.torch_models import randomize
 
@@ -19,6 +20,35 @@ SIZES = {"S": (384, 6), "B": (768, 12)}
 def save_pretrained(model: Any, folder: Path) -> Path:
     """Writes all weights as a repository on the hub has them, and returns the file's path."""
     model.save_pretrained(folder)
+    return folder / "model.safetensors"
+
+
+def save_timm(model: Any, folder: Path) -> Path:
+    """Writes the weights of CLIP's vision tower with the names in timm's copy, and a projection."""
+    old = model.state_dict()
+    new = {
+        "cls_token": old.pop("embeddings.class_embedding").reshape(1, 1, -1),
+        "pos_embed": old.pop("embeddings.position_embedding.weight")[None],
+        "patch_embed.proj.weight": old.pop("embeddings.patch_embedding.weight"),
+        "head.weight": torch.zeros(512, 768),
+        "head.bias": torch.zeros(512),
+    }
+    for kind in ("weight", "bias"):
+        for i in range(12):
+            parts = [old.pop(f"encoder.layers.{i}.self_attn.{part}_proj.{kind}") for part in "qkv"]
+            new[f"blocks.{i}.attn.qkv.{kind}"] = torch.cat(parts)
+    renamed = {
+        "encoder.layers": "blocks",
+        "self_attn.out_proj": "attn.proj",
+        "layer_norm": "norm",
+        "pre_layrnorm": "norm_pre",
+        "post_layernorm": "norm",
+    }
+    for name, tensor in old.items():
+        for theirs, timms in renamed.items():
+            name = name.replace(theirs, timms)
+        new[name] = tensor
+    save_file(new, folder / "model.safetensors")
     return folder / "model.safetensors"
 
 
@@ -47,10 +77,19 @@ def convnext() -> Any:
     )
 
 
+def resampled(model: Any, images: torch.Tensor) -> torch.Tensor:
+    return model(images, interpolate_pos_encoding=True).pooler_output
+
+
 REFERENCES = {
     "dinov2_s14": Reference(lambda: dinov2("S")),
     "dinov2_b14": Reference(lambda: dinov2("B")),
     "convnext_t": Reference(convnext, lambda m, images: m.convnext(images).pooler_output),
+    "clip_b16": Reference(
+        lambda: transformers.CLIPVisionModel(transformers.CLIPVisionConfig(patch_size=16)),
+        resampled,
+        save_timm,
+    ),
 }
 
 
