@@ -12,6 +12,7 @@ from hashnet_jax.backbones import (
     dinov2,
     efficientnet_lite,
     resnet,
+    siglip,
     small_cnn,
     vgg,
     vit,
@@ -28,7 +29,7 @@ from hashnet_jax.backbones._tensors import Target
 
 for _module in (
     *(small_cnn, alexnet, vgg, resnet, efficientnet_lite, convnext),
-    *(vit, dinov2, clip),
+    *(vit, dinov2, clip, siglip),
 ):
     for _name, _member in _module.FAMILY.items():
         register(_name, _member)

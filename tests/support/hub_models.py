@@ -77,6 +77,13 @@ def convnext() -> Any:
     )
 
 
+def siglip() -> Any:
+    """Returns both towers; the text tower has all its tensors, but is narrow."""
+    text = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
+    config = transformers.SiglipConfig(text_config=text, vision_config={})
+    return transformers.SiglipModel(config)
+
+
 def resampled(model: Any, images: torch.Tensor) -> torch.Tensor:
     return model(images, interpolate_pos_encoding=True).pooler_output
 
@@ -90,6 +97,7 @@ REFERENCES = {
         resampled,
         save_timm,
     ),
+    "siglip_b16": Reference(siglip, lambda m, images: resampled(m.vision_model, images)),
 }
 
 
