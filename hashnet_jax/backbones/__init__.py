@@ -10,6 +10,7 @@ from hashnet_jax.backbones import (
     clip,
     convnext,
     dinov2,
+    dinov3,
     efficientnet_lite,
     resnet,
     siglip,
@@ -29,7 +30,7 @@ from hashnet_jax.backbones._tensors import Target
 
 for _module in (
     *(small_cnn, alexnet, vgg, resnet, efficientnet_lite, convnext),
-    *(vit, dinov2, clip, siglip),
+    *(vit, dinov2, dinov3, clip, siglip),
 ):
     for _name, _member in _module.FAMILY.items():
         register(_name, _member)

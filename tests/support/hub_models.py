@@ -70,6 +70,17 @@ def dinov2(size: str) -> Any:
     return transformers.Dinov2Model(config)
 
 
+def dinov3(size: str) -> Any:
+    width, heads = SIZES[size]
+    config = transformers.DINOv3ViTConfig(
+        hidden_size=width,
+        intermediate_size=4 * width,
+        num_attention_heads=heads,
+        num_register_tokens=4,
+    )
+    return transformers.DINOv3ViTModel(config)
+
+
 def convnext() -> Any:
     # The authors' epsilon; that in transformers is 1e-12 for the last layer norm only.
     return transformers.ConvNextForImageClassification(
@@ -98,6 +109,8 @@ REFERENCES = {
         save_timm,
     ),
     "siglip_b16": Reference(siglip, lambda m, images: resampled(m.vision_model, images)),
+    "dinov3_s16": Reference(lambda: dinov3("S")),
+    "dinov3_b16": Reference(lambda: dinov3("B")),
 }
 
 

@@ -53,6 +53,8 @@ def compare_with_reference(backbone: str, folder: Path, sizes: list[tuple[int, i
         ("convnext_t", [(64, 64), (75, 101)]),
         ("clip_b16", [(224, 224), (50, 96)]),
         ("siglip_b16", [(224, 224), (50, 96)]),
+        ("dinov3_s16", [(64, 64), (50, 96)]),
+        ("dinov3_b16", [(50, 96)]),
     ],
 )
 def test_features_match_the_reference_for_the_same_file_and_images(
