@@ -12,6 +12,7 @@ from hashnet_jax.backbones import (
     dinov2,
     dinov3,
     efficientnet_lite,
+    mobilenetv3,
     resnet,
     siglip,
     small_cnn,
@@ -29,7 +30,7 @@ from hashnet_jax.backbones._registry import (
 from hashnet_jax.backbones._tensors import Target
 
 for _module in (
-    *(small_cnn, alexnet, vgg, resnet, efficientnet_lite, convnext),
+    *(small_cnn, alexnet, vgg, resnet, efficientnet_lite, mobilenetv3, convnext),
     *(vit, dinov2, dinov3, clip, siglip),
 ):
     for _name, _member in _module.FAMILY.items():

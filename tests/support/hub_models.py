@@ -11,6 +11,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
+from tests.support.torch_mobile import MobileNetV3Large
 from tests.support.torch_models import randomize
 
 # Width and number of heads.
@@ -21,6 +22,12 @@ def save_pretrained(model: Any, folder: Path) -> Path:
     """Writes all weights as a repository on the hub has them, and returns the file's path."""
     model.save_pretrained(folder)
     return folder / "model.safetensors"
+
+
+def save_torch(model: Any, folder: Path) -> Path:
+    """Writes all weights as torchvision does."""
+    torch.save(model.state_dict(), folder / "model.pth")
+    return folder / "model.pth"
 
 
 def save_timm(model: Any, folder: Path) -> Path:
@@ -111,6 +118,7 @@ REFERENCES = {
     "siglip_b16": Reference(siglip, lambda m, images: resampled(m.vision_model, images)),
     "dinov3_s16": Reference(lambda: dinov3("S")),
     "dinov3_b16": Reference(lambda: dinov3("B")),
+    "mobilenetv3_large": Reference(MobileNetV3Large, lambda m, images: m(images), save_torch),
 }
 
 

@@ -55,6 +55,7 @@ def compare_with_reference(backbone: str, folder: Path, sizes: list[tuple[int, i
         ("siglip_b16", [(224, 224), (50, 96)]),
         ("dinov3_s16", [(64, 64), (50, 96)]),
         ("dinov3_b16", [(50, 96)]),
+        ("mobilenetv3_large", [(64, 64), (63, 97)]),
     ],
 )
 def test_features_match_the_reference_for_the_same_file_and_images(
