@@ -5,7 +5,20 @@ names, and pass its :class:`Backbone` to :func:`register`. Each architecture's m
 variants in a dictionary ``FAMILY``, which is registered below.
 """
 
-from hashnet_jax.backbones import alexnet, efficientnet_lite, resnet, small_cnn, vgg, vit
+from hashnet_jax.backbones import (
+    alexnet,
+    clip,
+    convnext,
+    dinov2,
+    dinov3,
+    efficientnet_lite,
+    mobilenetv3,
+    resnet,
+    siglip,
+    small_cnn,
+    vgg,
+    vit,
+)
 from hashnet_jax.backbones._registry import (
     BACKBONES,
     IMAGENET_MEAN,
@@ -16,7 +29,10 @@ from hashnet_jax.backbones._registry import (
 )
 from hashnet_jax.backbones._tensors import Target
 
-for _module in (small_cnn, alexnet, vgg, resnet, efficientnet_lite, vit):
+for _module in (
+    *(small_cnn, alexnet, vgg, resnet, efficientnet_lite, mobilenetv3, convnext),
+    *(vit, dinov2, dinov3, clip, siglip),
+):
     for _name, _member in _module.FAMILY.items():
         register(_name, _member)
 

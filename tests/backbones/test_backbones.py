@@ -33,6 +33,11 @@ PARAMETERS = {
     "efficientnet_lite0": 4_652_008 - 1_281_000,
     "vit_s16": 22_050_664 - 385_000,
     "vit_b16": 86_567_656 - 769_000,
+    # Without the token for masked patches, which has D parameters.
+    "dinov2_s14": 22_056_576 - 384,
+    "dinov2_b14": 86_580_480 - 768,
+    "convnext_t": 28_589_128 - 769_000,
+    "mobilenetv3_large": 5_483_032 - 1_281_000,
 }
 
 

@@ -150,10 +150,17 @@ def random_model(backbone: str, seed: int = 0) -> nn.Module:
 
     Its running statistics are random as well, so that swapped or missing ones do not go unnoticed.
     """
-    generator = torch.Generator().manual_seed(seed)
     with torch.device("meta"):
         model = MODELS[backbone]()
     model.to_empty(device="cpu")
+    randomize(model, seed)
+    return model.eval()
+
+
+@torch.no_grad()
+def randomize(model: nn.Module, seed: int = 0) -> None:
+    """Fills a model with the weights that :func:`random_model` describes."""
+    generator = torch.Generator().manual_seed(seed)
     for name, tensor in model.state_dict().items():
         if name.endswith("running_var"):
             tensor.uniform_(0.5, 1.5, generator=generator)
@@ -165,4 +172,3 @@ def random_model(backbone: str, seed: int = 0) -> nn.Module:
             tensor.normal_(0, (2.0 / tensor[0].numel()) ** 0.5, generator=generator)
         elif tensor.is_floating_point():
             tensor.normal_(0, 0.2, generator=generator)
-    return model.eval()
