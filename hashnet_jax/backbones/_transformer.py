@@ -1,6 +1,6 @@
-"""The transformer encoder and the position embeddings of the ViT-like foundation models.
+"""The transformer encoder of ViT and of the foundation models.
 
-DINOv2, DINOv3 and the vision towers of CLIP and SigLIP share their blocks up to the choices in
+ViT, DINOv2, DINOv3 and the vision towers of CLIP and SigLIP share their blocks up to the choices in
 :class:`EncoderSpec`.
 """
 
@@ -10,7 +10,6 @@ from functools import partial
 
 import flax.linen as nn
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.typing import DTypeLike
 from jaxtyping import Float
@@ -23,7 +22,7 @@ small_normal = nn.initializers.truncated_normal(0.02)
 exact_gelu = partial(nn.gelu, approximate=False)
 
 # Rotates queries and keys by the positions of their tokens.
-Rotation = Callable[[Float[Array, "B T h c"]], Float[Array, "B T h c"]]
+Rotation = Callable[[Float[Array, "B h T c"]], Float[Array, "B h T c"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,20 +58,22 @@ class Attention(nn.Module):
     def __call__(
         self, x: Float[Array, "B T D"], rotate: Rotation | None = None
     ) -> Float[Array, "B T D"]:
-        batch, tokens, width = x.shape
-        heads = (batch, tokens, self.spec.heads, width // self.spec.heads)
-        query, key, value = (part.reshape(heads) for part in self._qkv(x))
+        query, key, value = self._qkv(x)
         if rotate is not None:
             query, key = rotate(query), rotate(key)
-        mixed = attend(query, key, value).reshape(batch, tokens, width)
-        return self._dense(width, "out")(mixed)
+        mixed = attend(query, key, value).transpose(0, 2, 1, 3).reshape(x.shape)
+        return self._dense(self.spec.width, "proj")(mixed)
 
-    def _qkv(self, x: Float[Array, "B T D"]) -> list[Float[Array, "B T D"]]:
-        width = x.shape[-1]
+    def _qkv(self, x: Float[Array, "B T D"]) -> list[Float[Array, "B h T c"]]:
+        width, heads = self.spec.width, self.spec.heads
         if self.spec.joint_qkv:
-            return jnp.split(self._dense(3 * width, "qkv")(x), 3, axis=-1)
+            qkv = self._dense(3 * width, "qkv")(x)
+            # Axes are ordered as in the published weights: q, k, v, then heads, then channels.
+            qkv = qkv.reshape(*x.shape[:2], 3, heads, width // heads)
+            return list(qkv.transpose(2, 0, 3, 1, 4))
         key = self._dense(width, "key", use_bias=self.spec.key_bias)
-        return [self._dense(width, "query")(x), key(x), self._dense(width, "value")(x)]
+        parts = self._dense(width, "query")(x), key(x), self._dense(width, "value")(x)
+        return [split_heads(part, heads) for part in parts]
 
     def _dense(self, features: int, name: str, *, use_bias: bool = True) -> nn.Dense:
         return nn.Dense(
@@ -80,26 +81,20 @@ class Attention(nn.Module):
         )
 
 
+def split_heads(x: Float[Array, "B T D"], heads: int) -> Float[Array, "B h T c"]:
+    """Splits the channels of each token into heads, and moves the heads before the tokens."""
+    return x.reshape(*x.shape[:2], heads, x.shape[-1] // heads).transpose(0, 2, 1, 3)
+
+
 def attend(
-    query: Float[Array, "B Q h c"], key: Float[Array, "B T h c"], value: Float[Array, "B T h c"]
-) -> Float[Array, "B Q h c"]:
+    query: Float[Array, "B h Q c"], key: Float[Array, "B h T c"], value: Float[Array, "B h T c"]
+) -> Float[Array, "B h Q c"]:
     """Returns for each query the mean of the values, weighted by its similarity to their keys."""
-    scores = jnp.einsum("bqhc,bkhc->bhqk", query, key, preferred_element_type=jnp.float32)
+    # With the heads before the tokens, both products are batched matrix products as they are. On a
+    # CPU, they take half the time of products over the original order.
+    scores = jnp.einsum("bhqc,bhkc->bhqk", query, key, preferred_element_type=jnp.float32)
     weights = nn.softmax(scores * query.shape[-1] ** -0.5, axis=-1).astype(value.dtype)
-    return jnp.einsum("bhqk,bkhc->bqhc", weights, value)
-
-
-class MLP(nn.Module):
-    """Two dense layers with ``4 * D`` hidden units."""
-
-    spec: EncoderSpec
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "... D"]) -> Float[Array, "... D"]:
-        shared = {"dtype": self.dtype, "kernel_init": small_normal}
-        x = self.spec.activation(nn.Dense(4 * self.spec.width, **shared, name="fc1")(x))
-        return nn.Dense(self.spec.width, **shared, name="fc2")(x)
+    return jnp.einsum("bhqk,bhkc->bhqc", weights, value)
 
 
 class Block(nn.Module):
@@ -115,14 +110,20 @@ class Block(nn.Module):
         shared = (self.spec, self.dtype)
         y = Attention(*shared, name="attn")(layer_norm("norm1", *shared)(x), rotate)
         x = x + self._scaled("scale1", y)
-        y = MLP(*shared, name="mlp")(layer_norm("norm2", *shared)(x))
-        return x + self._scaled("scale2", y)
+        return x + self._scaled("scale2", mlp(layer_norm("norm2", *shared)(x), *shared))
 
     def _scaled(self, name: str, branch: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
         if not self.spec.layer_scale:
             return branch
         scale = self.param(name, nn.initializers.constant(1e-5), (self.spec.width,))
         return branch * scale.astype(self.dtype).reshape(1, 1, -1)
+
+
+def mlp(x: Float[Array, "... D"], spec: EncoderSpec, dtype: DTypeLike) -> Float[Array, "... D"]:
+    """Applies two dense layers of the calling module, with ``4 * D`` hidden units."""
+    shared = {"dtype": dtype, "kernel_init": small_normal}
+    hidden = spec.activation(nn.Dense(4 * spec.width, **shared, name="fc1")(x))
+    return nn.Dense(spec.width, **shared, name="fc2")(hidden)
 
 
 def layer_norm(name: str, spec: EncoderSpec, dtype: DTypeLike) -> nn.LayerNorm:
@@ -142,51 +143,6 @@ def patch_conv(patch: int, width: int, dtype: DTypeLike, *, use_bias: bool = Tru
         kernel_init=small_normal,
         name="patch_embed",
     )
-
-
-def resize_positions(
-    positions: Float[Array, "1 T D"], grid: tuple[int, int]
-) -> Float[Array, "1 N D"]:
-    """Resamples the embeddings of a square grid of patches bicubically to another grid.
-
-    Agrees with ``torch.nn.functional.interpolate(mode="bicubic", align_corners=False)``, which the
-    authors of the models use: the kernel has a = -0.75 (that of ``jax.image.resize`` has -0.5),
-    without antialiasing, and the edges are repeated.
-
-    Args:
-      positions: ``[1, G * G, D]``, row by row.
-      grid: number of rows and columns of patches of the images.
-
-    Returns:
-      ``[1, rows * columns, D]``.
-    """
-    side = round(positions.shape[1] ** 0.5)
-    if grid == (side, side):
-        return positions
-    rows, columns = (jnp.asarray(bicubic_matrix(side, n)) for n in grid)
-    square = positions.reshape(side, side, -1)
-    resized = jnp.einsum("ri,cj,ijd->rcd", rows, columns, square, precision="highest")
-    return resized.reshape(1, grid[0] * grid[1], -1)
-
-
-def bicubic_matrix(inputs: int, outputs: int) -> Float[np.ndarray, "outputs inputs"]:
-    """Returns the matrix that resamples ``inputs`` values to ``outputs`` values, in float32.
-
-    Examples:
-      >>> bicubic_matrix(2, 1)
-      array([[0.5, 0.5]], dtype=float32)
-    """
-    a = -0.75
-    centres = (np.arange(outputs) + 0.5) * inputs / outputs - 0.5
-    matrix = np.zeros((outputs, inputs), np.float32)
-    for tap in range(-1, 3):
-        neighbours = np.floor(centres).astype(int) + tap
-        d = np.abs(centres - neighbours)
-        near = ((a + 2) * d - (a + 3)) * d * d + 1
-        far = ((a * d - 5 * a) * d + 8 * a) * d - 4 * a
-        columns = np.clip(neighbours, 0, inputs - 1)
-        np.add.at(matrix, (np.arange(outputs), columns), np.where(d <= 1, near, far))
-    return matrix
 
 
 def block_tensors(

@@ -13,6 +13,7 @@ from jax import Array
 from jax.typing import DTypeLike
 from jaxtyping import Float
 
+from hashnet_jax.backbones._positions import resize_positions
 from hashnet_jax.backbones._registry import Backbone, PublicWeights
 from hashnet_jax.backbones._tensors import (
     Target,
@@ -27,7 +28,6 @@ from hashnet_jax.backbones._transformer import (
     block_tensors,
     layer_norm,
     patch_conv,
-    resize_positions,
     small_normal,
 )
 
@@ -58,8 +58,8 @@ class CLIPVision(nn.Module):
         patches = patch_conv(PATCH_SIZE, ENCODER.width, self.dtype, use_bias=False)
         x = patches(images.astype(self.dtype))
         batch, rows, columns, width = x.shape
-        token = self.param("cls_token", small_normal, (1, 1, width))
-        positions = self.param("pos_embed", small_normal, (1, 1 + TRAINED_GRID**2, width))
+        token = self.param("cls_token", small_normal, (width,)).reshape(1, 1, -1)
+        positions = self.param("pos_embed", small_normal, (1 + TRAINED_GRID**2, width))[None]
         token = jnp.broadcast_to(token + positions[:, :1], (batch, 1, width))
         positions = resize_positions(positions[:, 1:], (rows, columns))
         x = x.reshape(batch, rows * columns, width) + positions.astype(self.dtype)
@@ -70,32 +70,52 @@ class CLIPVision(nn.Module):
         return layer_norm("norm", ENCODER, self.dtype)(x[:, 0])
 
 
+# Layers of a block, in the vision tower and in the text tower.
+_LAYERS = {
+    "norm1": "ln_1",
+    "attn/qkv": "attn.in_proj",
+    "attn/proj": "attn.out_proj",
+    "norm2": "ln_2",
+    "fc1": "mlp.c_fc",
+    "fc2": "mlp.c_proj",
+}
+
+
 def tensor_names() -> dict[str, Target | None]:
-    """Maps tensor names of timm's CLIP models to :class:`Target` objects or None.
+    """Maps OpenAI's tensor names of CLIP to :class:`Target` objects or None.
 
     Examples:
-      >>> tensor_names()["norm_pre.weight"].path
-      'norm_pre/scale'
+      >>> names = tensor_names()
+      >>> names["visual.ln_pre.weight"].path, names["logit_scale"]
+      ('norm_pre/scale', None)
     """
     names: dict[str, Target | None] = {
-        name: Target("params", name) for name in ("cls_token", "pos_embed")
+        "visual.class_embedding": Target("params", "cls_token"),
+        "visual.positional_embedding": Target("params", "pos_embed"),
+        "visual.proj": None,
     }
-    names |= conv_tensors("patch_embed.proj", "patch_embed")
-    names |= layer_norm_tensors("norm_pre", "norm_pre") | layer_norm_tensors("norm", "norm")
-    layers = {
-        "norm1": "norm1",
-        "attn/qkv": "attn.qkv",
-        "attn/out": "attn.proj",
-        "norm2": "norm2",
-        "mlp/fc1": "mlp.fc1",
-        "mlp/fc2": "mlp.fc2",
-    }
-    return names | block_tensors(ENCODER, "blocks", layers) | skipped_tensors("head")
+    names |= conv_tensors("visual.conv1", "patch_embed")
+    names |= layer_norm_tensors("visual.ln_pre", "norm_pre")
+    names |= layer_norm_tensors("visual.ln_post", "norm")
+    return names | _blocks("visual.transformer.resblocks") | _text_tower()
 
 
-# timm's copy has the vision tower alone; OpenAI's file also has the text tower.
-_URL = "https://huggingface.co/timm/vit_base_patch16_clip_224.openai/resolve/main/model.safetensors"
+def _blocks(file: str) -> dict[str, Target | None]:
+    # In torch.nn.MultiheadAttention, the joint projection is no layer of its own.
+    tensors = block_tensors(ENCODER, file, _LAYERS)
+    return {name.replace(".in_proj.", ".in_proj_"): target for name, target in tensors.items()}
 
+
+def _text_tower() -> dict[str, Target | None]:
+    """Maps the tensors of the text tower, and of the loss, to None."""
+    names: dict[str, Target | None] = dict.fromkeys(
+        ("positional_embedding", "text_projection", "token_embedding.weight", "logit_scale")
+    )
+    return names | dict.fromkeys(_blocks("transformer.resblocks")) | skipped_tensors("ln_final")
+
+
+# OpenAI's weights of both towers in the safetensors format, and their SHA-256. As in OpenAI's
+# preprocessing: images are resized to 224 pixels. timm crops to 0.9 of the resized image.
 FAMILY = {
     "clip_b16": Backbone(
         CLIPVision,
@@ -103,6 +123,11 @@ FAMILY = {
         resize=224,
         mean=(0.48145466, 0.4578275, 0.40821073),
         std=(0.26862954, 0.26130258, 0.27577711),
-        weights=PublicWeights(tensor_names, _URL),
+        weights=PublicWeights(
+            tensor_names,
+            "https://huggingface.co/timm/vit_base_patch16_clip_224.openai/resolve/main"
+            "/open_clip_model.safetensors",
+            sha256="4b8699299b1e8997753c64b052ba32031449d5d853f55a039148560ee02b820f",
+        ),
     )
 }

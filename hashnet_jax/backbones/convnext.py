@@ -88,39 +88,41 @@ def _layer_norm(name: str, dtype: DTypeLike) -> nn.LayerNorm:
 
 
 def tensor_names() -> dict[str, Target | None]:
-    """Maps the tensor names of ``facebook/convnext-tiny-224`` to :class:`Target` objects or None.
+    """Maps the tensor names of timm's ``convnext_tiny`` to :class:`Target` objects or None.
 
     Examples:
-      >>> tensor_names()["convnext.encoder.stages.1.downsampling_layer.1.bias"].path
+      >>> tensor_names()["stages.1.downsample.1.bias"].path
       'stage2_downsample/bias'
     """
-    names = conv_tensors("convnext.embeddings.patch_embeddings", "stem", bias=True)
-    names |= layer_norm_tensors("convnext.embeddings.layernorm", "stem_norm")
+    names = conv_tensors("stem.0", "stem", bias=True) | layer_norm_tensors("stem.1", "stem_norm")
     for stage, (blocks, _) in enumerate(STAGES):
-        file, ours = f"convnext.encoder.stages.{stage}", f"stage{stage + 1}"
+        file, ours = f"stages.{stage}", f"stage{stage + 1}"
         if stage > 0:
-            names |= layer_norm_tensors(f"{file}.downsampling_layer.0", f"{ours}_norm")
-            names |= conv_tensors(f"{file}.downsampling_layer.1", f"{ours}_downsample", bias=True)
+            names |= layer_norm_tensors(f"{file}.downsample.0", f"{ours}_norm")
+            names |= conv_tensors(f"{file}.downsample.1", f"{ours}_downsample", bias=True)
         for block in range(blocks):
-            names |= _block_tensors(f"{file}.layers.{block}", f"{ours}_{block + 1}")
-    return names | layer_norm_tensors("convnext.layernorm", "norm") | skipped_tensors("classifier")
+            names |= _block_tensors(f"{file}.blocks.{block}", f"{ours}_{block + 1}")
+    return names | layer_norm_tensors("head.norm", "norm") | skipped_tensors("head.fc")
 
 
 def _block_tensors(file: str, ours: str) -> dict[str, Target | None]:
-    names = conv_tensors(f"{file}.dwconv", f"{ours}/depthwise")
-    names[f"{file}.dwconv.bias"] = Target("params", f"{ours}/depthwise_bias")
-    names |= layer_norm_tensors(f"{file}.layernorm", f"{ours}/norm")
-    names |= dense_tensors(f"{file}.pwconv1", f"{ours}/fc1")
-    names |= dense_tensors(f"{file}.pwconv2", f"{ours}/fc2")
-    return names | {f"{file}.layer_scale_parameter": Target("params", f"{ours}/scale")}
+    names = conv_tensors(f"{file}.conv_dw", f"{ours}/depthwise")
+    names[f"{file}.conv_dw.bias"] = Target("params", f"{ours}/depthwise_bias")
+    names |= layer_norm_tensors(f"{file}.norm", f"{ours}/norm")
+    names |= dense_tensors(f"{file}.mlp.fc1", f"{ours}/fc1")
+    names |= dense_tensors(f"{file}.mlp.fc2", f"{ours}/fc2")
+    return names | {f"{file}.gamma": Target("params", f"{ours}/scale")}
 
 
+# The authors' weights for ImageNet-1k in timm's file. As in timm's config `convnext_tiny.fb_in1k`:
+# 224 pixels, cropped to 0.875 of the resized image, with ImageNet's mean and std.
 FAMILY = {
     "convnext_t": Backbone(
         ConvNeXtT,
         weights=PublicWeights(
             tensor_names,
-            "https://huggingface.co/facebook/convnext-tiny-224/resolve/main/model.safetensors",
+            "https://huggingface.co/timm/convnext_tiny.fb_in1k/resolve/main/model.safetensors",
+            sha256="08b9dc9c3a3a29421de7996761e176501896d1ae7fc3085cf56a643772329276",
         ),
     )
 }

@@ -12,6 +12,7 @@ from jax import Array
 from jax.typing import DTypeLike
 from jaxtyping import Float
 
+from hashnet_jax.backbones._positions import resize_positions
 from hashnet_jax.backbones._registry import Backbone, PublicWeights
 from hashnet_jax.backbones._tensors import Target, conv_tensors, layer_norm_tensors
 from hashnet_jax.backbones._transformer import (
@@ -21,7 +22,6 @@ from hashnet_jax.backbones._transformer import (
     block_tensors,
     layer_norm,
     patch_conv,
-    resize_positions,
     small_normal,
 )
 
@@ -81,18 +81,24 @@ def tensor_names(size: str) -> dict[str, Target | None]:
         "attn/query": "attention.attention.query",
         "attn/key": "attention.attention.key",
         "attn/value": "attention.attention.value",
-        "attn/out": "attention.output.dense",
+        "attn/proj": "attention.output.dense",
         "scale1": "layer_scale1.lambda1",
         "norm2": "norm2",
-        "mlp/fc1": "mlp.fc1",
-        "mlp/fc2": "mlp.fc2",
+        "fc1": "mlp.fc1",
+        "fc2": "mlp.fc2",
         "scale2": "layer_scale2.lambda1",
     }
     return names | block_tensors(ENCODERS[size], "encoder.layer", layers)
 
 
-_HUB_REPOSITORIES = {"S": "dinov2-small", "B": "dinov2-base"}
+# The files in `facebook/dinov2-small` and `-base` on the Hugging Face Hub, and the SHA-256 of each.
+_HUB_FILES = {
+    "S": ("dinov2-small", "ae1e99fcefd534ed978cdeb8326f08030c96e28b7a81ffcbc98a857c84d14be1"),
+    "B": ("dinov2-base", "d73036b56966966d07975d696bde331762f37297e2f095de8cea0040c3aa0841"),
+}
 
+# As in the repositories' preprocessor_config.json: images are resized to 256 pixels and cropped to
+# 224, with ImageNet's mean and std. timm takes 518 pixels, the size at the end of the training.
 FAMILY = {
     f"dinov2_{size.lower()}14": Backbone(
         partial(DINOv2, size),
@@ -100,7 +106,8 @@ FAMILY = {
         weights=PublicWeights(
             partial(tensor_names, size),
             f"https://huggingface.co/facebook/{repository}/resolve/main/model.safetensors",
+            sha256=sha256,
         ),
     )
-    for size, repository in _HUB_REPOSITORIES.items()
+    for size, (repository, sha256) in _HUB_FILES.items()
 }

@@ -73,15 +73,15 @@ def rotation(rows: int, columns: int, channels: int) -> Rotation:
     frequencies = 100.0 ** -np.arange(0, 1, 4 / channels)
     centres = [2 * (np.arange(n) + 0.5) / n - 1 for n in (rows, columns)]
     positions = np.stack(np.meshgrid(*centres, indexing="ij"), axis=-1).reshape(-1, 2, 1)
-    angles = (2 * np.pi * positions * frequencies).reshape(1, rows * columns, 1, channels // 2)
+    angles = (2 * np.pi * positions * frequencies).reshape(1, 1, rows * columns, channels // 2)
     cos, sin = np.cos(angles), np.sin(angles)
 
-    def rotate(x: Float[Array, "B T h c"]) -> Float[Array, "B T h c"]:
-        first, patches = x[:, : 1 + REGISTERS], x[:, 1 + REGISTERS :]
+    def rotate(x: Float[Array, "B h T c"]) -> Float[Array, "B h T c"]:
+        first, patches = x[:, :, : 1 + REGISTERS], x[:, :, 1 + REGISTERS :]
         c, s = jnp.asarray(cos, x.dtype), jnp.asarray(sin, x.dtype)
         a, b = jnp.split(patches, 2, axis=-1)
         rotated = jnp.concatenate([a * c - b * s, b * c + a * s], axis=-1)
-        return jnp.concatenate([first, rotated], axis=1)
+        return jnp.concatenate([first, rotated], axis=2)
 
     return rotate
 
@@ -91,7 +91,7 @@ def tensor_names(size: str) -> dict[str, Target | None]:
 
     Examples:
       >>> tensor_names("S")["layer.0.mlp.up_proj.weight"].path
-      'block1/mlp/fc1/kernel'
+      'block1/fc1/kernel'
     """
     names: dict[str, Target | None] = {
         "embeddings.cls_token": Target("params", "cls_token"),
@@ -105,17 +105,25 @@ def tensor_names(size: str) -> dict[str, Target | None]:
         "attn/query": "attention.q_proj",
         "attn/key": "attention.k_proj",
         "attn/value": "attention.v_proj",
-        "attn/out": "attention.o_proj",
+        "attn/proj": "attention.o_proj",
         "scale1": "layer_scale1.lambda1",
         "norm2": "norm2",
-        "mlp/fc1": "mlp.up_proj",
-        "mlp/fc2": "mlp.down_proj",
+        "fc1": "mlp.up_proj",
+        "fc2": "mlp.down_proj",
         "scale2": "layer_scale2.lambda1",
     }
     return names | block_tensors(ENCODERS[size], "layer", layers)
 
 
-# The repositories can be downloaded by people who have accepted Meta's licence there.
+# The SHA-256 of the file for each size. The Hub serves the files only to people who have accepted
+# Meta's licence there.
+_SHA256 = {
+    "S": "4610ad75edef83e75afdebf162d148dc628045ea6cbb83d67d4708c709c4f91d",
+    "B": "9a21ac3df0c63839d62612dda6f454d816c25611cc7a52966ed5a5a94921dc8b",
+}
+
+# As in the repositories' preprocessor_config.json: the whole image is resized to 224 pixels, with
+# ImageNet's mean and std. timm takes 256 pixels.
 FAMILY = {
     f"dinov3_{size.lower()}16": Backbone(
         partial(DINOv3, size),
@@ -125,7 +133,8 @@ FAMILY = {
             partial(tensor_names, size),
             f"https://huggingface.co/facebook/dinov3-vit{size.lower()}16-pretrain-lvd1689m"
             "/resolve/main/model.safetensors",
+            sha256=sha256,
         ),
     )
-    for size in ENCODERS
+    for size, sha256 in _SHA256.items()
 }

@@ -185,11 +185,15 @@ def _conv_norm_tensors(file: str, ours: str) -> dict[str, Target | None]:
     return conv_tensors(f"{file}.0", f"{ours}/conv") | batch_norm_tensors(f"{file}.1", f"{ours}/bn")
 
 
+# torchvision's MobileNet_V3_Large_Weights.IMAGENET1K_V1: images are resized to 256 pixels and
+# cropped to 224, with ImageNet's mean and std.
 FAMILY = {
     "mobilenetv3_large": Backbone(
         MobileNetV3Large,
         weights=PublicWeights(
-            tensor_names, "https://download.pytorch.org/models/mobilenet_v3_large-8738ca79.pth"
+            tensor_names,
+            "https://download.pytorch.org/models/mobilenet_v3_large-8738ca79.pth",
+            sha256="8738ca797c879b547d18bbd15da5736ff2557b2036a9af72225393ca61759a04",
         ),
     )
 }

@@ -13,6 +13,7 @@ from jax import Array
 from jax.typing import DTypeLike
 from jaxtyping import Float
 
+from hashnet_jax.backbones._positions import resize_positions
 from hashnet_jax.backbones._registry import Backbone, PublicWeights
 from hashnet_jax.backbones._tensors import (
     Target,
@@ -23,15 +24,15 @@ from hashnet_jax.backbones._tensors import (
 )
 from hashnet_jax.backbones._transformer import (
     DEPTH,
-    MLP,
     Block,
     EncoderSpec,
     attend,
     block_tensors,
     layer_norm,
+    mlp,
     patch_conv,
-    resize_positions,
     small_normal,
+    split_heads,
 )
 
 PATCH_SIZE = 16
@@ -46,18 +47,19 @@ class AttentionPooling(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B D"]:
-        batch, tokens, width = x.shape
+        batch, _, width = x.shape
         kernel = self.param("qkv_kernel", small_normal, (width, 3 * width)).astype(self.dtype)
         bias = self.param("qkv_bias", nn.initializers.zeros, (3 * width,)).astype(self.dtype)
         probe = self.param("probe", small_normal, (1, 1, width)).astype(self.dtype)
         query = probe @ kernel[:, :width] + bias[:width].reshape(1, 1, -1)
-        query = jnp.broadcast_to(query, (batch, 1, width)).reshape(batch, 1, ENCODER.heads, -1)
+        query = jnp.broadcast_to(query, (batch, 1, width))
         both = x @ kernel[:, width:] + bias[width:].reshape(1, 1, -1)
-        both = both.reshape(batch, tokens, 2, ENCODER.heads, -1)
-        pooled = attend(query, both[:, :, 0], both[:, :, 1]).reshape(batch, width)
-        pooled = nn.Dense(width, dtype=self.dtype, kernel_init=small_normal, name="out")(pooled)
+        parts = query, *jnp.split(both, 2, axis=-1)
+        pooled = attend(*(split_heads(part, ENCODER.heads) for part in parts))
+        pooled = pooled.reshape(batch, width)
+        pooled = nn.Dense(width, dtype=self.dtype, kernel_init=small_normal, name="proj")(pooled)
         y = layer_norm("norm", ENCODER, self.dtype)(pooled)
-        return pooled + MLP(ENCODER, self.dtype, name="mlp")(y)
+        return pooled + mlp(y, ENCODER, self.dtype)
 
 
 class SigLIPVision(nn.Module):
@@ -89,10 +91,10 @@ _LAYERS = {
     "attn/query": "self_attn.q_proj",
     "attn/key": "self_attn.k_proj",
     "attn/value": "self_attn.v_proj",
-    "attn/out": "self_attn.out_proj",
+    "attn/proj": "self_attn.out_proj",
     "norm2": "layer_norm2",
-    "mlp/fc1": "mlp.fc1",
-    "mlp/fc2": "mlp.fc2",
+    "fc1": "mlp.fc1",
+    "fc2": "mlp.fc2",
 }
 
 
@@ -114,10 +116,10 @@ def tensor_names() -> dict[str, Target | None]:
     names |= conv_tensors(f"{file}.embeddings.patch_embedding", "patch_embed", bias=True)
     names |= block_tensors(ENCODER, f"{file}.encoder.layers", _LAYERS)
     names |= layer_norm_tensors(f"{file}.post_layernorm", "norm")
-    names |= dense_tensors(f"{head}.attention.out_proj", "pool/out")
+    names |= dense_tensors(f"{head}.attention.out_proj", "pool/proj")
     names |= layer_norm_tensors(f"{head}.layernorm", "pool/norm")
     for dense in ("fc1", "fc2"):
-        names |= dense_tensors(f"{head}.mlp.{dense}", f"pool/mlp/{dense}")
+        names |= dense_tensors(f"{head}.mlp.{dense}", f"pool/{dense}")
     return names | _text_tower()
 
 
@@ -132,6 +134,8 @@ def _text_tower() -> dict[str, Target | None]:
     )
 
 
+# As in preprocessor_config.json of `google/siglip-base-patch16-224`: the whole image is resized to
+# 224 pixels, with mean and std 0.5. timm crops to 0.9 of the resized image.
 FAMILY = {
     "siglip_b16": Backbone(
         SigLIPVision,
@@ -142,6 +146,7 @@ FAMILY = {
         weights=PublicWeights(
             tensor_names,
             "https://huggingface.co/google/siglip-base-patch16-224/resolve/main/model.safetensors",
+            sha256="2c63cb7d1f2e95ba501893cbb8faeb4ea9a3af295498d35097126228659c2af8",
         ),
     )
 }

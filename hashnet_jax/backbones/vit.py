@@ -18,55 +18,24 @@ from hashnet_jax.backbones._registry import Backbone, PublicWeights
 from hashnet_jax.backbones._tensors import (
     Target,
     conv_tensors,
-    dense_tensors,
     layer_norm_tensors,
     skipped_tensors,
 )
+from hashnet_jax.backbones._transformer import (
+    DEPTH,
+    Block,
+    EncoderSpec,
+    block_tensors,
+    layer_norm,
+    patch_conv,
+    small_normal,
+)
 
 PATCH_SIZE = 16
-DEPTH = 12
-# Width D and number of heads, keyed by size.
-WIDTH_AND_HEADS = {"S": (384, 6), "B": (768, 12)}
-
-small_normal = nn.initializers.truncated_normal(0.02)
-
-
-class Attention(nn.Module):
-    """Multi-head self-attention over tokens [B, T, D]; the softmax is computed in float32."""
-
-    heads: int
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-        batch, tokens, width = x.shape
-        shared = {"dtype": self.dtype, "kernel_init": small_normal}
-        qkv = nn.Dense(3 * width, **shared, name="qkv")(x)
-        # Axes are ordered as in the published weights: q, k, v, then heads, then channels.
-        qkv = qkv.reshape(batch, tokens, 3, self.heads, width // self.heads)
-        # With the heads before the tokens, both products are batched matrix products as they are.
-        # On a CPU, they take half the time of products over the original order.
-        query, key, value = qkv.transpose(2, 0, 3, 1, 4)
-        scores = jnp.einsum("bhqc,bhkc->bhqk", query, key, preferred_element_type=jnp.float32)
-        weights = nn.softmax(scores * (width // self.heads) ** -0.5, axis=-1).astype(self.dtype)
-        mixed = jnp.einsum("bhqk,bhkc->bhqc", weights, value).transpose(0, 2, 1, 3)
-        return nn.Dense(width, **shared, name="proj")(mixed.reshape(batch, tokens, width))
-
-
-class Block(nn.Module):
-    """A pre-norm residual block: attention, then an MLP with ``4 * D`` hidden units."""
-
-    heads: int
-    dtype: DTypeLike = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "B T D"]) -> Float[Array, "B T D"]:
-        shared = {"dtype": self.dtype, "kernel_init": small_normal}
-        width = x.shape[-1]
-        x = x + Attention(self.heads, self.dtype, name="attn")(_layer_norm("norm1", self.dtype)(x))
-        y = nn.Dense(4 * width, **shared, name="fc1")(_layer_norm("norm2", self.dtype)(x))
-        y = nn.gelu(y, approximate=False)
-        return x + nn.Dense(width, **shared, name="fc2")(y)
+ENCODERS = {
+    "S": EncoderSpec(384, 6, joint_qkv=True),
+    "B": EncoderSpec(768, 12, joint_qkv=True),
+}
 
 
 class ViT(nn.Module):
@@ -84,28 +53,17 @@ class ViT(nn.Module):
 
     @nn.compact
     def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Float[Array, "B D"]:
-        width, heads = WIDTH_AND_HEADS[self.size]
-        x = nn.Conv(
-            width,
-            (PATCH_SIZE, PATCH_SIZE),
-            (PATCH_SIZE, PATCH_SIZE),
-            padding="VALID",
-            dtype=self.dtype,
-            kernel_init=small_normal,
-            name="patch_embed",
-        )(images.astype(self.dtype))
+        spec = ENCODERS[self.size]
+        width = spec.width
+        x = patch_conv(PATCH_SIZE, width, self.dtype)(images.astype(self.dtype))
         x = x.reshape(x.shape[0], -1, width)
         token = self.param("cls_token", small_normal, (1, 1, width))
         token = jnp.broadcast_to(token.astype(self.dtype), (x.shape[0], 1, width))
         x = jnp.concatenate([token, x], axis=1)
         x = x + self.param("pos_embed", small_normal, (1, x.shape[1], width)).astype(self.dtype)
         for i in range(DEPTH):
-            x = Block(heads, self.dtype, name=f"block{i + 1}")(x)
-        return _layer_norm("norm", self.dtype)(x[:, 0])
-
-
-def _layer_norm(name: str, dtype: DTypeLike) -> nn.LayerNorm:
-    return nn.LayerNorm(epsilon=1e-6, dtype=dtype, name=name)
+            x = Block(spec, self.dtype, name=f"block{i + 1}")(x)
+        return layer_norm("norm", spec, self.dtype)(x[:, 0])
 
 
 def tensor_names() -> dict[str, Target | None]:
@@ -120,14 +78,15 @@ def tensor_names() -> dict[str, Target | None]:
     }
     names |= conv_tensors("patch_embed.proj", "patch_embed", bias=True)
     names |= layer_norm_tensors("norm", "norm")
-    for i in range(DEPTH):
-        file, ours = f"blocks.{i}", f"block{i + 1}"
-        for norm in ("norm1", "norm2"):
-            names |= layer_norm_tensors(f"{file}.{norm}", f"{ours}/{norm}")
-        for dense in ("qkv", "proj"):
-            names |= dense_tensors(f"{file}.attn.{dense}", f"{ours}/attn/{dense}")
-        for dense in ("fc1", "fc2"):
-            names |= dense_tensors(f"{file}.mlp.{dense}", f"{ours}/{dense}")
+    layers = {
+        "norm1": "norm1",
+        "attn/qkv": "attn.qkv",
+        "attn/proj": "attn.proj",
+        "norm2": "norm2",
+        "fc1": "mlp.fc1",
+        "fc2": "mlp.fc2",
+    }
+    names |= block_tensors(ENCODERS["S"], "blocks", layers)  # those of B have the same names
     return names | skipped_tensors("head")
 
 

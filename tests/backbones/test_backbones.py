@@ -36,6 +36,11 @@ PARAMETERS = {
     # Without the token for masked patches, which has D parameters.
     "dinov2_s14": 22_056_576 - 384,
     "dinov2_b14": 86_580_480 - 768,
+    "dinov3_s16": 21_596_544 - 384,
+    "dinov3_b16": 85_660_416 - 768,
+    # Without the projection to the space of the captions.
+    "clip_b16": 86_192_640 - 768 * 512,
+    "siglip_b16": 92_884_224,
     "convnext_t": 28_589_128 - 769_000,
     "mobilenetv3_large": 5_483_032 - 1_281_000,
 }

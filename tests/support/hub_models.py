@@ -3,6 +3,7 @@
 They are written to files with the names of the tensors in the public files.
 """
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,32 +31,63 @@ def save_torch(model: Any, folder: Path) -> Path:
     return folder / "model.pth"
 
 
-def save_timm(model: Any, folder: Path) -> Path:
-    """Writes the weights of CLIP's vision tower with the names in timm's copy, and a projection."""
-    old = model.state_dict()
-    new = {
-        "cls_token": old.pop("embeddings.class_embedding").reshape(1, 1, -1),
-        "pos_embed": old.pop("embeddings.position_embedding.weight")[None],
-        "patch_embed.proj.weight": old.pop("embeddings.patch_embedding.weight"),
-        "head.weight": torch.zeros(512, 768),
-        "head.bias": torch.zeros(512),
-    }
+def renamed(tensors: dict[str, torch.Tensor], names: dict[str, str]) -> dict[str, torch.Tensor]:
+    """Replaces each regular expression in the names of the tensors, in the given order."""
+    new = {}
+    for name, tensor in tensors.items():
+        for pattern, replacement in names.items():
+            name = re.sub(pattern, replacement, name)
+        new[name] = tensor.contiguous()
+    assert len(new) == len(tensors)
+    return new
+
+
+def save_openai(model: Any, folder: Path) -> Path:
+    """Writes the weights of CLIP's vision tower with OpenAI's names, and stand-ins for the rest."""
+    tensors = model.state_dict()
     for kind in ("weight", "bias"):
         for i in range(12):
-            parts = [old.pop(f"encoder.layers.{i}.self_attn.{part}_proj.{kind}") for part in "qkv"]
-            new[f"blocks.{i}.attn.qkv.{kind}"] = torch.cat(parts)
-    renamed = {
-        "encoder.layers": "blocks",
-        "self_attn.out_proj": "attn.proj",
-        "layer_norm": "norm",
-        "pre_layrnorm": "norm_pre",
-        "post_layernorm": "norm",
+            block = f"encoder.layers.{i}.self_attn"
+            parts = [tensors.pop(f"{block}.{part}_proj.{kind}") for part in "qkv"]
+            tensors[f"{block}.in_proj_{kind}"] = torch.cat(parts)
+    names = {
+        r"^embeddings\.class_embedding$": "class_embedding",
+        r"^embeddings\.position_embedding\.weight$": "positional_embedding",
+        r"^embeddings\.patch_embedding": "conv1",
+        r"^encoder\.layers": "transformer.resblocks",
+        r"self_attn\.": "attn.",
+        r"layer_norm": "ln_",
+        r"mlp\.fc1": "mlp.c_fc",
+        r"mlp\.fc2": "mlp.c_proj",
+        r"pre_layrnorm": "ln_pre",
+        r"post_layernorm": "ln_post",
+        r"^": "visual.",
     }
-    for name, tensor in old.items():
-        for theirs, timms in renamed.items():
-            name = name.replace(theirs, timms)
-        new[name] = tensor
-    save_file(new, folder / "model.safetensors")
+    new = renamed(tensors, names)
+    text = {name.removeprefix("visual."): torch.zeros(1) for name in new if ".resblocks." in name}
+    text |= {f"ln_final.{kind}": torch.zeros(1) for kind in ("weight", "bias")}
+    others = ("token_embedding.weight", "positional_embedding", "text_projection", "logit_scale")
+    text |= {name: torch.zeros(1) for name in (*others, "visual.proj")}
+    save_file(new | text, folder / "open_clip_model.safetensors")
+    return folder / "open_clip_model.safetensors"
+
+
+def save_convnext(model: Any, folder: Path) -> Path:
+    """Writes the weights of ConvNeXt with timm's names."""
+    names = {
+        r"^convnext\.embeddings\.patch_embeddings": "stem.0",
+        r"^convnext\.embeddings\.layernorm": "stem.1",
+        r"^convnext\.encoder\.": "",
+        r"downsampling_layer": "downsample",
+        r"(stages\.\d)\.layers": r"\1.blocks",
+        r"dwconv": "conv_dw",
+        r"pwconv": "mlp.fc",
+        r"layer_scale_parameter": "gamma",
+        r"^convnext\.layernorm": "head.norm",
+        r"layernorm": "norm",
+        r"^classifier": "head.fc",
+    }
+    save_file(renamed(model.state_dict(), names), folder / "model.safetensors")
     return folder / "model.safetensors"
 
 
@@ -109,11 +141,13 @@ def resampled(model: Any, images: torch.Tensor) -> torch.Tensor:
 REFERENCES = {
     "dinov2_s14": Reference(lambda: dinov2("S")),
     "dinov2_b14": Reference(lambda: dinov2("B")),
-    "convnext_t": Reference(convnext, lambda m, images: m.convnext(images).pooler_output),
+    "convnext_t": Reference(
+        convnext, lambda m, images: m.convnext(images).pooler_output, save_convnext
+    ),
     "clip_b16": Reference(
         lambda: transformers.CLIPVisionModel(transformers.CLIPVisionConfig(patch_size=16)),
         resampled,
-        save_timm,
+        save_openai,
     ),
     "siglip_b16": Reference(siglip, lambda m, images: resampled(m.vision_model, images)),
     "dinov3_s16": Reference(lambda: dinov3("S")),
@@ -126,4 +160,6 @@ def random_reference(backbone: str) -> Any:
     """Returns a model in evaluation mode with random weights, layer scales and positions."""
     model = REFERENCES[backbone].build()
     randomize(model)
+    if isinstance(model, MobileNetV3Large):
+        model.damp(0.6)
     return model.eval()

@@ -80,3 +80,9 @@ class MobileNetV3Large(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         means = self.features(images).mean((2, 3))
         return self.classifier[1](self.classifier[0](means))
+
+    @torch.no_grad()
+    def damp(self, factor: float) -> None:
+        """Scales the last norm of each block, as activations would grow with every block."""
+        for block in self.features[1:-1]:
+            block.block[-1][1].weight.mul_(factor)

@@ -59,7 +59,7 @@ def test_weights_are_downloaded_once_and_then_read_from_the_folder(server, folde
 
 
 def test_each_published_file_has_at_least_the_digits_in_its_name() -> None:
-    assert len(PUBLISHED) == 16
+    assert len(PUBLISHED) == 24
     for name, public in PUBLISHED.items():
         assert public.sha256 is not None
         assert len(public.sha256) in (8, 64)
