@@ -1,5 +1,7 @@
 """Tests the backbones' sizes, shapes and initialisation, shared layers, and ModelSpec."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -54,6 +56,23 @@ def test_a_backbone_has_as_many_parameters_as_published(name: str) -> None:
     leaves = jax.tree.leaves(params.variables["params"]["backbone"])
     assert sum(leaf.size for leaf in leaves) == PARAMETERS[name]
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(params))
+
+
+def test_the_documentation_lists_every_backbone_with_its_size_and_preprocessing() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "pretrained.md").read_text()
+    table = page.partition("## Backbones")[2].partition("\n## ")[0]
+    listed = {}
+    for names, millions, image in re.findall(
+        r"^\| (`.*?`) \| ([\d.]+) M \| \d+ \| ([\d → ]+) \|", table, re.MULTILINE
+    ):
+        sizes = [int(size) for size in image.split(" → ")]
+        listed |= {name: (float(millions), sizes) for name in re.findall(r"`(\w+)`", names)}
+    assert set(listed) == {*PARAMETERS, "small_cnn"}
+    for name, (millions, sizes) in listed.items():
+        backbone = BACKBONES[name]
+        assert sizes in ([backbone.resize, backbone.image_size], [backbone.image_size])
+        if name in PARAMETERS:
+            assert millions == round(PARAMETERS[name] / 1e6, 1)
 
 
 # They take long to trace, and differ from resnet50 only in the number of blocks.

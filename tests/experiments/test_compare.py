@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import re
+import shlex
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -317,6 +320,24 @@ def test_the_table_and_figure_of_a_folder_contain_every_method(pictures, tmp_pat
     assert (tmp_path / "table.md").read_text() == table
     changed = [path for path, before in kept.items() if path.stat().st_mtime_ns != before]
     assert changed == [removed]
+
+
+@pytest.mark.slow
+def test_the_command_that_answers_whether_training_helps_runs(pictures, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "pretrained.md").read_text()
+    section = page.partition("## Why not the sign of DINOv2's features?")[2].partition("## ")[0]
+    (block,) = re.findall(r"^```bash\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+    words = shlex.split(block.replace("\\\n", ""))[2:]
+    # The default backbone of a folder, which is small and has no weights to download.
+    own, options = words[: words.index("--")], words[words.index("--") :]
+    del options[options.index("--backbone") :]
+    own[own.index("--bits") + 1] = "8"
+    options[options.index("--image-root") + 1] = str(pictures)
+    own += ["--seeds", "0", "--steps", "4", "--batch-size", "8", "--out", str(tmp_path)]
+    assert compare.main([*own, *options]) == 0
+    rows = json.loads((tmp_path / "table.json").read_text())["results"]
+    named = re.findall(r"^\| `([\w-]+)` \|", section, re.MULTILINE)
+    assert [row["method"] for row in rows] == named
 
 
 @pytest.mark.parametrize(
