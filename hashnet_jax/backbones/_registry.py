@@ -48,6 +48,9 @@ class Backbone:
       mean, std: mean and standard deviation of each RGB channel on a 0..1 scale, as used to train
         the public weights.
       weights: the backbone's public weights, or None.
+      first_layers: names of the layers and arrays before the first block, if the backbone's blocks
+        are ``block1``, ``block2`` and so on, and learning rates may decay from block to block;
+        otherwise empty.
     """
 
     build: Callable[..., nn.Module]
@@ -57,6 +60,7 @@ class Backbone:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     weights: PublicWeights | None = None
+    first_layers: tuple[str, ...] = ()
 
 
 BACKBONES: dict[str, Backbone] = {}

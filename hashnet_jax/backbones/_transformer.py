@@ -17,6 +17,8 @@ from jaxtyping import Float
 from hashnet_jax.backbones._tensors import Target, dense_tensors, layer_norm_tensors
 
 DEPTH = 12
+# Layers and arrays before the first block, of all transformers.
+EMBEDDINGS = ("patch_embed", "cls_token", "registers", "pos_embed", "norm_pre")
 
 small_normal = nn.initializers.truncated_normal(0.02)
 exact_gelu = partial(nn.gelu, approximate=False)

@@ -23,6 +23,7 @@ from hashnet_jax.backbones._tensors import (
 )
 from hashnet_jax.backbones._transformer import (
     DEPTH,
+    EMBEDDINGS,
     Block,
     EncoderSpec,
     block_tensors,
@@ -129,5 +130,6 @@ FAMILY = {
             "/open_clip_model.safetensors",
             sha256="4b8699299b1e8997753c64b052ba32031449d5d853f55a039148560ee02b820f",
         ),
+        first_layers=EMBEDDINGS,
     )
 }

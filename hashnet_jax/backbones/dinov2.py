@@ -17,6 +17,7 @@ from hashnet_jax.backbones._registry import Backbone, PublicWeights
 from hashnet_jax.backbones._tensors import Target, conv_tensors, layer_norm_tensors
 from hashnet_jax.backbones._transformer import (
     DEPTH,
+    EMBEDDINGS,
     Block,
     EncoderSpec,
     block_tensors,
@@ -108,6 +109,7 @@ FAMILY = {
             f"https://huggingface.co/facebook/{repository}/resolve/main/model.safetensors",
             sha256=sha256,
         ),
+        first_layers=EMBEDDINGS,
     )
     for size, (repository, sha256) in _HUB_FILES.items()
 }

@@ -17,6 +17,7 @@ from hashnet_jax.backbones._registry import Backbone, PublicWeights
 from hashnet_jax.backbones._tensors import Target, conv_tensors, layer_norm_tensors
 from hashnet_jax.backbones._transformer import (
     DEPTH,
+    EMBEDDINGS,
     Block,
     EncoderSpec,
     Rotation,
@@ -135,6 +136,7 @@ FAMILY = {
             "/resolve/main/model.safetensors",
             sha256=sha256,
         ),
+        first_layers=EMBEDDINGS,
     )
     for size, sha256 in _SHA256.items()
 }

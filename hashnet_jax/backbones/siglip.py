@@ -24,6 +24,7 @@ from hashnet_jax.backbones._tensors import (
 )
 from hashnet_jax.backbones._transformer import (
     DEPTH,
+    EMBEDDINGS,
     Block,
     EncoderSpec,
     attend,
@@ -148,5 +149,6 @@ FAMILY = {
             "https://huggingface.co/google/siglip-base-patch16-224/resolve/main/model.safetensors",
             sha256="2c63cb7d1f2e95ba501893cbb8faeb4ea9a3af295498d35097126228659c2af8",
         ),
+        first_layers=EMBEDDINGS,
     )
 }

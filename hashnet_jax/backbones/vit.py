@@ -23,6 +23,7 @@ from hashnet_jax.backbones._tensors import (
 )
 from hashnet_jax.backbones._transformer import (
     DEPTH,
+    EMBEDDINGS,
     Block,
     EncoderSpec,
     block_tensors,
@@ -115,6 +116,7 @@ FAMILY = {
             f"https://huggingface.co/timm/{repository}/resolve/main/model.safetensors",
             sha256=sha256,
         ),
+        first_layers=EMBEDDINGS,
     )
     for size, (repository, sha256) in _REPOSITORIES.items()
 }

@@ -16,7 +16,7 @@ from hashnet_jax.data import DATASETS, Options
 from hashnet_jax.data.augmentation import AUGMENTATIONS
 from hashnet_jax.distributed.reading import damage_named, read_json
 from hashnet_jax.distributed.seals import unsealed
-from hashnet_jax.training import TrainSpec
+from hashnet_jax.training import TrainSpec, check_layer_decay
 
 # The parts of a config, keyed by field name.
 PARTS: dict[str, Any] = {"model": ModelSpec, "train": TrainSpec, "data": Options}
@@ -188,6 +188,15 @@ class Config:
                 "`hash_init='lda-itq'` requires a frozen backbone, whose features are known before "
                 "training. Set `freeze_backbone=True`, or leave out `hash_init`."
             )
+        if self.train.layer_decay != 1 and self.freeze_backbone:
+            yield (
+                f"`layer_decay={self.train.layer_decay}` requires a trained backbone, but "
+                "`freeze_backbone=True`. Leave out one of them."
+            )
+        try:
+            check_layer_decay(self.train, backbone=self.model.backbone)
+        except ValueError as error:
+            yield str(error)
         if self.train.learning_rate is None and not self.freeze_backbone:
             yield (
                 "`learning_rate=None` requires a frozen backbone, since the search trains many "

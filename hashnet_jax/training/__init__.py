@@ -41,6 +41,7 @@ from hashnet_jax.training._feature_cache import (
 from hashnet_jax.training._feature_scale import FeatureScale
 from hashnet_jax.training._hash_layer import HashLayer
 from hashnet_jax.training._initial_layer import initial_layer, lda_itq_layer
+from hashnet_jax.training._layer_decay import check_layer_decay
 from hashnet_jax.training._linear_layer import (
     HashNetLoss,
     LayerLoss,
@@ -71,6 +72,7 @@ __all__ = [
     "TrainSpec",
     "TrainState",
     "beta_schedule",
+    "check_layer_decay",
     "compute_features",
     "configured_loss",
     "encode_batches",

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from hashnet_jax.schedules import SCHEDULES, Schedule
+from hashnet_jax.training._layer_decay import check_layer_decay, scale_by_layer
 from hashnet_jax.training._spec import TrainSpec
 
 
@@ -53,8 +54,11 @@ def learning_rate_schedule(spec: TrainSpec, multiplier: float = 1.0) -> optax.Sc
     )
 
 
-def optimizer(spec: TrainSpec) -> optax.GradientTransformation:
+def optimizer(spec: TrainSpec, *, backbone: str | None = None) -> optax.GradientTransformation:
     """Returns Nesterov SGD, with ``hash_multiplier`` times the learning rate for the hash layer.
+
+    With ``layer_decay`` below 1, block i of a transformer with L blocks has ``layer_decay ** (L -
+    i)`` times the learning rate, and its embeddings have ``layer_decay ** L`` times.
 
     Weight decay is added to the gradient before momentum, as in torch's SGD. With
     ``decay_target="initial"``, parameters decay towards the values passed to the optimizer's
@@ -63,9 +67,14 @@ def optimizer(spec: TrainSpec) -> optax.GradientTransformation:
 
     Args:
       spec: the training hyperparameters, :class:`TrainSpec`.
+      backbone: name of the backbone in ``hashnet_jax.backbones.BACKBONES``; needed only if
+        ``spec.layer_decay`` is below 1.
 
     Returns:
       An optimizer for ``params.variables["params"]``.
+
+    Raises:
+      ValueError: if ``layer_decay`` is below 1, and ``backbone`` is None or no transformer.
 
     Examples:
       >>> params = {"hash": jnp.ones(3)}
@@ -82,12 +91,24 @@ def optimizer(spec: TrainSpec) -> optax.GradientTransformation:
             ),
         )
 
+    if spec.layer_decay == 1:
+        of_backbone = sgd(1.0)
+    elif backbone is None:
+        raise ValueError(
+            f"`layer_decay={spec.layer_decay}` requires the name of the backbone, got None."
+        )
+    else:
+        check_layer_decay(spec, backbone=backbone)
+        # The update is proportional to the learning rate, so it can be scaled in its place.
+        by_layer = scale_by_layer(decay=spec.layer_decay, backbone=backbone)
+        of_backbone = optax.chain(sgd(1.0), by_layer)
+
     def part_names(trained: dict[str, Any]) -> dict[str, str]:
         # With a frozen backbone, only the hash layer is trained, and there is no "backbone" key.
         return {name: name for name in trained}
 
     return optax.partition(
-        {"backbone": sgd(1.0), "hash": sgd(spec.hash_multiplier)},
+        {"backbone": of_backbone, "hash": sgd(spec.hash_multiplier)},
         part_names,
     )
 

@@ -27,6 +27,8 @@ class TrainSpec:
       learning_rate: initial learning rate for the backbone, > 0; ``None`` if it has not been found
         yet, see :func:`hashnet_jax.training.search_learning_rate`.
       hash_multiplier: ratio of the hash layer's learning rate to the backbone's, > 0.
+      layer_decay: ratio of the learning rates of successive blocks of a transformer, in (0, 1];
+        block i of L has ``layer_decay ** (L - i)`` times the backbone's learning rate.
       momentum: Nesterov momentum for SGD, in [0, 1).
       weight_decay: L2 coefficient, >= 0; ``weight_decay * (parameter - target)`` is added to the
         gradient of every parameter, including biases.
@@ -84,6 +86,15 @@ class TrainSpec:
         default=10.0,
         metadata={
             "help": "ratio of the hash layer's learning rate to the backbone's",
+            "metavar": "X",
+            "group": "method",
+        },
+    )
+    layer_decay: float = field(
+        default=1.0,
+        metadata={
+            "help": "ratio of the learning rates of successive blocks of a transformer; below 1, "
+            "early blocks change less",
             "metavar": "X",
             "group": "method",
         },
@@ -215,6 +226,7 @@ class TrainSpec:
                 "> 0 and finite, or None if it has not been found yet",
             ),
             "hash_multiplier": (_is_positive(self.hash_multiplier), "> 0 and finite"),
+            "layer_decay": (_is_positive(self.layer_decay) and self.layer_decay <= 1, "in (0, 1]"),
             "momentum": (_is_finite(self.momentum) and 0 <= self.momentum < 1, "in [0, 1)"),
             "weight_decay": (
                 _is_finite(self.weight_decay) and self.weight_decay >= 0,

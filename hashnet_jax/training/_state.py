@@ -63,11 +63,12 @@ def init_state(
     init_key, step_key = jax.random.split(key)
     params = initialize(init_key, model_spec)
     step = jnp.zeros((), jnp.int32)
+    state_optimizer = optimizer(train_spec, backbone=model_spec.backbone)
     return TrainState(
         step=step,
         beta=jnp.asarray(beta_schedule(train_spec)(step), jnp.float32),
         params=params,
-        opt_state=optimizer(train_spec).init(params.variables["params"]),
+        opt_state=state_optimizer.init(params.variables["params"]),
         key=step_key,
         spec=train_spec,
     )
@@ -83,16 +84,25 @@ def hash_layer_state(state: TrainState, layer: HashLayer | None = None) -> Train
     Returns:
       :class:`TrainState` with the params returned by :func:`hashnet_jax.model.hash_layer`.
 
+    Raises:
+      ValueError: if ``state.spec.layer_decay`` is below 1, since no block is trained.
+
     Examples:
       >>> spec = ModelSpec(backbone="small_cnn", bits=12, image_size=8, resize=8)
       >>> state = init_state(jax.random.key(0), spec, TrainSpec(total_steps=100))
       >>> list(hash_layer_state(state).params.variables["params"])
       ['hash']
     """
+    if state.spec.layer_decay != 1:
+        raise ValueError(
+            f"`layer_decay` must be 1 if only the hash layer is trained, got "
+            f"{state.spec.layer_decay}. Leave it out, or train the whole network."
+        )
     params = hash_layer(state.params)
     if layer is not None:
         initial = {"kernel": jnp.asarray(layer.kernel), "bias": jnp.asarray(layer.bias)}
         variables = {**params.variables, "params": {"hash": initial}}
         params = dataclasses.replace(params, variables=variables)
-    opt_state = optimizer(state.spec).init(params.variables["params"])
+    state_optimizer = optimizer(state.spec, backbone=params.spec.backbone)
+    opt_state = state_optimizer.init(params.variables["params"])
     return dataclasses.replace(state, params=params, opt_state=opt_state)

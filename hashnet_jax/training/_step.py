@@ -132,7 +132,7 @@ def configured_loss(
 
 def _updated(state: TrainState, gradients: Any, batch_stats: Any) -> TrainState:
     """Returns the state after one optimizer update."""
-    updates, opt_state = optimizer(state.spec).update(
+    updates, opt_state = optimizer(state.spec, backbone=state.params.spec.backbone).update(
         gradients, state.opt_state, state.params.variables["params"]
     )
     trained = optax.apply_updates(state.params.variables["params"], updates)
