@@ -19,6 +19,9 @@ PLATFORMS = ("cuda", "tpu")
 # AlexNet has dense layers, pooling and dropout, ResNet batch normalization and shortcuts, and
 # EfficientNet depthwise convolutions.
 BACKBONES = ("alexnet", "resnet18", "efficientnet_lite0")
+# Squeeze-and-excitation, wide depthwise convolutions, attention with resampled and with rotary
+# positions, and attention pooling.
+FOUNDATION_MODELS = ("mobilenetv3_large", "convnext_t", "dinov2_s14", "dinov3_s16", "siglip_b16")
 
 # Operations by which a program would wait for its host.
 OF_THE_HOST = ("custom_call", "infeed", "outfeed", "send", "recv")
@@ -80,7 +83,7 @@ def test_a_train_step_is_plain_and_donates_its_state_on_accelerators(backbone, d
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("backbone", [*BACKBONES, *FOUNDATION_MODELS])
 def test_encode_is_plain_on_accelerators(backbone, dtype):
     state, batch = shapes(backbone, dtype)
     traced = jax.jit(encode).trace(state.params, batch["image"])
