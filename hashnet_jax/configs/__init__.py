@@ -12,6 +12,8 @@ from hashnet_jax.configs import (
     imagenet100,
     lists,
     mnist,
+    nuswide,
+    nuswide_21,
 )
 from hashnet_jax.configs._config import Config
 from hashnet_jax.configs._derive import derive
@@ -19,7 +21,10 @@ from hashnet_jax.configs._registry import CONFIGS, register
 from hashnet_jax.configs.recipes import RECIPES, default_recipe, recipe_fields
 from hashnet_jax.configs.variants import VARIANTS
 
-for _module in (digits, imagenet100, coco, lists, cifar10, fashion_mnist, mnist, folder):
+for _module in (
+    *(digits, imagenet100, coco, nuswide, nuswide_21, lists),
+    *(cifar10, fashion_mnist, mnist, folder),
+):
     register(_module.CONFIG)
 
 __all__ = [
