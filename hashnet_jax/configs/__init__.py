@@ -11,6 +11,7 @@ from hashnet_jax.configs import (
     folder,
     imagenet100,
     lists,
+    mirflickr25k,
     mnist,
     nuswide,
     nuswide_21,
@@ -22,7 +23,7 @@ from hashnet_jax.configs.recipes import RECIPES, default_recipe, recipe_fields
 from hashnet_jax.configs.variants import VARIANTS
 
 for _module in (
-    *(digits, imagenet100, coco, nuswide, nuswide_21, lists),
+    *(digits, imagenet100, coco, nuswide, nuswide_21, mirflickr25k, lists),
     *(cifar10, fashion_mnist, mnist, folder),
 ):
     register(_module.CONFIG)

@@ -7,7 +7,17 @@ Libraries are imported only where needed: grain in :mod:`hashnet_jax.data.pipeli
 :mod:`hashnet_jax.data.tfds_source`, and scikit-learn when the digits are loaded.
 """
 
-from hashnet_jax.data import cifar10, coco, digits, folder, imagenet100, lists, nuswide, tfds_pooled
+from hashnet_jax.data import (
+    cifar10,
+    coco,
+    digits,
+    folder,
+    imagenet100,
+    lists,
+    mirflickr25k,
+    nuswide,
+    tfds_pooled,
+)
 from hashnet_jax.data._dataset import Dataset, Options
 from hashnet_jax.data._registry import DATASETS, register
 from hashnet_jax.data.sources import ArraySource, FileSource, ImageSource, PooledSource
@@ -19,6 +29,7 @@ register("imagenet100", imagenet100.load)
 register("coco", coco.load)
 register("nuswide", nuswide.load)
 register("nuswide_21", nuswide.load_21)
+register("mirflickr25k", mirflickr25k.load)
 register("lists", lists.load)
 register("folder", folder.load)
 register("cifar10", cifar10.load)
