@@ -15,6 +15,7 @@ from hashnet_jax.configs import (
     mnist,
     nuswide,
     nuswide_21,
+    shards,
 )
 from hashnet_jax.configs._config import Config
 from hashnet_jax.configs._derive import derive
@@ -24,7 +25,7 @@ from hashnet_jax.configs.variants import VARIANTS
 
 for _module in (
     *(digits, imagenet100, coco, nuswide, nuswide_21, mirflickr25k, lists),
-    *(cifar10, fashion_mnist, mnist, folder),
+    *(cifar10, fashion_mnist, mnist, folder, shards),
 ):
     register(_module.CONFIG)
 

@@ -4,7 +4,8 @@ To add a data set, write a file with a function ``load(options) -> Dataset`` and
 put its config in :mod:`hashnet_jax.configs`.
 
 Libraries are imported only where needed: grain in :mod:`hashnet_jax.data.pipeline`, TFDS in
-:mod:`hashnet_jax.data.tfds_source`, and scikit-learn when the digits are loaded.
+:mod:`hashnet_jax.data.tfds_source`, pyarrow when Parquet files are read, and scikit-learn when the
+digits are loaded.
 """
 
 from hashnet_jax.data import (
@@ -16,6 +17,7 @@ from hashnet_jax.data import (
     lists,
     mirflickr25k,
     nuswide,
+    shards,
     tfds_pooled,
 )
 from hashnet_jax.data._dataset import Dataset, Options
@@ -32,6 +34,7 @@ register("nuswide_21", nuswide.load_21)
 register("mirflickr25k", mirflickr25k.load)
 register("lists", lists.load)
 register("folder", folder.load)
+register("shards", shards.load)
 register("cifar10", cifar10.load)
 register("fashion_mnist", tfds_pooled.loader("fashion_mnist"))
 register("mnist", tfds_pooled.loader("mnist"))

@@ -18,8 +18,9 @@ class Options:
       lists: folder with list files, see :mod:`hashnet_jax.data.list_files`.
       image_root: folder with one subfolder per class, see :mod:`hashnet_jax.data.folder`; for list
         files or a CSV file, the folder that the listed paths are relative to (None for the folder
-        that contains the list files or the CSV file); for published data sets, the folder
-        where their archives were unpacked (None to read TFDS's data).
+        that contains the list files or the CSV file); for shards, a folder with
+        Parquet or tar files; for published data sets, the folder where their archives were unpacked
+        (None to read TFDS's data).
       csv: CSV file with paths and labels, see :mod:`hashnet_jax.data.folder`.
       queries_per_class: number of queries per class (single-label data and nuswide_21); None for
         the whole query pool, if the protocol defines a query pool.
@@ -79,8 +80,8 @@ class Options:
         default=None,
         metadata={
             "help": "for folder: a folder with one subfolder per class; for lists and CSV files: "
-            "the folder that their paths are relative to; for published data sets: the "
-            "folder where their archives were unpacked",
+            "the folder that their paths are relative to; for shards: a folder with Parquet or tar "
+            "files; for published data sets: the folder where their archives were unpacked",
             "none": "the folder that contains the lists or the CSV file; TFDS's data",
             "metavar": "DIR",
             "group": "data",
