@@ -4,12 +4,14 @@ The column of pictures is a struct with a field `bytes`. The column `label` or `
 ids, or lists of them; the schema may name the classes. Parquet stores columns separately, so labels
 are read without the pictures in little time, and are not cached.
 
-pyarrow reads whole groups of rows. With 100 pictures of 0.1 MB in each, as in the Hub's files, a
-picture at random takes 21 ms of a core to read, decode and resize, and 8 ms from a file of its own.
-Each thread keeps the last group, so pictures in the order of the files take 8 ms too.
+pyarrow reads whole groups of rows, which are kept in memory up to a limit, so that small data sets
+are read only once. In a larger one, a picture at random takes 21 ms of a core to read, decode and
+resize if groups have 100 pictures of 0.1 MB, as older files of the Hub, and 8 ms from a file of its
+own. Newer files have groups of 100 MB, for which a note names the remedy.
 """
 
 import bisect
+import collections
 import json
 import threading
 from collections.abc import Iterator, Sequence
@@ -27,7 +29,10 @@ from hashnet_jax.distributed.reading import damage_named
 _WHAT, _REMEDY = "a Parquet file of pictures", "download it again"
 _LABEL_COLUMNS = ("label", "labels")
 
-_kept = threading.local()
+# Groups of rows that are kept in memory, per process.
+MAX_KEPT_BYTES = 512 * 2**20
+# If groups are larger on average, reading one takes far longer than decoding a picture.
+LARGE_GROUP_BYTES = 20 * 2**20
 
 
 class _Group(NamedTuple):
@@ -52,16 +57,16 @@ class ParquetPictures:
       root: folder that contains the files.
       column: name of the column with the pictures.
       groups: all groups of rows.
-      sizes: numbers of rows in the groups.
+      counts: numbers of rows in the groups.
     """
 
     def __init__(
-        self, root: Path, column: str, groups: Sequence[_Group], sizes: Sequence[int]
+        self, root: Path, column: str, groups: Sequence[_Group], counts: Sequence[int]
     ) -> None:
         self._root, self._column, self._groups = root, column, list(groups)
         self._starts = [0]
-        for size in sizes:
-            self._starts.append(self._starts[-1] + size)
+        for count in counts:
+            self._starts.append(self._starts[-1] + count)
 
     def __len__(self) -> int:
         return self._starts[-1]
@@ -73,7 +78,7 @@ class ParquetPictures:
     def read(self, index: int) -> bytes:
         group, row = self._place(index)
         with damage_named(group.file, _WHAT, _REMEDY):
-            content = _read_group(group, self._column)[row].as_py()
+            content = _kept_groups.read(group, self._column)[row].as_py()
             if content is None:
                 raise ValueError(f"row {group.first + row} has no bytes, only a path")
             return content
@@ -96,7 +101,7 @@ def read_parquet(root: Path, files: Sequence[Path]) -> Labelled:
       DamagedFile: if a file is damaged, or has no pictures with labels.
       ValueError: if files have different columns or classes.
     """
-    groups, sizes, labels = [], [], []
+    groups, counts, sizes, labels = [], [], [], []
     first: _Columns | None = None
     with Progress(len(files), "reading labels", "file") as progress:
         for path in files:
@@ -104,17 +109,19 @@ def read_parquet(root: Path, files: Sequence[Path]) -> Labelled:
             with damage_named(path, _WHAT, _REMEDY), pq.ParquetFile(path) as file:
                 columns = _columns(file.schema_arrow)
                 own = file.read([columns.label]).column(0).to_pylist()
-                counts = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+                rows = [file.metadata.row_group(i) for i in range(file.num_row_groups)]
             first = first or columns
             _check_same(files[0], first, path, columns)
-            groups += _groups(path, counts)
-            sizes += counts
+            groups += _groups(path, [row.num_rows for row in rows])
+            counts += [row.num_rows for row in rows]
+            sizes += [row.total_byte_size for row in rows]
             labels += own if columns.has_lists else [[label] for label in own]
             progress.update()
     assert first is not None  # there is at least one file
-    rows = [[-1 if label is None else label for label in row or ()] for row in labels]
-    pictures = ParquetPictures(root, first.image, groups, sizes)
-    return Labelled(pictures, rows, first.has_lists, first.classes)
+    ids = [[-1 if label is None else label for label in row or ()] for row in labels]
+    pictures = ParquetPictures(root, first.image, groups, counts)
+    notes = tuple(_describe_groups(sizes))
+    return Labelled(pictures, ids, first.has_lists, first.classes, notes)
 
 
 def _groups(path: Path, counts: Sequence[int]) -> Iterator[_Group]:
@@ -124,15 +131,44 @@ def _groups(path: Path, counts: Sequence[int]) -> Iterator[_Group]:
         first += count
 
 
-def _read_group(group: _Group, column: str) -> pa.Array:
-    """Returns the encoded pictures of a group."""
-    key = (group, column, group.file.stat().st_mtime_ns)
-    if getattr(_kept, "key", None) != key:
+class _KeptGroups:
+    """The encoded pictures of the groups that were read last, shared by all threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: collections.OrderedDict[Any, pa.Array] = collections.OrderedDict()
+
+    def read(self, group: _Group, column: str) -> pa.Array:
+        key = (group, column, group.file.stat().st_mtime_ns)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
         with pq.ParquetFile(group.file, memory_map=True) as file:
             table = file.read_row_group(group.number, [f"{column}.bytes"], use_threads=False)
-        _kept.pictures = table.column(0).combine_chunks().field("bytes")
-        _kept.key = key
-    return _kept.pictures
+        pictures = table.column(0).combine_chunks().field("bytes")
+        with self._lock:
+            self._kept[key] = pictures
+            while len(self._kept) > 1 and self._size() > MAX_KEPT_BYTES:
+                self._kept.popitem(last=False)
+        return pictures
+
+    def _size(self) -> int:
+        return sum(pictures.nbytes for pictures in self._kept.values())
+
+
+_kept_groups = _KeptGroups()
+
+
+def _describe_groups(sizes: Sequence[int]) -> Iterator[str]:
+    """Yields a note if groups are too large to read pictures from them at random."""
+    total = sum(sizes)
+    if total > MAX_KEPT_BYTES and total > LARGE_GROUP_BYTES * len(sizes):
+        yield (
+            "a picture is read together with its group of rows, "
+            f"{total / len(sizes) / 1e6:,.0f} MB on average, so training is slow. Write the "
+            "Parquet files again with row_group_size=100, or unpack the pictures."
+        )
 
 
 def _columns(schema: pa.Schema) -> _Columns:

@@ -33,12 +33,14 @@ class Labelled(NamedTuple):
       labels: the class ids of each picture; -1, or none, if it is not labelled.
       has_lists: whether the labels are stored as lists, even if each of them has one entry.
       classes: names of all classes, or None if they are not stored.
+      notes: remarks for the user.
     """
 
     pictures: EncodedPictures
     labels: list[list[int]]
     has_lists: bool
     classes: tuple[str, ...] | None
+    notes: tuple[str, ...] = ()
 
 
 class ShardSource:

@@ -54,8 +54,10 @@ def load(options: Options) -> Dataset:
     own = "For your own pictures, use `dataset='lists'` or `dataset='folder'`"
     reject_options("shards", options, OWN_FILE_FIELDS, own)
     root = LAYOUT.required_root(options)
-    shards = _collect(root, _read(root))
-    notes = [f"unlabelled pictures left out: {shards.unlabelled:,}"] if shards.unlabelled else []
+    labelled = _read(root)
+    shards, notes = _collect(root, labelled), [*labelled.notes]
+    if shards.unlabelled:
+        notes.append(f"unlabelled pictures left out: {shards.unlabelled:,}")
     labels, classes = shards.labels, shards.classes
     if labels.ndim == 1:
         split = split_by_class("shards", labels, classes, options)

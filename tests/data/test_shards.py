@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from hashnet_jax.data import DATASETS, Options, _tar_shards
+from hashnet_jax.data import DATASETS, Options, _parquet_shards, _tar_shards
 from hashnet_jax.data.sources import decode
 from hashnet_jax.distributed.reading import DamagedFile
 from tests.data.imagenet_miniature import jpeg
@@ -136,6 +136,41 @@ def test_classes_without_names_are_numbered(tmp_path):
     dataset = load(write_parquet(tmp_path / "hub", LABELS, features, "label"))
     assert dataset.classes == ("0", "1", "2")
     assert load(write_parquet(tmp_path / "b", LABELS, column="labels")).classes == ("0", "1", "2")
+
+
+def test_groups_of_rows_are_read_once_as_long_as_they_fit_in_memory(tmp_path, monkeypatch):
+    source = load(write_parquet(tmp_path / "hub")).source
+    kept = _parquet_shards._KeptGroups()
+    monkeypatch.setattr(_parquet_shards, "_kept_groups", kept)
+    opened = []
+    whole = pq.ParquetFile
+
+    def count(path, **options):
+        opened.append(path)
+        return whole(path, **options)
+
+    monkeypatch.setattr(_parquet_shards.pq, "ParquetFile", count)
+    for _ in range(2):
+        for i in range(N):
+            source.digest(i)
+    assert len(opened) == 8
+    monkeypatch.setattr(_parquet_shards, "_kept_groups", _parquet_shards._KeptGroups())
+    monkeypatch.setattr(_parquet_shards, "MAX_KEPT_BYTES", kept._size() // 2)
+    for _ in range(2):
+        for i in range(N):
+            source.digest(i)
+    assert len(opened) == 8 + 2 * 8
+    np.testing.assert_array_equal(source[N - 1], decode(jpeg(N - 1)))
+
+
+def test_large_groups_of_rows_are_noted_if_they_do_not_fit_in_memory(tmp_path, monkeypatch):
+    root = write_parquet(tmp_path / "hub")
+    monkeypatch.setattr(_parquet_shards, "LARGE_GROUP_BYTES", 100)
+    assert load(root).notes == ()
+    monkeypatch.setattr(_parquet_shards, "MAX_KEPT_BYTES", 1_000)
+    (note,) = load(root).notes
+    assert "read together with its group of rows, 0 MB on average" in note
+    assert "row_group_size=100" in note
 
 
 def test_tar_files_are_indexed_once_until_they_change(tmp_path, cache, monkeypatch):
