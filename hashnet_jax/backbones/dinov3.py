@@ -123,8 +123,8 @@ _SHA256 = {
     "B": "9a21ac3df0c63839d62612dda6f454d816c25611cc7a52966ed5a5a94921dc8b",
 }
 
-# As in the repositories' preprocessor_config.json: the whole image is resized to 224 pixels, with
-# ImageNet's mean and std. timm takes 256 pixels.
+# As by default in transformers' DINOv3ViTImageProcessor: the whole image is resized to 224 pixels,
+# with ImageNet's mean and std. timm takes 256 pixels.
 FAMILY = {
     f"dinov3_{size.lower()}16": Backbone(
         partial(DINOv3, size),

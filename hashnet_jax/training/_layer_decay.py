@@ -1,7 +1,6 @@
 """Layer-wise decay of the learning rate: early layers of a pretrained transformer move least.
 
-Reference: Bao et al., "BEiT: BERT Pre-Training of Image Transformers", ICLR 2022, appendix. There,
-the last block has the decay as its factor; here it has 1.
+Reference: Bao et al., "BEiT: BERT Pre-Training of Image Transformers", ICLR 2022.
 """
 
 import re
