@@ -116,7 +116,8 @@ def _text_tower() -> dict[str, Target | None]:
 
 
 # OpenAI's weights of both towers in the safetensors format, and their SHA-256. As by default
-# in transformers' CLIPImageProcessor: images are resized to 224 pixels. timm crops to 0.9 of the resized image.
+# in transformers' CLIPImageProcessor: images are resized to 224 pixels. timm crops to 0.9 of the
+# resized image.
 FAMILY = {
     "clip_b16": Backbone(
         CLIPVision,

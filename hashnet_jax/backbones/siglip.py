@@ -135,8 +135,8 @@ def _text_tower() -> dict[str, Target | None]:
     )
 
 
-# As by default in transformers' SiglipImageProcessor: the whole image is resized to 224 pixels, with
-# mean and std 0.5. timm crops to 0.9 of the resized image.
+# As by default in transformers' SiglipImageProcessor: the whole image is resized to 224 pixels,
+# with mean and std 0.5. timm crops to 0.9 of the resized image.
 FAMILY = {
     "siglip_b16": Backbone(
         SigLIPVision,
