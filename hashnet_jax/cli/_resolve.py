@@ -44,7 +44,11 @@ def run_folder_of(args: argparse.Namespace) -> Path:
 def default_folder(config: Config) -> Path:
     """Returns a folder in `runs/` named after the data set, method, network and seed."""
     model, data = config.model, config.data
-    own = {"lists": data.lists, "folder": data.csv or data.image_root}.get(config.dataset)
+    own = {
+        "lists": data.lists,
+        "folder": data.csv or data.image_root,
+        "shards": data.image_root,
+    }.get(config.dataset)
     dataset = config.dataset if own is None else Path(own).expanduser().resolve().stem
     variant = "" if config.variant == "hashnet" else f"-{config.variant}"
     if config.recipe != default_recipe(frozen=config.freeze_backbone):

@@ -11,7 +11,11 @@ from hashnet_jax.configs import (
     folder,
     imagenet100,
     lists,
+    mirflickr25k,
     mnist,
+    nuswide,
+    nuswide_21,
+    shards,
 )
 from hashnet_jax.configs._config import Config
 from hashnet_jax.configs._derive import derive
@@ -19,7 +23,10 @@ from hashnet_jax.configs._registry import CONFIGS, register
 from hashnet_jax.configs.recipes import RECIPES, default_recipe, recipe_fields
 from hashnet_jax.configs.variants import VARIANTS
 
-for _module in (digits, imagenet100, coco, lists, cifar10, fashion_mnist, mnist, folder):
+for _module in (
+    *(digits, imagenet100, coco, nuswide, nuswide_21, mirflickr25k, lists),
+    *(cifar10, fashion_mnist, mnist, folder, shards),
+):
     register(_module.CONFIG)
 
 __all__ = [

@@ -26,16 +26,16 @@ MAX_DEFAULT_QUERIES = 5_000
 
 
 def split_by_class(
-    labels: Int64[np.ndarray, " N"], classes: Sequence[str], options: Options
+    name: str, labels: Int64[np.ndarray, " N"], classes: Sequence[str], options: Options
 ) -> Split:
-    """Splits single-label pictures class by class.
+    """Splits single-label pictures of the data set ``name`` class by class.
 
     Raises:
       ValueError: if a total number of pictures is set instead of a number per class, or if a class
         is too small.
     """
     remedy = "Each picture has one label, so set the numbers per class instead"
-    reject_options("folder", options, TOTAL_FIELDS, remedy)
+    reject_options(name, options, TOTAL_FIELDS, remedy)
     counts = collections.Counter(labels.tolist())
     requested = options.queries_per_class
     queries = {
@@ -85,17 +85,17 @@ def _train_per_class(
     return {label: count - queries[label] - held for label, count in counts.items()}
 
 
-def split_in_total(labelled: Int64[np.ndarray, " n"], options: Options) -> Split:
-    """Splits the pictures indexed by ``labelled``, regardless of class.
+def split_in_total(name: str, labelled: Int64[np.ndarray, " n"], options: Options) -> Split:
+    """Splits the pictures of the data set ``name`` indexed by ``labelled``, regardless of class.
 
     Raises:
       ValueError: if a number per class is set instead of a total, or if there are too few
         pictures.
     """
     remedy = "Pictures may have several labels, so set the totals instead"
-    reject_options("folder", options, CLASS_FIELDS, remedy)
+    reject_options(name, options, CLASS_FIELDS, remedy)
     several = "A picture with several labels may have both seen and unseen ones"
-    reject_options("folder", options, UNSEEN_FIELDS, several)
+    reject_options(name, options, UNSEEN_FIELDS, several)
     queries, train = options.queries, options.train_images
     if queries is None:
         queries = min(max(1, len(labelled) // 10), MAX_DEFAULT_QUERIES)

@@ -1,6 +1,7 @@
 """The folder in which a published data set was unpacked."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +45,32 @@ class Layout(NamedTuple):
                 f"no folder at {root}. {self.remedy}"
             )
         return root
+
+    def required_root(self, options: Options) -> Path:
+        """Returns ``options.image_root`` of a data set that is read only from there.
+
+        Raises:
+          FileNotFoundError: if there is no such folder.
+          ValueError: if it is not set, or options for TFDS are.
+        """
+        reject_options(self.name, options, ("data_dir", "manual_dir"), "Set `image_root` instead")
+        if options.image_root is None:
+            raise ValueError(
+                f"{self.name} requires `image_root`, the folder with {self.files}, got None. "
+                f"{self.remedy}"
+            )
+        return self.root(options)
+
+    def find(self, root: Path, places: Sequence[str]) -> Path:
+        """Returns the first of several places in which a file or folder may be.
+
+        Raises:
+          FileNotFoundError: if it is in none of them.
+        """
+        for place in places:
+            if (root / place).exists():
+                return root / place
+        raise self.error(root, f"lacks {' or '.join(places)}")
 
     def error(self, root: Path, problem: str) -> FileNotFoundError:
         """Returns the error for a folder that lacks files.

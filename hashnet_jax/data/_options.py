@@ -18,13 +18,16 @@ class Options:
       lists: folder with list files, see :mod:`hashnet_jax.data.list_files`.
       image_root: folder with one subfolder per class, see :mod:`hashnet_jax.data.folder`; for list
         files or a CSV file, the folder that the listed paths are relative to (None for the folder
-        that contains the list files or the CSV file); for imagenet100, coco and cifar10, the
-        folder where the published archives were unpacked (None to read TFDS's data).
+        that contains the list files or the CSV file); for shards, a folder with
+        Parquet or tar files; for published data sets, the folder where their archives were unpacked
+        (None to read TFDS's data).
       csv: CSV file with paths and labels, see :mod:`hashnet_jax.data.folder`.
-      queries_per_class: number of queries per class (single-label data only); None for the whole
-        query pool, if the protocol defines a query pool.
-      train_per_class: number of training images per class (single-label data only); None for all.
-      validation_per_class: number of validation images per class (single-label data only).
+      queries_per_class: number of queries per class (single-label data and nuswide_21); None for
+        the whole query pool, if the protocol defines a query pool.
+      train_per_class: number of training images per class (single-label data and nuswide_21); None
+        for all (single-label data only).
+      validation_per_class: number of validation images per class (single-label data and
+        nuswide_21).
       unseen_classes: number of classes, chosen by ``split_seed``, whose images form the queries and
         the database. Training and validation images are from the other classes, and
         ``train_in_database`` has no effect. 0 for the usual protocol, in which all classes are
@@ -77,8 +80,8 @@ class Options:
         default=None,
         metadata={
             "help": "for folder: a folder with one subfolder per class; for lists and CSV files: "
-            "the folder that their paths are relative to; for imagenet100, coco and cifar10: "
-            "the folder where their archives were unpacked",
+            "the folder that their paths are relative to; for shards: a folder with Parquet or tar "
+            "files; for published data sets: the folder where their archives were unpacked",
             "none": "the folder that contains the lists or the CSV file; TFDS's data",
             "metavar": "DIR",
             "group": "data",
@@ -97,7 +100,7 @@ class Options:
     queries_per_class: int | None = field(
         default=None,
         metadata={
-            "help": "queries per class (single-label data only)",
+            "help": "queries per class (single-label data and nuswide_21)",
             "none": "the whole query pool; for folder, a tenth of each class, at most 100",
             "metavar": "N",
             "minimum": 1,
@@ -107,7 +110,7 @@ class Options:
     train_per_class: int | None = field(
         default=None,
         metadata={
-            "help": "training images per class (single-label data only)",
+            "help": "training images per class (single-label data and nuswide_21)",
             "none": "all",
             "metavar": "N",
             "minimum": 1,
@@ -117,7 +120,7 @@ class Options:
     validation_per_class: int = field(
         default=0,
         metadata={
-            "help": "validation images per class (single-label data only)",
+            "help": "validation images per class (single-label data and nuswide_21)",
             "metavar": "N",
             "minimum": 0,
             "group": "protocol",

@@ -8,20 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from hashnet_jax.data._coco_files import LAYOUT, PARTS, find_year, read_part
-from hashnet_jax.data._dataset import (
-    CLASS_FIELDS,
-    OWN_FILE_FIELDS,
-    UNSEEN_FIELDS,
-    Dataset,
-    Options,
-    reject_options,
-)
+from hashnet_jax.data._dataset import Dataset, Options
 from hashnet_jax.data._numbered import Numbered, describe_count, pooled
+from hashnet_jax.data._total_split import describe_unlabelled, split_labelled, total_sizes
 from hashnet_jax.data.sources import FileSource
-from hashnet_jax.data.splits import random_split
 from hashnet_jax.distributed.reading import damage_named
 
 PUBLISHED_IMAGES, PUBLISHED_LABELLED = 123_287, 122_218
@@ -51,20 +42,12 @@ def load(options: Options) -> Dataset:
       ModuleNotFoundError: see :func:`hashnet_jax.data.tfds_source.open_builder`.
       ValueError: if an option does not apply to multi-label data, or there are too few images.
     """
-    queries, train_images = _sizes(options)
+    sizes = total_sizes("coco", options, "The paper uses 5000 and 10000")
     read = _read_tfds if options.image_root is None else _read_files
     pool, classes, notes = read(options)
     images = pool.by_number()
-    labelled = np.flatnonzero(images.labels.any(axis=1))
-    split = random_split(
-        labelled,
-        queries=queries,
-        train=train_images,
-        validation=options.validation_images,
-        train_in_database=options.train_in_database is not False,
-        seed=options.split_seed,
-    )
-    notes = (*notes, f"unlabelled images left out: {len(images.labels) - len(labelled):,}")
+    split = split_labelled(images.labels, sizes, options)
+    notes = (*notes, describe_unlabelled(images.labels))
     names = tuple(f"{number:012}.jpg" for number in images.numbers)
     return Dataset("coco", images.source, images.labels, classes, split, notes, names)
 
@@ -115,19 +98,3 @@ def _describe_counts(images: Numbered) -> Iterator[str]:
     labelled = int(images.labels.any(axis=1).sum())
     yield from describe_count("images", published=PUBLISHED_IMAGES, found=len(images.labels))
     yield from describe_count("labelled images", published=PUBLISHED_LABELLED, found=labelled)
-
-
-def _sizes(options: Options) -> tuple[int, int]:
-    """Returns the numbers of queries and training images; raises a ValueError if one is unset."""
-    totals = "Set the totals `queries`, `train_images` and `validation_images` instead"
-    reject_options("coco", options, CLASS_FIELDS, totals)
-    several = "An image with several labels may have both seen and unseen ones"
-    reject_options("coco", options, UNSEEN_FIELDS, several)
-    own = "For your own pictures, use `dataset='lists'` or `dataset='folder'`"
-    reject_options("coco", options, OWN_FILE_FIELDS, own)
-    if options.queries is None or options.train_images is None:
-        raise ValueError(
-            "coco requires `queries` and `train_images`, got "
-            f"{options.queries} and {options.train_images}. The paper uses 5000 and 10000."
-        )
-    return options.queries, options.train_images

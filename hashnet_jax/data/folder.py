@@ -107,8 +107,8 @@ def _split(
     options: Options,
 ) -> Split:
     if labels.ndim == 1:
-        return split_by_class(labels, classes, options)
-    return split_in_total(_labelled(labels), options)
+        return split_by_class("folder", labels, classes, options)
+    return split_in_total("folder", _labelled(labels), options)
 
 
 def _labelled(labels: Int64[np.ndarray, " N"] | Int8[np.ndarray, "N C"]) -> Int64[np.ndarray, " n"]:
