@@ -13,6 +13,18 @@ from hashnet_jax.training._kept_checkpoints import KeptCheckpoints
 _METADATA = "_CHECKPOINT_METADATA"
 
 
+class _Manager(ocp.CheckpointManager):
+    """A manager that does not ask JAX's preemption service, which is off.
+
+    Signals stop a run instead, see :mod:`hashnet_jax.distributed`. orbax before 0.12 fails if
+    several processes ask the service while it is off.
+    """
+
+    def reached_preemption(self, step: int) -> bool:
+        del step
+        return False
+
+
 class OrbaxFolder:
     """Writes and reads checkpoints, each of which consists of a pytree of arrays and a JSON object.
 
@@ -31,7 +43,7 @@ class OrbaxFolder:
             if file.is_fifo():
                 remedy = f"delete {file.parent} to continue from an earlier checkpoint"
                 raise DamagedFile(file, "orbax's metadata", "it is not a regular file", remedy)
-        self._manager = ocp.CheckpointManager(
+        self._manager = _Manager(
             path,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=keep,
