@@ -21,7 +21,7 @@ from hashnet_jax.backbones._tensors import (
     dense_tensors,
     skipped_tensors,
 )
-from hashnet_jax.layers import Conv, batch_norm, he_normal_fan_out
+from hashnet_jax.layers import Conv, DepthwiseConv, batch_norm, he_normal_fan_out
 
 STEM_FILTERS, LAST_FILTERS, FEATURES = 16, 960, 1280
 
@@ -71,18 +71,7 @@ class ConvNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B Ho Wo F"]:
-        # The layer DepthwiseConv pads as TensorFlow does, which differs with stride 2.
-        conv = partial(nn.Conv, feature_group_count=self.filters) if self.depthwise else Conv
-        x = conv(
-            self.filters,
-            (self.kernel, self.kernel),
-            (self.stride, self.stride),
-            padding=self.kernel // 2,
-            use_bias=False,
-            kernel_init=he_normal_fan_out,
-            dtype=self.dtype,
-            name="conv",
-        )(x)
+        x = self._conv()(x)
         return batch_norm(
             train,
             dtype=self.dtype,
@@ -91,6 +80,19 @@ class ConvNorm(nn.Module):
             momentum=0.99,
             epsilon=1e-3,
         )(x)
+
+    def _conv(self) -> nn.Module:
+        shared = {"dtype": self.dtype, "padding": self.kernel // 2, "name": "conv"}
+        if self.depthwise:
+            return DepthwiseConv(self.kernel, self.stride, he_normal_fan_out, **shared)
+        return Conv(
+            self.filters,
+            (self.kernel, self.kernel),
+            (self.stride, self.stride),
+            use_bias=False,
+            kernel_init=he_normal_fan_out,
+            **shared,
+        )
 
 
 class InvertedBottleneck(nn.Module):

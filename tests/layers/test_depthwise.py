@@ -54,6 +54,33 @@ def test_values_and_gradients_match_the_grouped_convolution(
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (7, 10)])
+def test_with_a_given_padding_all_edges_get_as_many_zeros(
+    height: int, width: int, stride: int, size: int
+) -> None:
+    inputs = images_and_kernel(height, width, size)
+
+    def padded(images: Array, kernel: Array, stride: int) -> Array:
+        return depthwise_conv(images, kernel, stride, size // 2)
+
+    def expected(images: Array, kernel: Array, stride: int) -> Array:
+        edges = [(size // 2, size // 2)] * 2
+        layout = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(
+            images, kernel, (stride, stride), edges, dimension_numbers=layout, feature_group_count=6
+        )
+
+    pairs = zip(
+        values_and_gradients(padded, *inputs, stride),
+        values_and_gradients(expected, *inputs, stride),
+        strict=True,
+    )
+    for a, b in pairs:
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+
+
 def test_bfloat16_is_accumulated_in_float32() -> None:
     images, kernel = images_and_kernel(9, 9, 5, dtype=jnp.bfloat16)
     found = values_and_gradients(depthwise_conv, images, kernel, 1)
