@@ -1,9 +1,29 @@
-"""Resamples the position embeddings of a transformer to the patches of another image size."""
+"""Adds position embeddings to the tokens of a transformer, resampled to the size of the images."""
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jaxtyping import Float
+
+
+def add_positions(
+    patches: Float[Array, "B r c D"], token: Float[Array, "1 1 D"], positions: Float[Array, "1 T D"]
+) -> Float[Array, "B N D"]:
+    """Puts the class token before the patches, and adds the position embeddings to both.
+
+    Args:
+      patches: embedded patches, ``[B, rows, columns, D]``.
+      token: the class token, ``[1, 1, D]``.
+      positions: ``[1, 1 + G * G, D]``, of the class token and of a square grid of patches, which is
+        resampled to that of the images.
+
+    Returns:
+      ``[B, 1 + rows * columns, D]``, in the dtype of ``patches``.
+    """
+    batch, rows, columns, width = patches.shape
+    first = jnp.broadcast_to(token + positions[:, :1], (batch, 1, width)).astype(patches.dtype)
+    resized = resize_positions(positions[:, 1:], (rows, columns)).astype(patches.dtype)
+    return jnp.concatenate([first, patches.reshape(batch, rows * columns, width) + resized], axis=1)
 
 
 def resize_positions(

@@ -15,12 +15,12 @@ from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from hashnet_jax.backbones._tensors import Target, dense_tensors, layer_norm_tensors
+from hashnet_jax.layers import small_normal
 
 DEPTH = 12
 # Layers and arrays before the first block, of all transformers.
 EMBEDDINGS = ("patch_embed", "cls_token", "registers", "pos_embed", "norm_pre")
 
-small_normal = nn.initializers.truncated_normal(0.02)
 exact_gelu = partial(nn.gelu, approximate=False)
 
 # Rotates queries and keys by the positions of their tokens.
@@ -119,6 +119,15 @@ class Block(nn.Module):
             return branch
         scale = self.param(name, nn.initializers.constant(1e-5), (self.spec.width,))
         return branch * scale.astype(self.dtype).reshape(1, 1, -1)
+
+
+def encode_tokens(
+    x: Float[Array, "B T D"], spec: EncoderSpec, dtype: DTypeLike, rotate: Rotation | None = None
+) -> Float[Array, "B T D"]:
+    """Applies the blocks of an encoder as layers of the calling module."""
+    for i in range(DEPTH):
+        x = Block(spec, dtype, name=f"block{i + 1}")(x, rotate)
+    return x
 
 
 def mlp(x: Float[Array, "... D"], spec: EncoderSpec, dtype: DTypeLike) -> Float[Array, "... D"]:

@@ -13,7 +13,7 @@ from jax import Array
 from jax.typing import DTypeLike
 from jaxtyping import Float
 
-from hashnet_jax.backbones._positions import resize_positions
+from hashnet_jax.backbones._positions import add_positions
 from hashnet_jax.backbones._registry import Backbone, PublicWeights
 from hashnet_jax.backbones._tensors import (
     Target,
@@ -22,15 +22,14 @@ from hashnet_jax.backbones._tensors import (
     skipped_tensors,
 )
 from hashnet_jax.backbones._transformer import (
-    DEPTH,
     EMBEDDINGS,
-    Block,
     EncoderSpec,
     block_tensors,
+    encode_tokens,
     layer_norm,
     patch_conv,
-    small_normal,
 )
+from hashnet_jax.layers import small_normal
 
 PATCH_SIZE = 16
 TRAINED_GRID = 14  # patches per side of 224 pixels
@@ -58,16 +57,11 @@ class CLIPVision(nn.Module):
     def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Float[Array, "B D"]:
         patches = patch_conv(PATCH_SIZE, ENCODER.width, self.dtype, use_bias=False)
         x = patches(images.astype(self.dtype))
-        batch, rows, columns, width = x.shape
-        token = self.param("cls_token", small_normal, (width,)).reshape(1, 1, -1)
-        positions = self.param("pos_embed", small_normal, (1 + TRAINED_GRID**2, width))[None]
-        token = jnp.broadcast_to(token + positions[:, :1], (batch, 1, width))
-        positions = resize_positions(positions[:, 1:], (rows, columns))
-        x = x.reshape(batch, rows * columns, width) + positions.astype(self.dtype)
-        x = jnp.concatenate([token.astype(self.dtype), x], axis=1)
+        token = self.param("cls_token", small_normal, (ENCODER.width,)).reshape(1, 1, -1)
+        shape = (1 + TRAINED_GRID**2, ENCODER.width)
+        x = add_positions(x, token, self.param("pos_embed", small_normal, shape)[None])
         x = layer_norm("norm_pre", ENCODER, self.dtype)(x)
-        for i in range(DEPTH):
-            x = Block(ENCODER, self.dtype, name=f"block{i + 1}")(x)
+        x = encode_tokens(x, ENCODER, self.dtype)
         return layer_norm("norm", ENCODER, self.dtype)(x[:, 0])
 
 

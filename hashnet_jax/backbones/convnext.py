@@ -18,12 +18,10 @@ from hashnet_jax.backbones._tensors import (
     layer_norm_tensors,
     skipped_tensors,
 )
-from hashnet_jax.layers import Conv, DepthwiseConv
+from hashnet_jax.layers import Conv, DepthwiseConv, small_normal
 
 # Number of blocks and of channels in each stage.
 STAGES = ((3, 96), (3, 192), (9, 384), (3, 768))
-
-small_normal = nn.initializers.truncated_normal(0.02)
 
 
 class Block(nn.Module):

@@ -12,19 +12,18 @@ from jax import Array
 from jax.typing import DTypeLike
 from jaxtyping import Float
 
-from hashnet_jax.backbones._positions import resize_positions
+from hashnet_jax.backbones._positions import add_positions
 from hashnet_jax.backbones._registry import Backbone, PublicWeights
 from hashnet_jax.backbones._tensors import Target, conv_tensors, layer_norm_tensors
 from hashnet_jax.backbones._transformer import (
-    DEPTH,
     EMBEDDINGS,
-    Block,
     EncoderSpec,
     block_tensors,
+    encode_tokens,
     layer_norm,
     patch_conv,
-    small_normal,
 )
+from hashnet_jax.layers import small_normal
 
 PATCH_SIZE = 14
 TRAINED_GRID = 37  # patches per side of the 518 pixels at the end of the training
@@ -51,15 +50,10 @@ class DINOv2(nn.Module):
     def __call__(self, images: Float[Array, "B H W 3"], train: bool) -> Float[Array, "B D"]:
         spec = ENCODERS[self.size]
         x = patch_conv(PATCH_SIZE, spec.width, self.dtype)(images.astype(self.dtype))
-        batch, rows, columns, width = x.shape
-        token = self.param("cls_token", small_normal, (1, 1, width))
-        positions = self.param("pos_embed", small_normal, (1, 1 + TRAINED_GRID**2, width))
-        token = jnp.broadcast_to(token + positions[:, :1], (batch, 1, width))
-        positions = resize_positions(positions[:, 1:], (rows, columns))
-        x = x.reshape(batch, rows * columns, width) + positions.astype(self.dtype)
-        x = jnp.concatenate([token.astype(self.dtype), x], axis=1)
-        for i in range(DEPTH):
-            x = Block(spec, self.dtype, name=f"block{i + 1}")(x)
+        token = self.param("cls_token", small_normal, (1, 1, spec.width))
+        shape = (1, 1 + TRAINED_GRID**2, spec.width)
+        x = add_positions(x, token, self.param("pos_embed", small_normal, shape))
+        x = encode_tokens(x, spec, self.dtype)
         return layer_norm("norm", spec, self.dtype)(x[:, 0])
 
 

@@ -16,16 +16,15 @@ from jaxtyping import Float
 from hashnet_jax.backbones._registry import Backbone, PublicWeights
 from hashnet_jax.backbones._tensors import Target, conv_tensors, layer_norm_tensors
 from hashnet_jax.backbones._transformer import (
-    DEPTH,
     EMBEDDINGS,
-    Block,
     EncoderSpec,
     Rotation,
     block_tensors,
+    encode_tokens,
     layer_norm,
     patch_conv,
-    small_normal,
 )
+from hashnet_jax.layers import small_normal
 
 PATCH_SIZE = 16
 REGISTERS = 4  # learned tokens that belong to no patch
@@ -59,8 +58,7 @@ class DINOv3(nn.Module):
         first = jnp.broadcast_to(first, (batch, 1 + REGISTERS, width))
         x = jnp.concatenate([first, x.reshape(batch, rows * columns, width)], axis=1)
         rotate = rotation(rows, columns, width // spec.heads)
-        for i in range(DEPTH):
-            x = Block(spec, self.dtype, name=f"block{i + 1}")(x, rotate)
+        x = encode_tokens(x, spec, self.dtype, rotate)
         return layer_norm("norm", spec, self.dtype)(x[:, 0])
 
 

@@ -17,9 +17,9 @@ from jax import Array
 from jax.typing import DTypeLike
 from jaxtyping import Float
 
+from hashnet_jax.backbones import _mobile as mobile
 from hashnet_jax.backbones._registry import Backbone, PublicWeights
 from hashnet_jax.backbones._tensors import Target, batch_norm_tensors, conv_tensors, skipped_tensors
-from hashnet_jax.layers import Conv, DepthwiseConv, batch_norm, he_normal_fan_out
 
 STEM_FILTERS, HEAD_FILTERS = 32, 1280
 
@@ -92,48 +92,8 @@ def _round_filters(filters: float) -> int:
     return rounded if rounded >= 0.9 * filters else rounded + 8
 
 
-class ConvNorm(nn.Module):
-    """A bias-free convolution with TensorFlow's padding, followed by batch normalisation.
-
-    With stride 2 and an even input size, "SAME" padding adds one more pixel at the end than at the
-    start; torch's symmetric padding would shift the windows. Batch normalisation uses the momentum
-    and epsilon that Google trained with.
-    """
-
-    filters: int
-    kernel: int = 1
-    stride: int = 1
-    depthwise: bool = False
-    dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B Ho Wo F"]:
-        x = self._conv()(x)
-        return batch_norm(
-            train,
-            dtype=self.dtype,
-            axis_name=self.axis_name,
-            name="bn",
-            momentum=0.99,
-            epsilon=1e-3,
-        )(x)
-
-    def _conv(self) -> nn.Module:
-        if self.depthwise:
-            return DepthwiseConv(
-                self.kernel, self.stride, he_normal_fan_out, dtype=self.dtype, name="conv"
-            )
-        return Conv(
-            self.filters,
-            (self.kernel, self.kernel),
-            (self.stride, self.stride),
-            padding="SAME",
-            use_bias=False,
-            kernel_init=he_normal_fan_out,
-            dtype=self.dtype,
-            name="conv",
-        )
+# The published weights expect TensorFlow's padding; torch's would shift the windows.
+ConvNorm = partial(mobile.ConvNorm, tf_padding=True)
 
 
 class InvertedBottleneck(nn.Module):

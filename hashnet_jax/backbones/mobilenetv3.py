@@ -13,6 +13,7 @@ from jax import Array
 from jax.typing import DTypeLike
 from jaxtyping import Float
 
+from hashnet_jax.backbones._mobile import ConvNorm
 from hashnet_jax.backbones._registry import Backbone, PublicWeights
 from hashnet_jax.backbones._tensors import (
     Target,
@@ -21,7 +22,7 @@ from hashnet_jax.backbones._tensors import (
     dense_tensors,
     skipped_tensors,
 )
-from hashnet_jax.layers import Conv, DepthwiseConv, batch_norm, he_normal_fan_out
+from hashnet_jax.layers import Conv, he_normal_fan_out
 
 STEM_FILTERS, LAST_FILTERS, FEATURES = 16, 960, 1280
 
@@ -57,42 +58,6 @@ BLOCKS = (
     BlockSpec(5, 960, 160, True, True, 1),
     BlockSpec(5, 960, 160, True, True, 1),
 )
-
-
-class ConvNorm(nn.Module):
-    """A bias-free convolution with torch's padding, followed by batch normalisation."""
-
-    filters: int
-    kernel: int = 1
-    stride: int = 1
-    depthwise: bool = False
-    dtype: DTypeLike = jnp.float32
-    axis_name: str | None = None
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B Ho Wo F"]:
-        x = self._conv()(x)
-        return batch_norm(
-            train,
-            dtype=self.dtype,
-            axis_name=self.axis_name,
-            name="bn",
-            momentum=0.99,
-            epsilon=1e-3,
-        )(x)
-
-    def _conv(self) -> nn.Module:
-        shared = {"dtype": self.dtype, "padding": self.kernel // 2, "name": "conv"}
-        if self.depthwise:
-            return DepthwiseConv(self.kernel, self.stride, he_normal_fan_out, **shared)
-        return Conv(
-            self.filters,
-            (self.kernel, self.kernel),
-            (self.stride, self.stride),
-            use_bias=False,
-            kernel_init=he_normal_fan_out,
-            **shared,
-        )
 
 
 class InvertedBottleneck(nn.Module):

@@ -23,18 +23,17 @@ from hashnet_jax.backbones._tensors import (
     skipped_tensors,
 )
 from hashnet_jax.backbones._transformer import (
-    DEPTH,
     EMBEDDINGS,
-    Block,
     EncoderSpec,
     attend,
     block_tensors,
+    encode_tokens,
     layer_norm,
     mlp,
     patch_conv,
-    small_normal,
     split_heads,
 )
+from hashnet_jax.layers import small_normal
 
 PATCH_SIZE = 16
 TRAINED_GRID = 14  # patches per side of 224 pixels
@@ -80,8 +79,7 @@ class SigLIPVision(nn.Module):
         positions = self.param("pos_embed", small_normal, (TRAINED_GRID**2, width))[None]
         positions = resize_positions(positions, (rows, columns))
         x = x.reshape(batch, rows * columns, width) + positions.astype(self.dtype)
-        for i in range(DEPTH):
-            x = Block(ENCODER, self.dtype, name=f"block{i + 1}")(x)
+        x = encode_tokens(x, ENCODER, self.dtype)
         x = layer_norm("norm", ENCODER, self.dtype)(x)
         return AttentionPooling(self.dtype, name="pool")(x)
 

@@ -22,15 +22,14 @@ from hashnet_jax.backbones._tensors import (
     skipped_tensors,
 )
 from hashnet_jax.backbones._transformer import (
-    DEPTH,
     EMBEDDINGS,
-    Block,
     EncoderSpec,
     block_tensors,
+    encode_tokens,
     layer_norm,
     patch_conv,
-    small_normal,
 )
+from hashnet_jax.layers import small_normal
 
 PATCH_SIZE = 16
 ENCODERS = {
@@ -62,8 +61,7 @@ class ViT(nn.Module):
         token = jnp.broadcast_to(token.astype(self.dtype), (x.shape[0], 1, width))
         x = jnp.concatenate([token, x], axis=1)
         x = x + self.param("pos_embed", small_normal, (1, x.shape[1], width)).astype(self.dtype)
-        for i in range(DEPTH):
-            x = Block(spec, self.dtype, name=f"block{i + 1}")(x)
+        x = encode_tokens(x, spec, self.dtype)
         return layer_norm("norm", spec, self.dtype)(x[:, 0])
 
 

@@ -12,7 +12,7 @@ from hashnet_jax.layers._batch_norm import batch_norm
 from hashnet_jax.layers._convolution import Conv, convolve
 from hashnet_jax.layers._depthwise import DepthwiseConv, depthwise_conv
 from hashnet_jax.layers._dropout import Dropout
-from hashnet_jax.layers._initializers import he_normal, he_normal_fan_out
+from hashnet_jax.layers._initializers import he_normal, he_normal_fan_out, small_normal
 from hashnet_jax.layers._plain import plain_layers
 from hashnet_jax.layers._pooling import max_pool
 
@@ -28,4 +28,5 @@ __all__ = [
     "he_normal_fan_out",
     "max_pool",
     "plain_layers",
+    "small_normal",
 ]

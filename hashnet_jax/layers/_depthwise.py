@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -82,7 +81,9 @@ def _backward(
 _depthwise_conv.defvjp(_forward, _backward)
 
 
-def _pads(images: Array, kernel: Array, stride: int, padding: int | None) -> Sequence[Any]:
+def _pads(
+    images: Array, kernel: Array, stride: int, padding: int | None
+) -> Sequence[tuple[int, int]]:
     """Returns the zeros before and after the rows, and before and after the columns."""
     if padding is not None:
         return [(padding, padding)] * 2

@@ -92,7 +92,7 @@ def optimizer(spec: TrainSpec, *, backbone: str | None = None) -> optax.Gradient
         )
 
     if spec.layer_decay == 1:
-        of_backbone = sgd(1.0)
+        backbone_sgd = sgd(1.0)
     elif backbone is None:
         raise ValueError(
             f"`layer_decay={spec.layer_decay}` requires the name of the backbone, got None."
@@ -101,14 +101,14 @@ def optimizer(spec: TrainSpec, *, backbone: str | None = None) -> optax.Gradient
         check_layer_decay(spec, backbone=backbone)
         # The update is proportional to the learning rate, so it can be scaled in its place.
         by_layer = scale_by_layer(decay=spec.layer_decay, backbone=backbone)
-        of_backbone = optax.chain(sgd(1.0), by_layer)
+        backbone_sgd = optax.chain(sgd(1.0), by_layer)
 
     def part_names(trained: dict[str, Any]) -> dict[str, str]:
         # With a frozen backbone, only the hash layer is trained, and there is no "backbone" key.
         return {name: name for name in trained}
 
     return optax.partition(
-        {"backbone": of_backbone, "hash": sgd(spec.hash_multiplier)},
+        {"backbone": backbone_sgd, "hash": sgd(spec.hash_multiplier)},
         part_names,
     )
 
